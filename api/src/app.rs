@@ -1,0 +1,25 @@
+//! The application as a scope to mount.
+
+use actix_web::dev::HttpServiceFactory;
+use actix_web::{middleware::from_fn, web};
+use trainyard_openapi::limits::BODY_BYTES_MAX;
+use trainyard_scheduler::Scheduler;
+
+use crate::{middleware, router};
+
+/// Settings of the API.
+///
+/// Time limits on connections belong to the `HttpServer` around it: set `client_request_timeout` and `keep_alive` there.
+#[derive(Debug, Clone, Default)]
+pub struct ApiOptions {
+    /// The path that the API is mounted under, such as `/training`; empty for the root.
+    pub prefix: String,
+}
+
+/// The whole API over `scheduler`.
+pub fn app(scheduler: Scheduler, options: ApiOptions) -> impl HttpServiceFactory {
+    let scope = web::scope(&options.prefix)
+        .app_data(web::Data::new(scheduler))
+        .app_data(web::PayloadConfig::new(BODY_BYTES_MAX));
+    router::routes(scope).wrap(from_fn(middleware::contract))
+}

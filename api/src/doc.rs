@@ -1,0 +1,168 @@
+//! The OpenAPI document, made from the types and handlers, and completed by rule: every operation gets its error answers and an
+//! example.
+
+mod examples;
+
+use std::sync::LazyLock;
+
+use serde_json::{Value, json};
+use trainyard_openapi::error::{ErrorBody, ErrorCode};
+use trainyard_openapi::page::Order;
+use trainyard_openapi::result::COLUMNS;
+use utoipa::OpenApi as _;
+
+use crate::routes::{artifacts, files, health, jobs, models};
+
+const METHODS: [&str; 3] = ["get", "post", "delete"];
+
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    paths(
+        files::create, files::list, files::retrieve, files::remove, files::content,
+        jobs::create, jobs::list, jobs::retrieve, jobs::cancel, jobs::pause, jobs::resume, jobs::events, jobs::checkpoints,
+        models::list, models::retrieve, models::remove, artifacts::list, artifacts::download,
+        health::live, health::ready,
+    ),
+    components(schemas(ErrorBody, Order)),
+    tags(
+        (name = "Files", description = "Training and validation files, and result files."),
+        (name = "Fine-tuning", description = "Jobs, their events and checkpoints."),
+        (name = "Models", description = "Base models, fine-tuned models and their files."),
+        (name = "Health", description = "Probes."),
+    ),
+)]
+struct Document;
+
+static JSON: LazyLock<String> = LazyLock::new(|| {
+    let mut text = serde_json::to_string_pretty(&openapi()).unwrap_or_default();
+    text.push('\n');
+    text
+});
+
+/// The document as it is served and committed.
+pub fn json() -> &'static str {
+    &JSON
+}
+
+/// The document.
+pub fn openapi() -> Value {
+    let mut document = serde_json::to_value(Document::openapi()).unwrap_or_default();
+    document["openapi"] = json!("3.1.0");
+    document["info"] = json!({
+        "title": "Trainyard",
+        "summary": "Training as a service that you run yourself, on OpenAI's fine-tuning API.",
+        "description": description(),
+        "version": env!("CARGO_PKG_VERSION"),
+        "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+    });
+    document["servers"] = json!([{"url": "/", "description": "This server"}]);
+    document["security"] = json!([{"bearer": []}]);
+    document["components"]["securitySchemes"] = json!({
+        "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, shown once when it was made."}
+    });
+    refer_to_items(&mut document["components"]["schemas"]);
+    if let Some(paths) = document["paths"].as_object_mut() {
+        for (path, item) in paths {
+            for method in METHODS {
+                if let Some(operation) = item.get_mut(method) {
+                    complete(path, method, operation);
+                }
+            }
+        }
+    }
+    document
+}
+
+/// The methods of a path, in capitals.
+pub(crate) fn methods_of(path: &str) -> Vec<String> {
+    static PATHS: LazyLock<Value> = LazyLock::new(|| openapi()["paths"].clone());
+    METHODS
+        .iter()
+        .filter(|method| PATHS[path].get(method).is_some())
+        .map(|method| method.to_uppercase())
+        .collect()
+}
+
+/// Pages name their items' types instead of repeating them.
+fn refer_to_items(schemas: &mut Value) {
+    for (name, schema) in schemas.as_object_mut().into_iter().flatten() {
+        if let Some(item) = name.strip_prefix("Page_") {
+            schema["properties"]["data"]["items"] =
+                json!({"$ref": format!("#/components/schemas/{item}")});
+        }
+    }
+}
+
+/// Error answers and example of one operation.
+fn complete(path: &str, method: &str, operation: &mut Value) {
+    let public = path.starts_with("/healthz");
+    let mut codes: Vec<ErrorCode> = vec![ErrorCode::Internal, ErrorCode::Unavailable];
+    if public {
+        codes.push(ErrorCode::InvalidBody);
+    } else {
+        codes.push(ErrorCode::InvalidApiKey);
+        codes.push(if path.contains('{') {
+            ErrorCode::NotFound
+        } else {
+            ErrorCode::UnknownParameter
+        });
+    }
+    match operation["operationId"].as_str().unwrap_or_default() {
+        "createFineTuningJob" => codes.extend([
+            ErrorCode::InvalidValue,
+            ErrorCode::ModelNotFound,
+            ErrorCode::IdempotencyInProgress,
+            ErrorCode::TooLarge,
+            ErrorCode::UnsupportedMediaType,
+            ErrorCode::IdempotencyMismatch,
+        ]),
+        "createFile" => codes.extend([
+            ErrorCode::InvalidPurpose,
+            ErrorCode::TooLarge,
+            ErrorCode::UnsupportedMediaType,
+        ]),
+        "deleteFile" => codes.push(ErrorCode::InUse),
+        "deleteModel" => codes.push(ErrorCode::InsufficientScope),
+        "cancelFineTuningJob" | "pauseFineTuningJob" | "resumeFineTuningJob" => {
+            codes.push(ErrorCode::InvalidState)
+        }
+        "listFineTuningEvents" | "listFineTuningJobCheckpoints" => {
+            codes.push(ErrorCode::InvalidCursor)
+        }
+        _ => {}
+    }
+    codes.sort_by_key(|code| code.status());
+    codes.dedup_by_key(|code| code.status());
+    for code in codes {
+        operation["responses"][code.status().to_string()] = error_response(code);
+    }
+    examples::add(method, operation);
+}
+
+fn error_response(code: ErrorCode) -> Value {
+    let example = trainyard_openapi::error::ApiError::new(code, examples::error_text(code)).body();
+    json!({
+        "description": examples::error_text(code),
+        "content": {"application/json": {
+            "schema": {"$ref": "#/components/schemas/ErrorBody"},
+            "example": example,
+        }},
+    })
+}
+
+/// What does not belong to one operation: errors and the result file's columns.
+fn description() -> String {
+    let mut text = String::from(
+        "An unmodified OpenAI client works: point its base URL at `/v1`. What is ours stands in the object `trainyard` of a job.\n\n\
+         ## Errors\n\nEvery error has the body `{\"error\": {\"message\", \"type\", \"param\", \"code\"}}`. `x-should-retry` says whether \
+         the same request may succeed when repeated.\n\n| code | status | type |\n|---|---|---|\n",
+    );
+    for code in ErrorCode::ALL {
+        text += &format!("| `{}` | {} | `{}` |\n", code.as_str(), code.status(), code.kind());
+    }
+    text += "\n## Result files\n\nA job that succeeded has a CSV among its `result_files`, one row a step.\n\n| column | meaning |\n|---|---|\n";
+    for column in COLUMNS {
+        text += &format!("| `{}` | {} |\n", column.name, column.meaning);
+    }
+    text
+}

@@ -1,0 +1,151 @@
+//! Examples of the document: one of each kind of thing, put where it is sent or answered.
+
+use serde_json::{Value, json};
+use trainyard_openapi::error::ErrorCode;
+
+/// Adds examples to an operation's body and answer.
+pub(super) fn add(_method: &str, operation: &mut Value) {
+    let id = operation["operationId"].as_str().unwrap_or_default().to_string();
+    if let Some(example) = request(&id) {
+        operation["requestBody"]["content"]["application/json"]["example"] = example;
+    }
+    let (kind, example) = response(&id);
+    operation["responses"]["200"]["content"][kind]["example"] = example;
+}
+
+/// A sentence for each error of the document.
+pub(super) fn error_text(code: ErrorCode) -> &'static str {
+    match code {
+        ErrorCode::InvalidApiKey => "Incorrect API key provided",
+        ErrorCode::NotFound | ErrorCode::ModelNotFound | ErrorCode::FileNotFound => {
+            "There is no such thing for this tenant"
+        }
+        ErrorCode::UnknownParameter => "A parameter is not known",
+        ErrorCode::InvalidValue => "A value is outside its limits",
+        ErrorCode::InvalidCursor => "The cursor names no item of this list",
+        ErrorCode::InvalidPurpose => "The file has another purpose than 'fine-tune'",
+        ErrorCode::InvalidState => "The job's state does not allow it",
+        ErrorCode::InUse => "A job that has not ended reads the file",
+        ErrorCode::InsufficientScope => "A base model cannot be deleted",
+        ErrorCode::TooLarge => "The body is larger than the limit",
+        ErrorCode::UnsupportedMediaType => "The content type or encoding is not taken",
+        ErrorCode::IdempotencyInProgress => "The same request is being worked on",
+        ErrorCode::IdempotencyMismatch => "The Idempotency-Key was used with another request",
+        ErrorCode::Unavailable => "The server cannot answer at present; repeat the request",
+        ErrorCode::Internal => "The server failed",
+        _ => "The request cannot be read",
+    }
+}
+
+fn request(id: &str) -> Option<Value> {
+    (id == "createFineTuningJob").then(|| {
+        json!({
+            "model": "smollm2-135m-instruct",
+            "training_file": FILE,
+            "validation_file": "file-4bNq7Vx2Lk9Tz0Wc6Rm3Jp8S",
+            "suffix": "support",
+            "seed": 7,
+            "method": {"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 3}}},
+            "trainyard": {"adapter": {"rank": 16, "alpha": 32}},
+        })
+    })
+}
+
+const FILE: &str = "file-0aB1cD2eF3gH4iJ5kL6mN7oP";
+const JOB: &str = "ftjob-9zY8xW7vU6tS5rQ4pO3nM2lK";
+const MODEL: &str = "ft:smollm2-135m-instruct:3nM2lK1jI0hG:support:9zY8xW7vU6tS";
+
+/// (content type, example) of the answer.
+fn response(id: &str) -> (&'static str, Value) {
+    let json = |value| ("application/json", value);
+    match id {
+        "createFile" | "retrieveFile" => json(file()),
+        "listFiles" => json(list(vec![file()], FILE)),
+        "deleteFile" => json(json!({"id": FILE, "object": "file", "deleted": true})),
+        "downloadFile" => {
+            ("application/octet-stream", json!("{\"prompt\": \"a\", \"completion\": \"b\"}\n"))
+        }
+        "listPaginatedFineTuningJobs" => json(list(vec![job()], JOB)),
+        "listFineTuningEvents" => json(list(vec![event()], "ftevent-5kL6mN7oP0aB1cD2eF3gH4iJ")),
+        "listFineTuningJobCheckpoints" => {
+            json(list(vec![checkpoint()], "ftckpt_2eF3gH4iJ5kL6mN7oP0aB1cD"))
+        }
+        "listModels" => json(list(vec![model()], MODEL)),
+        "retrieveModel" => json(model()),
+        "deleteModel" => json(json!({"id": MODEL, "object": "model", "deleted": true})),
+        "listModelArtifacts" => json(list(vec![artifact()], "adapter_model.safetensors")),
+        "downloadModelArtifact" => ("application/octet-stream", json!("")),
+        "live" | "ready" => json(json!({"status": "ok"})),
+        _ => json(job()),
+    }
+}
+
+fn list(data: Vec<Value>, id: &str) -> Value {
+    json!({"object": "list", "data": data, "first_id": id, "last_id": id, "has_more": false})
+}
+
+fn file() -> Value {
+    json!({
+        "id": FILE, "object": "file", "bytes": 48213, "created_at": 1_790_000_000, "expires_at": null,
+        "filename": "train.jsonl", "purpose": "fine-tune", "status": "processed", "status_details": null,
+    })
+}
+
+fn model() -> Value {
+    json!({"id": MODEL, "object": "model", "created": 1_790_000_300, "owned_by": "org-3nM2lK1jI0hG9fE8dC7bA6zY"})
+}
+
+fn artifact() -> Value {
+    json!({
+        "name": "adapter_model.safetensors", "object": "model.artifact", "bytes": 19_569_376,
+        "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    })
+}
+
+fn event() -> Value {
+    json!({
+        "id": "ftevent-5kL6mN7oP0aB1cD2eF3gH4iJ", "object": "fine_tuning.job.event", "created_at": 1_790_000_120,
+        "level": "info", "message": "Step 10/54: training loss=0.9847", "type": "metrics",
+        "data": {"step": 10, "total_steps": 54, "train_loss": 0.9847, "train_mean_token_accuracy": 0.751},
+    })
+}
+
+fn checkpoint() -> Value {
+    json!({
+        "id": "ftckpt_2eF3gH4iJ5kL6mN7oP0aB1cD", "object": "fine_tuning.job.checkpoint", "created_at": 1_790_000_200,
+        "fine_tuned_model_checkpoint": format!("{MODEL}:ckpt-step-18"), "fine_tuning_job_id": JOB, "step_number": 18,
+        "metrics": {"step": 18, "train_loss": 0.9595, "train_mean_token_accuracy": 0.7527, "valid_loss": 0.8601,
+                    "valid_mean_token_accuracy": 0.7821, "full_valid_loss": 0.8601, "full_valid_mean_token_accuracy": 0.7821},
+    })
+}
+
+fn job() -> Value {
+    let hyperparameters = json!({"batch_size": 8, "learning_rate_multiplier": 1.0, "n_epochs": 3});
+    json!({
+        "id": JOB, "object": "fine_tuning.job", "created_at": 1_790_000_050, "error": null, "fine_tuned_model": null,
+        "finished_at": null, "hyperparameters": hyperparameters, "model": "smollm2-135m-instruct",
+        "organization_id": "org-3nM2lK1jI0hG9fE8dC7bA6zY", "result_files": [], "status": "running", "trained_tokens": null,
+        "training_file": FILE, "validation_file": null, "seed": 7, "estimated_finish": 1_790_000_300,
+        "method": {"type": "supervised", "supervised": {"hyperparameters": hyperparameters}}, "metadata": null, "integrations": [],
+        "trainyard": extension(),
+    })
+}
+
+fn extension() -> Value {
+    json!({
+            "adapter": {"type": "lora", "rank": 16, "alpha": 32.0, "dropout": 0.0, "target_modules": "all-linear", "rslora": false},
+            "optimizer": {"type": "adamw", "learning_rate": 0.0002, "betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.0, "max_grad_norm": 1.0},
+            "schedule": {"type": "cosine", "warmup_ratio": 0.03, "min_ratio": 0.0},
+            "precision": "bf16",
+            "sequence": {"max_length": 1024, "packing": "auto", "overlong": "truncate"},
+            "batching": {"micro_batch_size": 4, "gradient_checkpointing": false},
+            "checkpoint": {"every_steps": null, "every_seconds": 300, "keep": 3},
+            "evaluation": {"every_steps": 6, "metrics": ["loss", "token_accuracy", "perplexity"]},
+            "early_stopping": null, "data": null, "privacy": null, "continual": null,
+            "resources": {"pool": "default", "devices": 1, "priority": "normal", "preemptible": true, "max_runtime_seconds": 86400},
+            "webhook": null,
+            "progress": {"step": 10, "total_steps": 54, "tokens": 20143, "tokens_per_second": 497.0, "eta_seconds": 152.0,
+                         "train_loss": 0.9847, "valid_loss": 0.8956, "queue_position": null, "waiting_reason": null, "attempts": 1},
+            "result": null,
+    })
+}

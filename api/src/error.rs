@@ -1,0 +1,86 @@
+//! Errors as answers: OpenAI's body, and the headers that its clients obey.
+
+use std::fmt;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{HeaderName, HeaderValue, RETRY_AFTER};
+use actix_web::{HttpResponse, ResponseError};
+use trainyard_openapi::error::{ApiError, ErrorCode};
+use trainyard_scheduler::SchedulerError;
+
+/// Seconds after which a client may repeat a request that failed for the server's reasons.
+const RETRY_AFTER_SECONDS: u16 = 1;
+
+/// A result of a handler.
+pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
+
+/// An error on its way out.
+#[derive(Debug)]
+pub(crate) struct Failure(ApiError);
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Self {
+        Self(error)
+    }
+}
+
+impl From<SchedulerError> for Failure {
+    fn from(error: SchedulerError) -> Self {
+        let told = error.to_api();
+        if status(told.code).is_server_error() {
+            // The span of the request carries its id.
+            tracing::error!(error = &error as &dyn std::error::Error, "request failed");
+        }
+        Self(told)
+    }
+}
+
+impl ResponseError for Failure {
+    fn status_code(&self) -> StatusCode {
+        status(self.0.code)
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        answer(&self.0)
+    }
+}
+
+/// The answer for an error.
+pub(crate) fn answer(error: &ApiError) -> HttpResponse {
+    let mut response = HttpResponse::build(status(error.code)).json(error.body());
+    let retry = if error.code.should_retry() { "true" } else { "false" };
+    let headers = response.headers_mut();
+    headers.insert(HeaderName::from_static("x-should-retry"), HeaderValue::from_static(retry));
+    if matches!(error.code, ErrorCode::Unavailable | ErrorCode::RateLimited) {
+        headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
+    }
+    response
+}
+
+/// The error that a bare status of the HTTP library means.
+pub(crate) fn of_status(status: StatusCode, detail: &str) -> ApiError {
+    let (code, text) = match status.as_u16() {
+        404 => (ErrorCode::NotFound, "there is nothing at this path"),
+        405 => (ErrorCode::MethodNotAllowed, "this path does not take this method"),
+        408 => (ErrorCode::InvalidBody, "the request did not arrive in time"),
+        413 => (ErrorCode::TooLarge, "the body is larger than the limit"),
+        415 => (ErrorCode::UnsupportedMediaType, "this content type is not taken here"),
+        400..=499 => (ErrorCode::InvalidBody, "the request cannot be read"),
+        503 => (ErrorCode::Unavailable, "the server cannot answer at present"),
+        _ => (ErrorCode::Internal, "the server failed; the log has the rest under the request id"),
+    };
+    match (status.is_client_error(), detail.is_empty()) {
+        (true, false) => ApiError::new(code, format!("{text}: {detail}")),
+        _ => ApiError::new(code, text),
+    }
+}
+
+fn status(code: ErrorCode) -> StatusCode {
+    StatusCode::from_u16(code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}

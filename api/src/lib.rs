@@ -1,0 +1,16 @@
+//! The HTTP face of the scheduler: OpenAI's fine-tuning API and what stands beside it.
+//!
+//! HTTP only: each handler takes a request apart, calls the scheduler, and wraps its answer. [`app`] can be mounted in any actix
+//! application.
+
+mod app;
+mod auth;
+pub mod doc;
+mod error;
+mod middleware;
+mod query;
+mod router;
+mod routes;
+
+pub use app::{ApiOptions, app};
+pub use doc::openapi;

@@ -1,0 +1,112 @@
+//! What every answer has in common: ids and times in headers, errors in OpenAI's form, a line in the log.
+
+use std::time::Instant;
+
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::error::InternalError;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{ALLOW, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpMessage};
+use tracing::Instrument;
+use trainyard_openapi::error::{ApiError, ErrorCode};
+use trainyard_openapi::id::RequestId;
+
+use crate::auth::Organization;
+use crate::doc;
+use crate::error::{answer, of_status};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Characters of a client's own request id: enough for a UUID or a trace, too few to fill a log.
+const REQUEST_ID_CHARS_MAX: usize = 128;
+
+/// Wraps every request.
+pub(crate) async fn contract(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let begun = Instant::now();
+    let id = request_id(&request);
+    let span =
+        tracing::info_span!("request", id, method = %request.method(), path = %request.path());
+    // The request itself must not be held here: the router writes into it on its way to the handler.
+    let mut response = match next.call(request).instrument(span.clone()).await {
+        Ok(response) => response.map_into_boxed_body(),
+        Err(error) => {
+            let mut response = restate(error.error_response(), &error.to_string());
+            mark(response.headers_mut(), &id, begun, None);
+            return Err(InternalError::from_response(error, response).into());
+        }
+    };
+    let status = response.status();
+    if (status.is_client_error() || status.is_server_error()) && !is_json(response.headers()) {
+        let pattern = response.request().match_pattern().unwrap_or_default();
+        let mut new = answer(&of_status(status, ""));
+        if status == StatusCode::METHOD_NOT_ALLOWED
+            && let Ok(allow) = HeaderValue::from_str(&doc::methods_of(&pattern).join(", "))
+        {
+            new.headers_mut().insert(ALLOW, allow);
+        }
+        response = response.into_response(new);
+    }
+    let organization =
+        response.request().extensions().get::<Organization>().map(|o| o.0.to_string());
+    mark(response.headers_mut(), &id, begun, organization.as_deref());
+    span.in_scope(|| tracing::debug!(status = response.status().as_u16(), "answered"));
+    Ok(response)
+}
+
+/// Headers of every answer.
+fn mark(headers: &mut HeaderMap, id: &str, begun: Instant, organization: Option<&str>) {
+    let millis = begun.elapsed().as_millis().to_string();
+    let all = [
+        ("x-request-id", id),
+        ("openai-processing-ms", &millis),
+        ("openai-version", "2020-10-01"),
+        ("x-content-type-options", "nosniff"),
+    ];
+    let organization = organization.map(|organization| ("openai-organization", organization));
+    for (name, value) in all.into_iter().chain(organization) {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    }
+}
+
+/// The client's own id where it is a sane one, else a new one.
+fn request_id(request: &ServiceRequest) -> String {
+    let sane = |text: &&str| {
+        !text.is_empty()
+            && text.len() <= REQUEST_ID_CHARS_MAX
+            && text.bytes().all(|byte| byte.is_ascii_graphic())
+    };
+    let given =
+        request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok()).filter(sane);
+    match given {
+        Some(id) => id.to_string(),
+        None => RequestId::generate().map_or_else(|_| "req_none".to_string(), |id| id.to_string()),
+    }
+}
+
+/// Our own errors are in form already; the HTTP library's are put into it.
+fn restate(response: actix_web::HttpResponse, detail: &str) -> actix_web::HttpResponse {
+    if response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == "application/json") {
+        return response;
+    }
+    let status = response.status();
+    match status.is_client_error() {
+        true => answer(&of_status(status, detail)),
+        false => {
+            tracing::error!(detail, "request failed");
+            answer(&ApiError::new(
+                ErrorCode::Internal,
+                "the server failed; the log has the rest under the request id",
+            ))
+        }
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"))
+}

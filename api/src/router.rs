@@ -1,0 +1,56 @@
+//! All routes on one screen.
+
+use actix_web::web::{delete, get, post, resource, scope};
+use actix_web::{Scope, web};
+
+use crate::routes::{artifacts, docs, files, health, jobs, models};
+
+/// The routes.
+pub(crate) fn routes(root: Scope) -> Scope {
+    let v1 = scope("/v1")
+        .service(resource("/files").route(get().to(files::list)).route(post().to(files::create)))
+        .service(
+            resource("/files/{file_id}")
+                .route(get().to(files::retrieve))
+                .route(delete().to(files::remove)),
+        )
+        .service(resource("/files/{file_id}/content").route(get().to(files::content)))
+        .service(
+            resource("/fine_tuning/jobs")
+                .route(get().to(jobs::list))
+                .route(post().to(jobs::create)),
+        )
+        .service(resource("/fine_tuning/jobs/{fine_tuning_job_id}").route(get().to(jobs::retrieve)))
+        .service(
+            resource("/fine_tuning/jobs/{fine_tuning_job_id}/cancel")
+                .route(post().to(jobs::cancel)),
+        )
+        .service(
+            resource("/fine_tuning/jobs/{fine_tuning_job_id}/pause").route(post().to(jobs::pause)),
+        )
+        .service(
+            resource("/fine_tuning/jobs/{fine_tuning_job_id}/resume")
+                .route(post().to(jobs::resume)),
+        )
+        .service(
+            resource("/fine_tuning/jobs/{fine_tuning_job_id}/events").route(get().to(jobs::events)),
+        )
+        .service(
+            resource("/fine_tuning/jobs/{fine_tuning_job_id}/checkpoints")
+                .route(get().to(jobs::checkpoints)),
+        )
+        .service(resource("/models").route(get().to(models::list)))
+        .service(
+            resource("/models/{model}")
+                .route(get().to(models::retrieve))
+                .route(delete().to(models::remove)),
+        )
+        .service(resource("/models/{model}/artifacts").route(get().to(artifacts::list)))
+        .service(resource("/models/{model}/artifacts/{name}").route(get().to(artifacts::download)));
+    root.service(v1)
+        .service(resource("/healthz/live").route(get().to(health::live)))
+        .service(resource("/healthz/ready").route(get().to(health::ready)))
+        .service(resource("/openapi.json").route(get().to(docs::document)))
+        .service(resource("/docs").route(get().to(docs::page)))
+        .default_service(web::to(docs::no_such_path))
+}

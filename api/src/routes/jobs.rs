@@ -1,0 +1,197 @@
+//! Fine-tuning jobs.
+
+use actix_web::web::{Bytes, Data, Json, Path};
+use actix_web::{HttpRequest, http::header::HeaderMap};
+use sha2::{Digest, Sha256};
+use trainyard_openapi::body;
+use trainyard_openapi::checkpoint::JobCheckpoint;
+use trainyard_openapi::error::{ApiError, ErrorCode};
+use trainyard_openapi::event::JobEvent;
+use trainyard_openapi::id::{CheckpointId, EventId, JobId};
+use trainyard_openapi::job::{CreateJob, Job};
+use trainyard_openapi::limits::{IDEMPOTENCY_KEY_BYTES_MAX, PAGE_LIMIT_MAX};
+use trainyard_openapi::page::Page;
+use trainyard_scheduler::port::store::JobFilter;
+use trainyard_scheduler::{IdempotencyKey, Scheduler};
+
+use super::{path_id, refuse_encoded};
+use crate::auth::Caller;
+use crate::error::Result;
+use crate::query::Query;
+
+/// Create a fine-tuning job
+///
+/// Checks the whole request, stores the job durably and answers with it; training follows. With an `Idempotency-Key` the same request
+/// again answers with the same job. Clients that send none may make a second job by repeating a request whose answer was lost.
+#[utoipa::path(post, path = "/v1/fine_tuning/jobs", operation_id = "createFineTuningJob", tag = "Fine-tuning",
+    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters of the client's own")),
+    request_body = CreateJob, responses((status = 200, description = "The job", body = Job)))]
+pub(crate) async fn create(
+    scheduler: Data<Scheduler>,
+    caller: Caller,
+    request: HttpRequest,
+    bytes: Bytes,
+) -> Result<Json<Job>> {
+    Query::of(&request).finish()?;
+    refuse_encoded(request.headers())?;
+    let job: CreateJob = body::parse(&bytes)?;
+    let key = idempotency_key(request.headers(), &job)?;
+    Ok(Json(scheduler.submit(&caller.0, job, key).await?))
+}
+
+/// List fine-tuning jobs
+///
+/// Newest first. `metadata[key]=value` keeps those with this pair; it may be given for several keys.
+#[utoipa::path(get, path = "/v1/fine_tuning/jobs", operation_id = "listPaginatedFineTuningJobs", tag = "Fine-tuning",
+    params(
+        ("after" = Option<String>, Query, description = "The last id of the page before"),
+        ("limit" = Option<u32>, Query, description = "1 to 1000; 20 where left out"),
+        ("metadata" = Option<std::collections::BTreeMap<String, String>>, Query, style = DeepObject, explode, description = "Pairs that the jobs have"),
+    ),
+    responses((status = 200, description = "A page of jobs", body = Page<Job>)))]
+pub(crate) async fn list(
+    scheduler: Data<Scheduler>,
+    caller: Caller,
+    request: HttpRequest,
+) -> Result<Json<Page<Job>>> {
+    let mut query = Query::of(&request);
+    let page = query.page::<JobId>(20, PAGE_LIMIT_MAX, false)?;
+    let filter = JobFilter { metadata: query.metadata()? };
+    query.finish()?;
+    Ok(Json(scheduler.jobs(&caller.0, &filter, &page).await?))
+}
+
+/// Retrieve a fine-tuning job
+///
+/// While it runs, `trainyard.progress` says how far it is.
+#[utoipa::path(get, path = "/v1/fine_tuning/jobs/{fine_tuning_job_id}", operation_id = "retrieveFineTuningJob", tag = "Fine-tuning",
+    params(("fine_tuning_job_id" = String, Path, description = "The job")),
+    responses((status = 200, description = "The job", body = Job)))]
+pub(crate) async fn retrieve(
+    scheduler: Data<Scheduler>,
+    caller: Caller,
+    id: Path<String>,
+) -> Result<Json<Job>> {
+    Ok(Json(scheduler.job(&caller.0, &job_id(&id)?).await?))
+}
+
+/// Cancel a fine-tuning job
+///
+/// A running job ends at its next boundary; the answer waits up to 2.5 seconds for that.
+#[utoipa::path(post, path = "/v1/fine_tuning/jobs/{fine_tuning_job_id}/cancel", operation_id = "cancelFineTuningJob", tag = "Fine-tuning",
+    params(("fine_tuning_job_id" = String, Path, description = "The job")),
+    responses((status = 200, description = "The job", body = Job)))]
+pub(crate) async fn cancel(
+    scheduler: Data<Scheduler>,
+    caller: Caller,
+    id: Path<String>,
+) -> Result<Json<Job>> {
+    Ok(Json(scheduler.cancel(&caller.0, &job_id(&id)?).await?))
+}
+
+/// Pause a fine-tuning job
+///
+/// A running job writes a checkpoint first; its status is `paused` after that.
+#[utoipa::path(post, path = "/v1/fine_tuning/jobs/{fine_tuning_job_id}/pause", operation_id = "pauseFineTuningJob", tag = "Fine-tuning",
+    params(("fine_tuning_job_id" = String, Path, description = "The job")),
+    responses((status = 200, description = "The job", body = Job)))]
+pub(crate) async fn pause(
+    scheduler: Data<Scheduler>,
+    caller: Caller,
+    id: Path<String>,
+) -> Result<Json<Job>> {
+    Ok(Json(scheduler.pause(&caller.0, &job_id(&id)?).await?))
+}
+
+/// Resume a fine-tuning job
+///
+/// It is queued again and goes on from its last checkpoint, to the same bits.
+#[utoipa::path(post, path = "/v1/fine_tuning/jobs/{fine_tuning_job_id}/resume", operation_id = "resumeFineTuningJob", tag = "Fine-tuning",
+    params(("fine_tuning_job_id" = String, Path, description = "The job")),
+    responses((status = 200, description = "The job", body = Job)))]
+pub(crate) async fn resume(
+    scheduler: Data<Scheduler>,
+    caller: Caller,
+    id: Path<String>,
+) -> Result<Json<Job>> {
+    Ok(Json(scheduler.resume(&caller.0, &job_id(&id)?).await?))
+}
+
+/// List events of a fine-tuning job
+///
+/// Newest first. Events of type `metrics` carry the figures of a step in `data`.
+#[utoipa::path(get, path = "/v1/fine_tuning/jobs/{fine_tuning_job_id}/events", operation_id = "listFineTuningEvents", tag = "Fine-tuning",
+    params(
+        ("fine_tuning_job_id" = String, Path, description = "The job"),
+        ("after" = Option<String>, Query, description = "The last id of the page before"),
+        ("limit" = Option<u32>, Query, description = "1 to 1000; 20 where left out"),
+    ),
+    responses((status = 200, description = "A page of events", body = Page<JobEvent>)))]
+pub(crate) async fn events(
+    scheduler: Data<Scheduler>,
+    caller: Caller,
+    id: Path<String>,
+    request: HttpRequest,
+) -> Result<Json<Page<JobEvent>>> {
+    let mut query = Query::of(&request);
+    let page = query.page::<EventId>(20, PAGE_LIMIT_MAX, false)?;
+    query.finish()?;
+    Ok(Json(scheduler.events(&caller.0, &job_id(&id)?, &page).await?))
+}
+
+/// List checkpoints of a fine-tuning job
+///
+/// Newest first; as many as `trainyard.checkpoint.keep`. Each is a loadable adapter: its files are the artifacts of
+/// `fine_tuned_model_checkpoint`.
+#[utoipa::path(get, path = "/v1/fine_tuning/jobs/{fine_tuning_job_id}/checkpoints", operation_id = "listFineTuningJobCheckpoints", tag = "Fine-tuning",
+    params(
+        ("fine_tuning_job_id" = String, Path, description = "The job"),
+        ("after" = Option<String>, Query, description = "The last id of the page before"),
+        ("limit" = Option<u32>, Query, description = "1 to 1000; 10 where left out"),
+    ),
+    responses((status = 200, description = "A page of checkpoints", body = Page<JobCheckpoint>)))]
+pub(crate) async fn checkpoints(
+    scheduler: Data<Scheduler>,
+    caller: Caller,
+    id: Path<String>,
+    request: HttpRequest,
+) -> Result<Json<Page<JobCheckpoint>>> {
+    let mut query = Query::of(&request);
+    let page = query.page::<CheckpointId>(10, PAGE_LIMIT_MAX, false)?;
+    query.finish()?;
+    Ok(Json(scheduler.checkpoints(&caller.0, &job_id(&id)?, &page).await?))
+}
+
+fn job_id(text: &str) -> Result<JobId, ApiError> {
+    path_id(text, ErrorCode::NotFound, "fine-tuning job")
+}
+
+/// The client's key with the hash of what it sent; of the meaning, not of the spelling.
+fn idempotency_key(
+    headers: &HeaderMap,
+    job: &CreateJob,
+) -> Result<Option<IdempotencyKey>, ApiError> {
+    let mut all = headers.get_all("idempotency-key");
+    let Some(value) = all.next() else { return Ok(None) };
+    let refuse =
+        |reason: String| ApiError::field(ErrorCode::InvalidValue, "Idempotency-Key", reason);
+    if all.next().is_some() {
+        return Err(refuse("Idempotency-Key is given more than once".to_string()));
+    }
+    let bytes = value.as_bytes();
+    if bytes.is_empty()
+        || bytes.len() > IDEMPOTENCY_KEY_BYTES_MAX
+        || !bytes.iter().all(u8::is_ascii_graphic)
+    {
+        return Err(refuse(format!(
+            "Idempotency-Key must have 1 to {IDEMPOTENCY_KEY_BYTES_MAX} visible ASCII characters, not {} bytes",
+            bytes.len()
+        )));
+    }
+    let body = serde_json::to_vec(job).map_err(|error| refuse(error.to_string()))?;
+    let mut hash = Sha256::new();
+    hash.update(b"POST /v1/fine_tuning/jobs\n");
+    hash.update(&body);
+    let key = String::from_utf8_lossy(bytes).into_owned();
+    Ok(Some(IdempotencyKey { key, request_sha256: hex::encode(hash.finalize()) }))
+}

@@ -1,0 +1,54 @@
+//! Models: bases and results.
+
+use actix_web::HttpRequest;
+use actix_web::web::{Data, Json, Path};
+use trainyard_openapi::file::Deleted;
+use trainyard_openapi::model::Model;
+use trainyard_openapi::page::Page;
+use trainyard_scheduler::Scheduler;
+
+use crate::auth::Caller;
+use crate::error::Result;
+use crate::query::Query;
+
+/// List models
+///
+/// Base models that jobs can start from, then the tenant's own fine-tuned models.
+#[utoipa::path(get, path = "/v1/models", operation_id = "listModels", tag = "Models",
+    responses((status = 200, description = "All models", body = Page<Model>)))]
+pub(crate) async fn list(
+    scheduler: Data<Scheduler>,
+    caller: Caller,
+    request: HttpRequest,
+) -> Result<Json<Page<Model>>> {
+    Query::of(&request).finish()?;
+    Ok(Json(scheduler.models(&caller.0).await?))
+}
+
+/// Retrieve a model
+///
+/// A base model or a fine-tuned model of the tenant.
+#[utoipa::path(get, path = "/v1/models/{model}", operation_id = "retrieveModel", tag = "Models",
+    params(("model" = String, Path, description = "The model's name")),
+    responses((status = 200, description = "The model", body = Model)))]
+pub(crate) async fn retrieve(
+    scheduler: Data<Scheduler>,
+    caller: Caller,
+    name: Path<String>,
+) -> Result<Json<Model>> {
+    Ok(Json(scheduler.model(&caller.0, &name).await?))
+}
+
+/// Delete a fine-tuned model
+///
+/// With its files. Base models are the operator's and cannot be deleted here.
+#[utoipa::path(delete, path = "/v1/models/{model}", operation_id = "deleteModel", tag = "Models",
+    params(("model" = String, Path, description = "The model's name")),
+    responses((status = 200, description = "It is gone", body = Deleted)))]
+pub(crate) async fn remove(
+    scheduler: Data<Scheduler>,
+    caller: Caller,
+    name: Path<String>,
+) -> Result<Json<Deleted>> {
+    Ok(Json(scheduler.delete_model(&caller.0, &name).await?))
+}

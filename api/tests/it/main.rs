@@ -1,0 +1,13 @@
+//! The API over a real scheduler, called over real sockets.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    missing_docs,
+    reason = "a test fails by panicking"
+)]
+
+mod contract;
+mod document;
+mod files;
+mod requests;
+mod server;

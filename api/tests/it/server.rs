@@ -1,0 +1,164 @@
+//! A server on a free port over a scheduler in a temporary directory. Nothing is trained here: no loop runs.
+
+use std::sync::Arc;
+
+use actix_web::{App, HttpServer, dev::ServerHandle};
+use reqwest::{Method, RequestBuilder, Response};
+use serde_json::{Value, json};
+use trainyard_api::{ApiOptions, app};
+use trainyard_openapi::id::TenantId;
+use trainyard_plan::HostFacts;
+use trainyard_scheduler::adapter::{fs::FsObjects, memory::MemoryQueue, sqlite::SqliteStore};
+use trainyard_scheduler::clock::SystemClock;
+use trainyard_scheduler::key::ApiKey;
+use trainyard_scheduler::port::store::{KeyRecord, Store};
+use trainyard_scheduler::{BaseModels, Parts, Scheduler, SchedulerConfig};
+
+pub(crate) struct Server {
+    pub(crate) url: String,
+    pub(crate) key: String,
+    /// The key of another tenant.
+    pub(crate) stranger: String,
+    pub(crate) http: reqwest::Client,
+    handle: ServerHandle,
+    _dir: tempfile::TempDir,
+}
+
+impl Server {
+    pub(crate) async fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let model = dir.path().join("models/tiny");
+        std::fs::create_dir_all(&model).unwrap();
+        let config = json!({"model_type": "llama", "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2,
+                            "vocab_size": 256, "max_position_embeddings": 128});
+        std::fs::write(model.join("config.json"), config.to_string()).unwrap();
+        let store = Arc::new(
+            SqliteStore::open(&dir.path().join("store.db"), Arc::new(SystemClock)).unwrap(),
+        );
+        let stranger = ApiKey::generate().unwrap();
+        let scheduler = Scheduler::new(Parts {
+            store: store.clone(),
+            queue: Arc::new(MemoryQueue::new()),
+            objects: Arc::new(FsObjects::open(&dir.path().join("objects")).unwrap()),
+            models: BaseModels::new(dir.path().join("models")),
+            host: HostFacts { cuda: false, fast_bf16: true, memory_bytes: 1 << 32 },
+            config: SchedulerConfig::default(),
+        });
+        let key = scheduler.bootstrap_key().await.unwrap().unwrap();
+        let record = KeyRecord {
+            id: stranger.id().into(),
+            tenant: TenantId::generate().unwrap(),
+            secret_sha256: stranger.secret_sha256(),
+            created_at_ms: 0,
+        };
+        store.put_key(&record).await.unwrap();
+        let server = HttpServer::new(move || {
+            App::new().service(app(scheduler.clone(), ApiOptions::default()))
+        })
+        .workers(1)
+        .disable_signals()
+        .bind(("127.0.0.1", 0))
+        .unwrap();
+        let url = format!("http://{}", server.addrs()[0]);
+        let server = server.run();
+        let handle = server.handle();
+        tokio::spawn(server);
+        Self {
+            url,
+            key,
+            stranger: stranger.reveal(),
+            http: reqwest::Client::new(),
+            handle,
+            _dir: dir,
+        }
+    }
+
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.url)).bearer_auth(&self.key)
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        Answer::of(self.request(Method::GET, path).send().await.unwrap()).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+        Answer::of(self.request(Method::POST, path).json(body).send().await.unwrap()).await
+    }
+
+    /// Uploads by a form as a client writes it; the parts in the order given.
+    pub(crate) async fn form(&self, parts: &[(&str, Option<&str>, &[u8])]) -> Answer {
+        let mut body = Vec::new();
+        for (name, filename, content) in parts {
+            body.extend(format!("--XX\r\nContent-Disposition: form-data; name=\"{name}\"").bytes());
+            if let Some(filename) = filename {
+                body.extend(format!("; filename=\"{filename}\"").bytes());
+            }
+            body.extend(b"\r\n\r\n");
+            body.extend(*content);
+            body.extend(b"\r\n");
+        }
+        body.extend(b"--XX--\r\n");
+        let request = self.request(Method::POST, "/v1/files");
+        let request = request.header("content-type", "multipart/form-data; boundary=XX").body(body);
+        Answer::of(request.send().await.unwrap()).await
+    }
+
+    pub(crate) async fn upload(&self, text: &str) -> String {
+        let answer = self
+            .form(&[("purpose", None, b"fine-tune"), ("file", Some("t.jsonl"), text.as_bytes())])
+            .await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.body["id"].as_str().unwrap().to_string()
+    }
+
+    pub(crate) async fn job(&self) -> String {
+        let file = self.upload("{\"text\": \"a\"}\n").await;
+        let answer = self
+            .post("/v1/fine_tuning/jobs", &json!({"model": "tiny", "training_file": file}))
+            .await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.body["id"].as_str().unwrap().to_string()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let stop = self.handle.stop(false);
+        tokio::spawn(stop);
+    }
+}
+
+/// An answer, read whole.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: reqwest::header::HeaderMap,
+    pub(crate) body: Value,
+}
+
+impl Answer {
+    pub(crate) async fn of(response: Response) -> Self {
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let text = response.text().await.unwrap();
+        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+        Self { status, headers, body }
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// Checks an error: OpenAI's four keys, and no fifth.
+    pub(crate) fn refused(&self, status: u16, code: &str, param: Option<&str>) {
+        assert_eq!(self.status, status, "{}", self.body);
+        let error = self.body["error"].as_object().unwrap();
+        let mut keys: Vec<&str> = error.keys().map(String::as_str).collect();
+        keys.sort_unstable();
+        assert_eq!(keys, ["code", "message", "param", "type"]);
+        assert_eq!(error["code"], code, "{}", self.body);
+        assert_eq!(error["param"].as_str(), param, "{}", self.body);
+        assert!(self.header("content-type").starts_with("application/json"));
+        assert!(
+            !self.header("x-should-retry").is_empty() && !self.header("x-request-id").is_empty()
+        );
+    }
+}

@@ -1,0 +1,77 @@
+"""Times LoRA training steps of transformers and PEFT, eager, on given weights and tokens: the peer's side of run.py.
+
+The fastest configuration of the peer that needs no compilation: bf16 base, fp32 adapter, bf16 autocast (or all fp32), SDPA, fused AdamW.
+Prints one JSON object with the keys that `trainyard-trainer bench-step` prints.
+"""
+
+import argparse
+import contextlib
+import json
+import statistics
+import time
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", required=True, help="a model directory")
+    parser.add_argument("--tokens", required=True, help="token ids as JSON, a list of rows")
+    parser.add_argument("--rank", type=int, default=16)
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default="bf16")
+    parser.add_argument("--gradient-checkpointing", action="store_true")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--steps", type=int, default=5, help="steps to time, after one that is not")
+    args = parser.parse_args()
+
+    begun = time.perf_counter()
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(0)
+    bf16 = args.precision == "bf16"
+    base = AutoModelForCausalLM.from_pretrained(args.model, dtype=torch.bfloat16 if bf16 else torch.float32)
+    config = LoraConfig(r=args.rank, lora_alpha=2 * args.rank, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM")
+    model = get_peft_model(base, config)
+    if args.gradient_checkpointing:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    model.config.use_cache = False
+    model.train()
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=1e-4, weight_decay=0.0, fused=True)
+    with open(args.tokens) as file:
+        input_ids = torch.tensor(json.load(file))
+    precision = lambda: torch.autocast("cpu", torch.bfloat16) if bf16 else contextlib.nullcontext()
+
+    seconds, losses = [], []
+    for step in range(args.steps + 1):
+        start = time.perf_counter()
+        with precision():
+            loss = model(input_ids=input_ids, labels=input_ids).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+        if step == 0:
+            first_step_seconds = time.perf_counter() - begun
+        else:
+            seconds.append(time.perf_counter() - start)
+    print(json.dumps({
+        "tokens_per_second": input_ids.numel() / statistics.median(seconds),
+        "step_seconds": seconds,
+        "first_step_seconds": first_step_seconds,
+        "peak_rss_bytes": peak_rss_bytes(),
+        "losses": losses,
+    }))
+
+
+def peak_rss_bytes():
+    """The largest resident set that the kernel saw of this process."""
+    with open("/proc/self/status") as status:
+        line = next(line for line in status if line.startswith("VmHWM:"))
+    return int(line.split()[1]) * 1024
+
+
+if __name__ == "__main__":
+    main()

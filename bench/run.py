@@ -1,0 +1,116 @@
+"""Speed and memory of a LoRA training step: Trainyard beside transformers + PEFT, on the same weights and the same tokens.
+
+Both train SmolLM2-135M-Instruct with LoRA on all linear layers and AdamW on one batch of random tokens. The two take turns, so that what else
+the machine does falls on both; the figures are medians over all timed steps. The first losses must agree: it is the same work.
+
+Run by `make bench`; needs .venv, the release build of trainyard-trainer, and the GGUF file of `make demo-assets`.
+"""
+
+import argparse
+import json
+import os
+import platform
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+GGUF = ROOT / ".cache/models/SmolLM2-135M-Instruct.Q4_1.gguf"
+MODEL = ROOT / ".cache/models/smollm2"
+# Before training the two differ only by the rounding of their kernels.
+LOSS_TOLERANCE = {"fp32": 1e-3, "bf16": 3e-2}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--trainer", type=Path, default=ROOT / "target/release/trainyard-trainer")
+    parser.add_argument("--model", type=Path, default=MODEL, help="a model directory; the default is made from the demo's GGUF file")
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--length", type=int, default=512)
+    parser.add_argument("--rank", type=int, default=16)
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default="bf16")
+    parser.add_argument("--gradient-checkpointing", action="store_true")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--steps", type=int, default=5, help="timed steps of each process")
+    parser.add_argument("--rounds", type=int, default=3, help="processes of each side")
+    parser.add_argument("--json", type=Path, help="also write all figures here")
+    args = parser.parse_args()
+
+    if not args.trainer.is_file():
+        sys.exit(f"{args.trainer} is missing: make release")
+    if args.model == MODEL and not MODEL.is_dir():
+        if not GGUF.is_file():
+            sys.exit(f"{GGUF} is missing: make demo-assets")
+        subprocess.run([args.trainer, "import", GGUF, "--out", MODEL], check=True)
+    vocabulary = json.loads((args.model / "config.json").read_text())["vocab_size"]
+    with tempfile.TemporaryDirectory() as directory:
+        tokens = Path(directory) / "tokens.json"
+        draw = random.Random(1)
+        tokens.write_text(json.dumps([[draw.randrange(vocabulary) for _ in range(args.length)] for _ in range(args.batch)]))
+        common = ["--model", args.model, "--tokens", tokens, "--rank", args.rank, "--precision", args.precision,
+                  "--threads", args.threads, "--steps", args.steps]
+        if args.gradient_checkpointing:
+            common.append("--gradient-checkpointing")
+        ours = [args.trainer, "bench-step", "--batch", args.batch, "--length", args.length, *common]
+        peer = [sys.executable, ROOT / "bench/peft_step.py", *common]
+        runs = {"trainyard": [], "transformers + peft": []}
+        for number in range(args.rounds):
+            for name, command in zip(runs, (ours, peer)):
+                print(f"round {number + 1}/{args.rounds}: {name}", file=sys.stderr)
+                runs[name].append(step(command, args.threads))
+    report(runs, args)
+
+
+def step(command, threads):
+    """The figures of one process."""
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run([str(part) for part in command], env=environment, stdout=subprocess.PIPE, check=True, text=True)
+    return json.loads(done.stdout)
+
+
+def report(runs, args):
+    tokens = args.batch * args.length
+    rows = {}
+    for name, figures in runs.items():
+        seconds = [second for figure in figures for second in figure["step_seconds"]]
+        rows[name] = {
+            "tokens_per_second": tokens / statistics.median(seconds),
+            "slowest": tokens / max(seconds),
+            "fastest": tokens / min(seconds),
+            "peak_rss_bytes": max(figure["peak_rss_bytes"] for figure in figures),
+            "first_step_seconds": statistics.median(figure["first_step_seconds"] for figure in figures),
+            "first_loss": figures[0]["losses"][0],
+            "last_loss": figures[0]["losses"][-1],
+        }
+    ours, peer = rows.values()
+    print(f"\n{args.model.name}, LoRA rank {args.rank} on all linear layers, batch {args.batch} x {args.length}, {args.precision}, "
+          f"{args.threads} threads, {args.rounds} x {args.steps} steps\n{processor()}\n")
+    print(f"{'':22}{'tokens/s':>10}{'(range)':>16}{'peak MiB':>10}{'first step s':>14}{'first loss':>12}{'last loss':>11}")
+    for name, row in rows.items():
+        spread = f"{row['slowest']:.0f}-{row['fastest']:.0f}"
+        print(f"{name:22}{row['tokens_per_second']:10.0f}{spread:>16}{row['peak_rss_bytes'] / 2**20:10.0f}"
+              f"{row['first_step_seconds']:14.1f}{row['first_loss']:12.4f}{row['last_loss']:11.4f}")
+    print(f"\nspeed x {ours['tokens_per_second'] / peer['tokens_per_second']:.2f}, "
+          f"memory x {ours['peak_rss_bytes'] / peer['peak_rss_bytes']:.2f}, "
+          f"time to the first step x {ours['first_step_seconds'] / peer['first_step_seconds']:.2f}")
+    if args.json:
+        args.json.write_text(json.dumps({"settings": vars(args) | {"processor": processor()}, "runs": runs, "summary": rows}, indent=1, default=str))
+    if abs(ours["first_loss"] - peer["first_loss"]) > LOSS_TOLERANCE[args.precision]:
+        sys.exit("the first losses differ: the two sides did not do the same work")
+
+
+def processor():
+    """What the machine says of itself."""
+    with open("/proc/cpuinfo") as file:
+        lines = file.read().splitlines()
+    model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+    flags = next((line.split() for line in lines if line.startswith("flags")), [])
+    fast = [flag for flag in ("avx512_bf16", "amx_bf16") if flag in flags]
+    return f"{model}, {os.cpu_count()} processors, {' '.join(fast) or 'no bf16 instructions'}"
+
+
+if __name__ == "__main__":
+    main()

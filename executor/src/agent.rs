@@ -1,0 +1,141 @@
+//! Slots: each takes a ticket, claims the job, acknowledges the ticket, runs the job, and takes the next.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use trainyard_openapi::id::Nonce;
+use trainyard_scheduler::port::control_plane::{Claim, ControlPlane, LeaseError};
+use trainyard_scheduler::port::objects::Objects;
+use trainyard_scheduler::port::queue::{Queue, QueueError, Ticket};
+
+use crate::config::AgentConfig;
+use crate::run::run_job;
+
+/// Waits between tries where a port does not answer.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// The ports and settings that a run needs.
+pub(crate) struct Context {
+    pub(crate) config: AgentConfig,
+    pub(crate) control: Arc<dyn ControlPlane>,
+    pub(crate) objects: Arc<dyn Objects>,
+}
+
+/// An agent.
+pub struct Agent {
+    context: Arc<Context>,
+    queue: Arc<dyn Queue>,
+}
+
+impl Agent {
+    /// An agent that does nothing before [`Agent::run`].
+    pub fn new(
+        mut config: AgentConfig,
+        control: Arc<dyn ControlPlane>,
+        queue: Arc<dyn Queue>,
+        objects: Arc<dyn Objects>,
+    ) -> Self {
+        // Trainers run in directories of their own, where a relative path would mean another place.
+        for path in [&mut config.work_dir, &mut config.models_dir, &mut config.trainer] {
+            if let Ok(absolute) = std::path::absolute(&*path) {
+                *path = absolute;
+            }
+        }
+        Self { context: Arc::new(Context { config, control, objects }), queue }
+    }
+
+    /// Runs jobs until `shutdown`; then lets each run write a checkpoint, gives the jobs back, and returns.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let mut slots = JoinSet::new();
+        for _ in 0..self.context.config.slots {
+            let (context, queue, shutdown) =
+                (Arc::clone(&self.context), Arc::clone(&self.queue), shutdown.clone());
+            slots.spawn(async move {
+                while !shutdown.is_cancelled() {
+                    if let Err(error) = slot(&context, queue.as_ref(), &shutdown).await {
+                        tracing::warn!(
+                            error = &error as &dyn std::error::Error,
+                            "the queue failed; consuming again"
+                        );
+                        wait(RETRY, &shutdown).await;
+                    }
+                }
+            });
+        }
+        while let Some(ended) = slots.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(error = &error as &dyn std::error::Error, "a slot panicked");
+            }
+        }
+    }
+}
+
+/// Consumes tickets with one consumer until the stream ends or the agent stops.
+async fn slot(
+    context: &Arc<Context>,
+    queue: &dyn Queue,
+    shutdown: &CancellationToken,
+) -> Result<(), QueueError> {
+    let mut consumer = queue.consume(&context.config.pool).await?;
+    loop {
+        let ticket = tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            ticket = consumer.next() => ticket?,
+        };
+        let Some(ticket) = ticket else { return Ok(()) };
+        let claim = match claim(context, &ticket, shutdown).await {
+            Some(answer) => answer,
+            // No definite answer and no time left: the ticket goes back unacknowledged.
+            None => return Ok(()),
+        };
+        // Acknowledged now, not after the run: brokers take back what is held for long, and the lease does the rest.
+        consumer.ack().await?;
+        if let Some(claim) = claim {
+            let job = claim.lease.job.clone();
+            tracing::info!(%job, epoch = claim.lease.epoch, "claimed");
+            run_job(context, claim, shutdown).await;
+            tracing::info!(%job, "run ended");
+        }
+    }
+}
+
+/// Claims until there is a definite answer: `Some(None)` where the ticket is stale, `None` where the agent stops first. The same
+/// nonce each time, so that a claim whose answer was lost is found again.
+async fn claim(
+    context: &Context,
+    ticket: &Ticket,
+    shutdown: &CancellationToken,
+) -> Option<Option<Claim>> {
+    let nonce = match Nonce::generate() {
+        Ok(nonce) => nonce,
+        Err(error) => {
+            tracing::error!(%error, "no random bytes");
+            return None;
+        }
+    };
+    loop {
+        match context.control.claim(ticket, &context.config.executor, &nonce).await {
+            Ok(claim) => return Some(Some(claim)),
+            Err(LeaseError::Unavailable(reason)) => {
+                tracing::warn!(job = %ticket.job, reason, "the claim has no answer; asking again");
+                wait(RETRY, shutdown).await;
+                if shutdown.is_cancelled() {
+                    return None;
+                }
+            }
+            Err(LeaseError::Stale | LeaseError::Fenced | LeaseError::Refused(_)) => {
+                tracing::debug!(job = %ticket.job, seq = ticket.seq, "stale ticket");
+                return Some(None);
+            }
+        }
+    }
+}
+
+async fn wait(time: Duration, shutdown: &CancellationToken) {
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        () = tokio::time::sleep(time) => {}
+    }
+}

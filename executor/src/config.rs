@@ -1,0 +1,33 @@
+//! What an operator can set of an agent.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use trainyard_openapi::id::ExecutorId;
+
+/// Settings of an agent.
+#[derive(Debug, Clone)]
+pub struct AgentConfig {
+    /// Its name; a new one each start.
+    pub executor: ExecutorId,
+    /// The pool whose tickets it takes.
+    pub pool: String,
+    /// Jobs at once.
+    pub slots: u32,
+    /// Where work directories are made; what is in them is not kept.
+    pub work_dir: PathBuf,
+    /// The directory of base models.
+    pub models_dir: PathBuf,
+    /// The `trainyard-trainer` program.
+    pub trainer: PathBuf,
+    /// Threads of each trainer; all processors where absent.
+    pub threads: Option<u32>,
+    /// Time between heartbeats.
+    pub heartbeat: Duration,
+    /// Time without an answer after which the trainer is held until there is one: well before the lease's end.
+    pub self_fence: Duration,
+    /// Time that a trainer has to obey before it is killed.
+    pub stop_grace: Duration,
+    /// Time between reports: many events share a write.
+    pub report_every: Duration,
+}

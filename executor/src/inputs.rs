@@ -1,0 +1,133 @@
+//! What a run needs on its disk before the trainer starts.
+
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+use tokio::fs;
+use trainyard_plan::trainer::{Manifest, RunSpec};
+use trainyard_scheduler::port::control_plane::{CheckpointPointer, Claim};
+use trainyard_scheduler::port::objects::{ObjectError, Objects};
+
+/// What could not be brought.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum InputError {
+    /// An object.
+    #[error("{0}")]
+    Object(#[from] ObjectError),
+    /// A local file.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A checkpoint that is not what its pointer says.
+    #[error("the checkpoint of step {step} is damaged: {reason}")]
+    Damaged {
+        /// The step.
+        step: u64,
+        /// What differs.
+        reason: String,
+    },
+}
+
+/// The directories of a run.
+#[derive(Debug, Clone)]
+pub(crate) struct Places {
+    /// Everything of the run.
+    pub(crate) work: PathBuf,
+    /// The trainer's output directory.
+    pub(crate) out: PathBuf,
+    /// Checkpoints on their way to the object store.
+    pub(crate) staging: PathBuf,
+    /// The run specification.
+    pub(crate) spec: PathBuf,
+}
+
+impl Places {
+    pub(crate) fn new(root: &Path, claim: &Claim) -> Self {
+        let work = root.join(format!("{}-e{}", claim.lease.job, claim.lease.epoch));
+        Self {
+            out: work.join("out"),
+            staging: work.join("staging"),
+            spec: work.join("run.json"),
+            work,
+        }
+    }
+}
+
+/// Fetches files and checkpoint and writes the run specification.
+pub(crate) async fn prepare(
+    claim: &Claim,
+    places: &Places,
+    models_dir: &Path,
+    objects: &dyn Objects,
+) -> Result<(), InputError> {
+    let inputs = places.work.join("inputs");
+    for directory in [&inputs, &places.out, &places.staging] {
+        fs::create_dir_all(directory).await.map_err(io(directory))?;
+    }
+    let training_file = inputs.join("training.jsonl");
+    objects.get_file(&claim.training_file.key, &training_file).await?;
+    let validation_file = match &claim.validation_file {
+        Some(file) => {
+            let path = inputs.join("validation.jsonl");
+            objects.get_file(&file.key, &path).await?;
+            Some(path)
+        }
+        None => None,
+    };
+    if let Some(pointer) = &claim.checkpoint {
+        fetch_checkpoint(pointer, &places.out, objects).await?;
+    }
+    let spec = RunSpec {
+        plan: claim.plan.clone(),
+        model: models_dir.join(&claim.model),
+        model_name: claim.model.clone(),
+        training_file,
+        validation_file,
+        training_file_name: claim.training_file.filename.clone(),
+        validation_file_name: claim.validation_file.as_ref().map(|file| file.filename.clone()),
+    };
+    let json = serde_json::to_vec_pretty(&spec)
+        .map_err(|error| io(&places.spec)(std::io::Error::other(error)))?;
+    fs::write(&places.spec, json).await.map_err(io(&places.spec))
+}
+
+/// Brings a checkpoint to where the trainer looks for it. The trainer checks each file against the manifest; that the manifest is
+/// the right one is checked here.
+async fn fetch_checkpoint(
+    pointer: &CheckpointPointer,
+    out: &Path,
+    objects: &dyn Objects,
+) -> Result<(), InputError> {
+    let damaged = |reason: String| InputError::Damaged { step: pointer.step, reason };
+    let directory = out.join("checkpoints").join(format!("step-{:06}", pointer.step));
+    fs::create_dir_all(&directory).await.map_err(io(&directory))?;
+    let path = directory.join("manifest.json");
+    objects.get_file(&format!("{}/manifest.json", pointer.prefix), &path).await?;
+    let json = fs::read(&path).await.map_err(io(&path))?;
+    if hex::encode(Sha256::digest(&json)) != pointer.manifest_sha256 {
+        return Err(damaged("its manifest has another hash than the job's record".to_string()));
+    }
+    let manifest: Manifest =
+        serde_json::from_slice(&json).map_err(|error| damaged(error.to_string()))?;
+    for (name, entry) in &manifest.files {
+        if name.contains('/') || name.starts_with('.') {
+            return Err(damaged(format!("'{name}' is no file name")));
+        }
+        let bytes =
+            objects.get_file(&format!("{}/{name}", pointer.prefix), &directory.join(name)).await?;
+        if bytes != entry.bytes {
+            return Err(damaged(format!("'{name}' has {bytes} bytes, not {}", entry.bytes)));
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn io(path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> InputError {
+    let path = path.as_ref().to_path_buf();
+    move |source| InputError::Io { path, source }
+}

@@ -1,0 +1,18 @@
+//! The agent: takes tickets, keeps leases, moves files, and supervises one trainer process per job.
+//!
+//! It changes nothing but through the control plane, and trains nothing itself. What it hands the trainer is files and an empty
+//! environment.
+
+mod agent;
+mod config;
+mod events;
+mod inputs;
+mod lease;
+mod lines;
+mod outcome;
+mod process;
+mod run;
+mod upload;
+
+pub use agent::Agent;
+pub use config::AgentConfig;

@@ -1,0 +1,61 @@
+//! A run checks its own result before it is handed back: an adapter that learned nothing, is not finite, or does not load again as
+//! it was is no result.
+
+use std::path::Path;
+
+use tch::{Kind, Tensor};
+
+use crate::arch::{CausalLm, ModelBatch};
+use crate::error::{Result, TrainerError};
+use crate::peft::lora::LoraSettings;
+use crate::rng::Rng;
+use crate::weights::safetensors::SafetensorsSource;
+
+/// Checks that every parameter is finite and that the update is not zero.
+///
+/// # Errors
+/// `integrity_check_failed` naming the tensor.
+pub fn check_parameters(parameters: &[(String, Tensor)]) -> Result<()> {
+    let mut moved = false;
+    for (name, parameter) in parameters {
+        if parameter.f_isfinite()?.f_all()?.f_int64_value(&[])? == 0 {
+            return Err(TrainerError::Integrity(format!(
+                "'{name}' holds values that are not finite"
+            )));
+        }
+        // B starts at zero, so an adapter whose every B is zero is still its base model.
+        moved |=
+            name.contains(".lora_B.") && parameter.f_count_nonzero(None)?.f_int64_value(&[])? > 0;
+    }
+    match moved {
+        true => Ok(()),
+        false => Err(TrainerError::Integrity(
+            "training changed nothing: every lora_B is still zero".into(),
+        )),
+    }
+}
+
+/// Loads the written adapter into a fresh one on the same base and compares logits on `batch`. The model holds the reloaded
+/// adapter afterwards.
+///
+/// # Errors
+/// `integrity_check_failed` with the difference.
+pub fn check_reload(
+    model: &mut CausalLm,
+    settings: &LoraSettings,
+    weights: &Path,
+    batch: &ModelBatch,
+) -> Result<()> {
+    let before = model.logits(batch)?;
+    model.attach_lora(settings, &mut Rng::new(u64::MAX, 0))?;
+    model.load_adapter(&SafetensorsSource::open_file(weights)?)?;
+    let after = model.logits(batch)?;
+    let difference =
+        before.f_sub(&after)?.f_abs()?.f_max()?.f_to_kind(Kind::Double)?.f_double_value(&[])?;
+    if difference == 0.0 {
+        return Ok(());
+    }
+    Err(TrainerError::Integrity(format!(
+        "the written adapter gives other logits when loaded (by {difference})"
+    )))
+}

@@ -1,0 +1,7 @@
+//! What a run hands back: a PEFT adapter with its tokenizer, model card, figures and manifest.
+
+pub mod card;
+pub mod directory;
+pub mod integrity;
+pub mod manifest;
+pub mod peft;

@@ -1,0 +1,273 @@
+//! A file of lines as rows of tokens.
+//!
+//! Lines are read in blocks and written as tokens by several threads; their order is the file's, so the same file gives the same
+//! rows.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+use trainyard_openapi::extension::Overlong;
+use trainyard_openapi::line::parse_line;
+use trainyard_openapi::line::validator::LINE_BYTES_MAX;
+
+use crate::data::batch::Batch;
+use crate::data::encode::{Example, encode};
+use crate::data::packing;
+use crate::data::report::DataReport;
+use crate::data::tokenizer::ChatTokenizer;
+use crate::error::{Result, TrainerError};
+
+/// Lines written as tokens at a time: enough to keep the threads busy, few enough to hold.
+const BLOCK_LINES: usize = 1024;
+
+/// How lines become rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DatasetOptions {
+    /// Tokens in a row at most.
+    pub max_length: usize,
+    /// What happens to longer examples.
+    pub overlong: Overlong,
+    /// Ids must be below it.
+    pub vocab_size: i64,
+    /// Threads that write tokens.
+    pub threads: usize,
+}
+
+/// Rows of one or, where packed, several examples each.
+#[derive(Debug)]
+pub struct Dataset {
+    examples: Vec<Example>,
+    /// Indices of the examples of each row.
+    rows: Vec<Vec<usize>>,
+    packed: bool,
+    max_length: usize,
+    /// SHA-256 of the file, in hexadecimal.
+    pub sha256: String,
+}
+
+impl Dataset {
+    /// Reads `path`; `param` and `name` are what the user calls it in errors.
+    ///
+    /// # Errors
+    /// A user error naming file, line and field of the first line that cannot be trained on, or that no row is left.
+    pub fn load(
+        path: &Path,
+        (param, name): (&str, &str),
+        tokenizer: &ChatTokenizer,
+        options: &DatasetOptions,
+    ) -> Result<(Self, DataReport)> {
+        let file = File::open(path).map_err(TrainerError::io(path))?;
+        let mut reader = BufReader::with_capacity(1 << 20, file);
+        let mut hash = Sha256::new();
+        let mut report = DataReport::default();
+        let mut examples = Vec::new();
+        let mut number = 0;
+        loop {
+            let block =
+                read_block(&mut reader, &mut hash, &mut number).map_err(|error| match error {
+                    ReadError::Io(source) => TrainerError::io(path)(source),
+                    ReadError::TooLong(line) => refuse(
+                        param,
+                        name,
+                        line,
+                        "",
+                        &format!("has more than {LINE_BYTES_MAX} bytes"),
+                    ),
+                })?;
+            if block.is_empty() {
+                break;
+            }
+            for (line, outcome) in encode_block(&block, tokenizer, options) {
+                match outcome {
+                    Outcome::Blank => report.blank_lines += 1,
+                    Outcome::Example(example) => {
+                        report.examples += 1;
+                        fit(example, options, &mut examples, &mut report);
+                    }
+                    Outcome::Refused { field, message } => {
+                        return Err(refuse(param, name, line, &field, &message));
+                    }
+                }
+            }
+        }
+        if examples.is_empty() {
+            let counts: Vec<String> = report
+                .to_map()
+                .into_iter()
+                .filter(|(_, n)| *n > 0)
+                .map(|(key, n)| format!("{key} {n}"))
+                .collect();
+            let message = format!("{name}: no row is left to train on ({})", counts.join(", "));
+            return Err(TrainerError::user("no_examples", Some(param.to_string()), message));
+        }
+        report.tokens = examples.iter().map(|example| example.ids.len() as u64).sum();
+        report.target_tokens = examples.iter().map(|example| example.targets() as u64).sum();
+        report.rows = examples.len() as u64;
+        let rows = (0..examples.len()).map(|index| vec![index]).collect();
+        let sha256 = hex::encode(hash.finalize());
+        Ok((Self { examples, rows, packed: false, max_length: options.max_length, sha256 }, report))
+    }
+
+    /// Puts several examples into a row, best fit first.
+    pub fn pack(&mut self, report: &mut DataReport) {
+        let lengths: Vec<usize> = self.examples.iter().map(|example| example.ids.len()).collect();
+        self.rows = packing::best_fit_decreasing(&lengths, self.max_length);
+        self.packed = true;
+        report.rows = self.rows.len() as u64;
+    }
+
+    /// Rows.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there are none; a loaded dataset has some.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Tokens of a row.
+    pub fn row_length(&self, row: usize) -> usize {
+        self.rows[row].iter().map(|&index| self.examples[index].ids.len()).sum()
+    }
+
+    /// The rows as one batch, padded at the end with `pad`.
+    pub fn batch(&self, rows: &[usize], pad: u32) -> Batch {
+        let rows: Vec<Vec<&Example>> = rows
+            .iter()
+            .map(|&row| self.rows[row].iter().map(|&index| &self.examples[index]).collect())
+            .collect();
+        Batch::new(&rows, pad, self.packed)
+    }
+}
+
+enum Outcome {
+    Blank,
+    Example(Example),
+    Refused { field: String, message: String },
+}
+
+enum ReadError {
+    Io(std::io::Error),
+    TooLong(u64),
+}
+
+/// The next lines with their numbers, from 1.
+fn read_block(
+    reader: &mut impl BufRead,
+    hash: &mut Sha256,
+    number: &mut u64,
+) -> std::result::Result<Vec<(u64, Vec<u8>)>, ReadError> {
+    let mut block = Vec::new();
+    while block.len() < BLOCK_LINES {
+        let mut line = Vec::new();
+        // One byte above the limit tells a line that is over it from one that just fits.
+        let mut limited = std::io::Read::take(&mut *reader, LINE_BYTES_MAX as u64 + 2);
+        if limited.read_until(b'\n', &mut line).map_err(ReadError::Io)? == 0 {
+            break;
+        }
+        *number += 1;
+        hash.update(&line);
+        if line.last() == Some(&b'\n') {
+            line.pop();
+        }
+        if line.len() > LINE_BYTES_MAX {
+            return Err(ReadError::TooLong(*number));
+        }
+        block.push((*number, line));
+    }
+    Ok(block)
+}
+
+/// Writes a block's lines as tokens, in order.
+fn encode_block(
+    block: &[(u64, Vec<u8>)],
+    tokenizer: &ChatTokenizer,
+    options: &DatasetOptions,
+) -> Vec<(u64, Outcome)> {
+    let share = block.len().div_ceil(options.threads.max(1));
+    let work = |lines: &[(u64, Vec<u8>)]| -> Vec<(u64, Outcome)> {
+        lines
+            .iter()
+            .map(|(number, line)| {
+                (*number, encode_line(*number, line, tokenizer, options.vocab_size))
+            })
+            .collect()
+    };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> =
+            block.chunks(share).map(|lines| scope.spawn(move || work(lines))).collect();
+        threads
+            .into_iter()
+            .flat_map(|thread| {
+                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            })
+            .collect()
+    })
+}
+
+fn encode_line(number: u64, line: &[u8], tokenizer: &ChatTokenizer, vocab_size: i64) -> Outcome {
+    let line = match number {
+        1 => line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line),
+        _ => line,
+    };
+    if line.iter().all(u8::is_ascii_whitespace) {
+        return Outcome::Blank;
+    }
+    let Ok(text) = std::str::from_utf8(line) else {
+        return Outcome::Refused { field: String::new(), message: "is not UTF-8".to_string() };
+    };
+    match parse_line(text) {
+        Err(error) => Outcome::Refused { field: error.field, message: error.message },
+        Ok(line) => match encode(&line, tokenizer, vocab_size) {
+            Err(error) => Outcome::Refused { field: error.field, message: error.message },
+            Ok(example) => Outcome::Example(example),
+        },
+    }
+}
+
+/// Applies the rule for examples that are too long, and keeps what is left of this one.
+fn fit(
+    mut example: Example,
+    options: &DatasetOptions,
+    kept: &mut Vec<Example>,
+    report: &mut DataReport,
+) {
+    let max = options.max_length;
+    let mut pieces = Vec::new();
+    match options.overlong {
+        _ if example.ids.len() <= max => pieces.push(example),
+        Overlong::Truncate => {
+            report.truncated += 1;
+            report.truncated_tokens += (example.ids.len() - max) as u64;
+            example.ids.truncate(max);
+            example.labels.truncate(max);
+            pieces.push(example);
+        }
+        Overlong::Split => {
+            report.split += 1;
+            for (ids, labels) in example.ids.chunks(max).zip(example.labels.chunks(max)) {
+                pieces.push(Example { ids: ids.to_vec(), labels: labels.to_vec() });
+            }
+        }
+        Overlong::Reject => report.rejected += 1,
+    }
+    for piece in pieces {
+        if piece.targets() == 0 {
+            report.without_target += 1;
+        } else {
+            kept.push(piece);
+        }
+    }
+}
+
+fn refuse(param: &str, name: &str, line: u64, field: &str, message: &str) -> TrainerError {
+    let place = if field.is_empty() { String::new() } else { format!("{field}: ") };
+    TrainerError::user(
+        "invalid_data",
+        Some(param.to_string()),
+        format!("{name}: line {line}: {place}{message}"),
+    )
+}

@@ -1,0 +1,202 @@
+//! Rotary position embedding (arXiv 2104.09864) in the rotate-half form, with the scalings of long-context models.
+//!
+//! Angles are computed in fp32 whatever the compute format, then cast. Scalings as in transformers'
+//! `modeling_rope_utils`: linear, dynamic NTK, Llama 3, `YaRN` (arXiv 2309.00071).
+
+use std::f64::consts::TAU;
+
+use tch::{Kind, Tensor};
+
+use crate::error::Result;
+
+/// The rotation of a model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RopeConfig {
+    /// Width of a head; all of it is rotated.
+    pub head_dim: i64,
+    /// Base of the frequencies.
+    pub theta: f64,
+    /// The longest sequence that the model was made for.
+    pub max_position: i64,
+    /// How frequencies are stretched.
+    pub scaling: RopeScaling,
+}
+
+/// How frequencies are stretched for longer contexts.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum RopeScaling {
+    /// Not at all.
+    None,
+    /// All by the same factor.
+    Linear {
+        /// The factor.
+        factor: f64,
+    },
+    /// The base grows with the sequence beyond `max_position`.
+    Dynamic {
+        /// The factor.
+        factor: f64,
+    },
+    /// Low frequencies by the factor, high ones not, smooth between.
+    Llama3 {
+        /// The factor.
+        factor: f64,
+        /// Turns in the original context below which a frequency is low.
+        low: f64,
+        /// Turns in the original context above which a frequency is high.
+        high: f64,
+        /// The original context in tokens.
+        original: f64,
+    },
+    /// A ramp between interpolated and original frequencies, and a factor on cosine and sine.
+    Yarn {
+        /// The factor.
+        factor: f64,
+        /// The original context in tokens.
+        original: f64,
+        /// Turns above which a frequency is kept.
+        beta_fast: f64,
+        /// Turns below which a frequency is interpolated.
+        beta_slow: f64,
+        /// Factor on cosine and sine; computed where absent.
+        attention_factor: Option<f64>,
+        /// Numerator of the computed factor.
+        mscale: Option<f64>,
+        /// Denominator of the computed factor.
+        mscale_all_dim: Option<f64>,
+        /// Whether the ramp's ends are rounded to whole dimensions.
+        truncate: bool,
+    },
+}
+
+impl RopeConfig {
+    /// Inverse frequencies, `head_dim / 2` of them, for sequences of `length` tokens.
+    pub fn inverse_frequencies(&self, length: i64) -> Vec<f64> {
+        let dim = self.head_dim as f64;
+        let plain =
+            |theta: f64| (0..self.head_dim / 2).map(move |i| theta.powf(-2.0 * i as f64 / dim));
+        match self.scaling {
+            RopeScaling::None => plain(self.theta).collect(),
+            RopeScaling::Linear { factor } => plain(self.theta).map(|f| f / factor).collect(),
+            RopeScaling::Dynamic { factor } => {
+                let max = self.max_position as f64;
+                let length = (length as f64).max(max);
+                let grown = (factor * length / max - (factor - 1.0)).powf(dim / (dim - 2.0));
+                plain(self.theta * grown).collect()
+            }
+            RopeScaling::Llama3 { factor, low, high, original } => plain(self.theta)
+                .map(|f| {
+                    let wavelength = TAU / f;
+                    if wavelength < original / high {
+                        f
+                    } else if wavelength > original / low {
+                        f / factor
+                    } else {
+                        let smooth = (original / wavelength - low) / (high - low);
+                        (1.0 - smooth) * f / factor + smooth * f
+                    }
+                })
+                .collect(),
+            RopeScaling::Yarn { factor, original, beta_fast, beta_slow, truncate, .. } => {
+                let turn_dim =
+                    |turns: f64| dim * (original / (turns * TAU)).ln() / (2.0 * self.theta.ln());
+                let (mut low, mut high) = (turn_dim(beta_fast), turn_dim(beta_slow));
+                if truncate {
+                    (low, high) = (low.floor(), high.ceil());
+                }
+                let low = low.max(0.0);
+                // A ramp of no width would divide by zero.
+                let high =
+                    if high.min(dim - 1.0) > low { high.min(dim - 1.0) } else { low + 0.001 };
+                plain(self.theta)
+                    .enumerate()
+                    .map(|(i, f)| {
+                        let interpolated = ((i as f64 - low) / (high - low)).clamp(0.0, 1.0);
+                        f / factor * interpolated + f * (1.0 - interpolated)
+                    })
+                    .collect()
+            }
+        }
+    }
+
+    /// Factor on cosine and sine.
+    pub fn attention_factor(&self) -> f64 {
+        let RopeScaling::Yarn { factor, attention_factor, mscale, mscale_all_dim, .. } =
+            self.scaling
+        else {
+            return 1.0;
+        };
+        let scale = |m: f64| if factor <= 1.0 { 1.0 } else { 0.1 * m * factor.ln() + 1.0 };
+        attention_factor.unwrap_or_else(|| match (mscale, mscale_all_dim) {
+            (Some(m), Some(all)) if m != 0.0 && all != 0.0 => scale(m) / scale(all),
+            _ => scale(1.0),
+        })
+    }
+
+    /// Cosine and sine for `positions_bt`, each (b, 1, t, k) in `kind`. Equal rows may be given once (b = 1).
+    ///
+    /// # Errors
+    /// As libtorch reports.
+    pub fn tables(&self, positions_bt: &Tensor, kind: Kind) -> Result<Rotation> {
+        let length = match self.scaling {
+            RopeScaling::Dynamic { .. } => positions_bt.f_max()?.int64_value(&[]) + 1,
+            _ => positions_bt.size()[1],
+        };
+        let frequencies: Vec<f32> =
+            self.inverse_frequencies(length).iter().map(|&f| f as f32).collect();
+        let frequencies = Tensor::f_from_slice(&frequencies)?.f_to_device(positions_bt.device())?;
+        let angles = positions_bt.f_to_kind(Kind::Float)?.f_unsqueeze(-1)?.f_mul(&frequencies)?;
+        let angles = Tensor::f_cat(&[&angles, &angles], -1)?.f_unsqueeze(1)?;
+        let factor = self.attention_factor();
+        let table = |t: Tensor| -> Result<Tensor> { Ok(t.f_mul_scalar(factor)?.f_to_kind(kind)?) };
+        Ok(Rotation { cos: table(angles.f_cos()?)?, sin: table(angles.f_sin()?)? })
+    }
+}
+
+/// Cosine and sine of one batch.
+#[derive(Debug)]
+pub struct Rotation {
+    cos: Tensor,
+    sin: Tensor,
+}
+
+impl Rotation {
+    /// Rotates heads `x_bhtk`.
+    ///
+    /// # Errors
+    /// As libtorch reports.
+    pub fn apply(&self, x_bhtk: &Tensor) -> Result<Tensor> {
+        let half = x_bhtk.size()[3] / 2;
+        let low = x_bhtk.f_narrow(3, 0, half)?;
+        let high = x_bhtk.f_narrow(3, half, half)?;
+        let turned = Tensor::f_cat(&[&high.f_neg()?, &low], 3)?;
+        Ok(x_bhtk.f_mul(&self.cos)?.f_add(&turned.f_mul(&self.sin)?)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Values of transformers' `_compute_llama3_parameters` for Llama 3.1, which computes in fp32: hence 2e-6.
+    #[test]
+    fn llama3_frequencies_match_transformers() {
+        let scaling = RopeScaling::Llama3 { factor: 8.0, low: 1.0, high: 4.0, original: 8192.0 };
+        let rope = RopeConfig { head_dim: 128, theta: 5e5, max_position: 131_072, scaling };
+        let f = rope.inverse_frequencies(10);
+        for (i, expected) in [
+            (0, 1.0),
+            (16, 0.037_606_03),
+            (28, 0.003_211_446),
+            (29, 0.002_166_570_6),
+            (30, 0.001_371_893_7),
+            (32, 0.000_524_846_02),
+            (34, 0.000_178_507_79),
+            (35, 9.556_212_2e-5),
+            (36, 7.784_665_5e-5),
+            (63, 3.068_925_9e-7),
+        ] {
+            assert!((f[i] / expected - 1.0).abs() < 2e-6, "{i}: {} {expected}", f[i]);
+        }
+    }
+}

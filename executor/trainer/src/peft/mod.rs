@@ -1,0 +1,3 @@
+//! Parameter-efficient adapters. A method is one file here and one variant of `trainyard_plan::AdapterPlan`.
+
+pub mod lora;

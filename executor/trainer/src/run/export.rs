@@ -1,0 +1,74 @@
+//! The result: checked first, then written whole, the manifest last, and only then under its name.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+
+use trainyard_plan::trainer::{Finished, RunSpec};
+
+use crate::artifact::{card, directory, integrity, manifest, peft};
+use crate::data::ChatTokenizer;
+use crate::data::tokenizer::TOKENIZER_FILES;
+use crate::error::{Result, TrainerError};
+use crate::peft::lora::LoraSettings;
+use crate::run::output::OutputDir;
+use crate::run::tensors::to_device;
+use crate::train::history;
+use crate::train::session::Session;
+use crate::weights::writer;
+
+/// Writes the adapter of a finished session.
+///
+/// # Errors
+/// `integrity_check_failed` where the adapter is not what it should be; then nothing is left under its name.
+pub fn export(
+    session: &mut Session<'_>,
+    spec: &RunSpec,
+    settings: &LoraSettings,
+    tokenizer: &ChatTokenizer,
+    reports: &[(&str, BTreeMap<String, u64>)],
+    out: &OutputDir,
+) -> Result<Finished> {
+    integrity::check_parameters(session.optimizer.parameters())?;
+    let target = out.adapter();
+    let partial = directory::prepare(&target)?;
+    peft::write_adapter(&partial, session.optimizer.parameters(), &session.adapter)?;
+    let weights = partial.join(peft::WEIGHTS);
+    let sample = to_device(&session.training.batch(&[0], session.pad), session.model.device())?;
+    integrity::check_reload(&mut session.model, settings, &weights, &sample)?;
+
+    for name in TOKENIZER_FILES {
+        let source = tokenizer.dir.join(name);
+        if source.is_file() {
+            let bytes = fs::read(&source).map_err(TrainerError::io(&source))?;
+            writer::write_durably(&partial.join(name), &bytes)?;
+        }
+    }
+    let (adapter_sha256, _) = manifest::hash_file(&weights)?;
+    let state = &session.state;
+    let text = card::render(spec, settings, state, reports, &adapter_sha256);
+    writer::write_durably(&partial.join("README.md"), text.as_bytes())?;
+    writer::write_durably(
+        &partial.join("metrics.csv"),
+        history::to_csv(&state.history).as_bytes(),
+    )?;
+    let manifest_sha256 = manifest::write(&partial, state.step, &state.binding.plan)?;
+    directory::publish(&partial, &target)?;
+
+    let epoch_rows = state.history.iter().rev().take(session.sampler.steps_per_epoch() as usize);
+    let losses: Vec<f64> = epoch_rows.filter_map(|row| row.train_loss).collect();
+    Ok(Finished {
+        directory: target.file_name().map(PathBuf::from).unwrap_or_default(),
+        manifest_sha256,
+        adapter_sha256,
+        steps: state.step,
+        stopped_early: state.stopped_early,
+        train_loss: (!losses.is_empty()).then(|| losses.iter().sum::<f64>() / losses.len() as f64),
+        initial_valid_loss: state.initial_valid_loss,
+        valid_loss: state.last_evaluation.map(|measured| measured.loss),
+        valid_mean_token_accuracy: state.last_evaluation.map(|measured| measured.accuracy),
+        tokens: state.tokens,
+        target_tokens: state.target_tokens,
+        training_seconds: state.training_seconds,
+    })
+}

@@ -1,0 +1,248 @@
+//! One job as a table of contents: open, read, load, attach, resume, train, check, write.
+
+pub mod base;
+pub mod events;
+pub mod export;
+pub mod output;
+pub mod spec;
+pub mod tensors;
+
+use std::path::PathBuf;
+
+use trainyard_plan::trainer::{RunSpec, Started, TrainerEvent};
+use trainyard_plan::{AdapterPlan, LoraPlan};
+
+use crate::arch::CausalLm;
+use crate::artifact::directory;
+use crate::artifact::manifest::{self, hash_bytes};
+use crate::artifact::peft::{AdapterDescription, WEIGHTS};
+use crate::data::{ChatTokenizer, DataReport, Dataset, DatasetOptions, Sampler, packing};
+use crate::device;
+use crate::error::{Result, TrainerError};
+use crate::optim::adamw::{AdamW, AdamWSettings};
+use crate::optim::schedule::Schedule;
+use crate::peft::lora::LoraSettings;
+use crate::rng::Rng;
+use crate::run::events::Events;
+use crate::run::output::OutputDir;
+use crate::train::checkpoint;
+use crate::train::control::Control;
+use crate::train::session::{Ending, Session};
+use crate::train::state::{Binding, RunState};
+use crate::weights::safetensors::SafetensorsSource;
+
+/// The stream of the run's random numbers that the adapter starts from.
+const INIT_STREAM: u64 = 0x494e_4954;
+
+/// Where a run goes on from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Resume {
+    /// From the newest complete checkpoint in the output directory, or from the beginning.
+    Auto,
+    /// From the beginning; older checkpoints in the output directory are removed.
+    Never,
+    /// From this checkpoint directory.
+    From(PathBuf),
+}
+
+/// Runs `spec` in `out`.
+///
+/// # Errors
+/// A user error where request or data cannot be trained; anything else where the machine failed.
+pub fn run(
+    spec: &RunSpec,
+    out: &OutputDir,
+    resume: &Resume,
+    threads: Option<u32>,
+    control: &Control,
+    events: &Events,
+) -> Result<Ending> {
+    let device = device::choose();
+    let threads = device::set_threads(threads);
+    let plan = &spec.plan;
+    let base = base::open(&spec.model, out, events)?;
+    let tokenizer = ChatTokenizer::load(&base.dir, &base.config)?;
+    let options = dataset_options(spec, base.config.vocab_size, threads);
+    let (mut training, mut report) = Dataset::load(
+        &spec.training_file,
+        ("training_file", &spec.training_file_name),
+        &tokenizer,
+        &options,
+    )?;
+    let packing = pack_if_it_pays(&mut training, &mut report, spec);
+    let validation = load_validation(spec, &tokenizer, &options)?;
+    if control.is_cancelled() {
+        events.emit(&TrainerEvent::Cancelled { step: 0 })?;
+        return Ok(Ending::Cancelled);
+    }
+    let mut reports = vec![(spec.training_file_name.as_str(), report.to_map())];
+    if let (Some((_, report)), Some(name)) = (&validation, &spec.validation_file_name) {
+        reports.push((name.as_str(), report.to_map()));
+    }
+
+    let weights = SafetensorsSource::open_dir(&base.dir)?;
+    let mut model = CausalLm::load(&weights, &base.config, device, device::kind(plan.precision))?;
+    let AdapterPlan::Lora(lora) = &plan.adapter;
+    let settings = lora_settings(lora);
+    model.attach_lora(&settings, &mut Rng::new(plan.seed, INIT_STREAM))?;
+    let sampler =
+        Sampler::new(training.len(), plan.batch_size as usize, plan.epochs as usize, plan.seed);
+    let schedule = &plan.schedule;
+    let binding = Binding {
+        plan: plan_sha256(spec)?,
+        training_data: training.sha256.clone(),
+        validation_data: validation.as_ref().map(|(dataset, _)| dataset.sha256.clone()),
+        model: base::fingerprint(&base.dir)?,
+    };
+    let adamw = AdamWSettings {
+        betas: plan.optimizer.betas,
+        eps: plan.optimizer.eps,
+        weight_decay: plan.optimizer.weight_decay,
+    };
+    let mut session = Session {
+        plan,
+        optimizer: AdamW::new(model.trainable(), adamw)?,
+        schedule: Schedule::new(
+            schedule.kind,
+            plan.optimizer.learning_rate,
+            schedule.warmup_ratio,
+            schedule.min_ratio,
+            sampler.total_steps(),
+        ),
+        sampler,
+        training,
+        validation: validation.map(|(dataset, _)| dataset),
+        pad: tokenizer.pad_token_id,
+        checkpoints: out.checkpoints(),
+        saved_step: None,
+        adapter: AdapterDescription {
+            base_model: spec.model_name.clone(),
+            settings: settings.clone(),
+            target_suffixes: model.target_suffixes(),
+        },
+        model,
+        state: RunState::new(binding, format!("{}, {threads} threads", device::name(device))),
+        control,
+        events,
+    };
+    let resumed_from_step = go_on(&mut session, resume)?;
+    let trainable: usize =
+        session.optimizer.parameters().iter().map(|(_, parameter)| parameter.numel()).sum();
+    events.emit(&TrainerEvent::Started(Started {
+        device: device::name(device).to_string(),
+        parameters: session.model.parameter_count() as u64 + trainable as u64,
+        trainable_parameters: trainable as u64,
+        total_steps: session.sampler.total_steps(),
+        resumed_from_step,
+        packing,
+        data_report: reports[0].1.clone(),
+        validation_report: reports.get(1).map(|(_, report)| report.clone()),
+        training_data_sha256: session.training.sha256.clone(),
+    }))?;
+
+    let ending = session.train()?;
+    match ending {
+        Ending::Done => {
+            let finished =
+                export::export(&mut session, spec, &settings, &tokenizer, &reports, out)?;
+            events.emit(&TrainerEvent::Finished(finished))?;
+        }
+        Ending::Stopped => events.emit(&TrainerEvent::Stopped { step: session.state.step })?,
+        Ending::Cancelled => events.emit(&TrainerEvent::Cancelled { step: session.state.step })?,
+    }
+    Ok(ending)
+}
+
+fn dataset_options(spec: &RunSpec, vocab_size: i64, threads: u32) -> DatasetOptions {
+    DatasetOptions {
+        max_length: spec.plan.sequence.max_length as usize,
+        overlong: spec.plan.sequence.overlong,
+        vocab_size,
+        threads: threads as usize,
+    }
+}
+
+/// Packs if the plan says so, or leaves it to the rule and padding would waste too much; whether it did.
+fn pack_if_it_pays(training: &mut Dataset, report: &mut DataReport, spec: &RunSpec) -> bool {
+    let plan = &spec.plan;
+    let packing = plan.sequence.packing.resolve(|| {
+        let mut rows: Vec<usize> = (0..training.len()).collect();
+        Rng::new(plan.seed, 0).shuffle(&mut rows);
+        // As the loop does it: rows of like length share a micro-batch inside an effective batch.
+        for batch in rows.chunks_mut(plan.batch_size as usize) {
+            batch.sort_by_key(|&row| training.row_length(row));
+        }
+        let micro = plan.batching.micro_batch_size as usize;
+        let batches = rows.chunks(plan.batch_size as usize).flat_map(|batch| batch.chunks(micro));
+        packing::fill(batches, |row| training.row_length(row)) < packing::FILL_WORTH_PACKING
+    });
+    if packing {
+        training.pack(report);
+    }
+    packing
+}
+
+fn load_validation(
+    spec: &RunSpec,
+    tokenizer: &ChatTokenizer,
+    options: &DatasetOptions,
+) -> Result<Option<(Dataset, DataReport)>> {
+    let (Some(path), Some(name)) = (&spec.validation_file, &spec.validation_file_name) else {
+        return Ok(None);
+    };
+    Dataset::load(path, ("validation_file", name), tokenizer, options).map(Some)
+}
+
+fn lora_settings(plan: &LoraPlan) -> LoraSettings {
+    LoraSettings {
+        rank: i64::from(plan.rank),
+        alpha: plan.alpha,
+        dropout: plan.dropout,
+        target_modules: plan.target_modules.clone(),
+        rslora: plan.rslora,
+    }
+}
+
+fn plan_sha256(spec: &RunSpec) -> Result<String> {
+    let json = serde_json::to_vec(&spec.plan)
+        .map_err(|error| TrainerError::Checkpoint(error.to_string()))?;
+    Ok(hash_bytes(&json))
+}
+
+/// Brings the session to where an earlier attempt left it; the step it goes on from.
+fn go_on(session: &mut Session<'_>, resume: &Resume) -> Result<u64> {
+    let mut notes = Vec::new();
+    let found = match resume {
+        Resume::Never => {
+            directory::remove(&session.checkpoints)?;
+            None
+        }
+        Resume::Auto => {
+            checkpoint::sweep(&session.checkpoints)?;
+            checkpoint::newest(&session.checkpoints, &mut notes)?.map(|(directory, _)| directory)
+        }
+        Resume::From(directory) => {
+            manifest::verify(directory)?;
+            Some(directory.clone())
+        }
+    };
+    for note in notes {
+        session.events.log("warn", note)?;
+    }
+    let Some(found) = found else { return Ok(0) };
+    let machine = session.state.machine.clone();
+    session.state = checkpoint::read(&found, &session.state, &mut session.optimizer)?;
+    session.model.load_adapter(&SafetensorsSource::open_file(&found.join(WEIGHTS))?)?;
+    if session.state.machine != machine {
+        let message = format!(
+            "the checkpoint was computed on {}; going on with {machine}, the last bits may differ",
+            session.state.machine
+        );
+        session.events.log("warn", message)?;
+        session.state.machine = machine;
+    }
+    if *resume == Resume::Auto {
+        session.saved_step = Some(session.state.step);
+    }
+    Ok(session.state.step)
+}

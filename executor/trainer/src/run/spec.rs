@@ -1,0 +1,107 @@
+//! A create request as a file: what `trainyard-trainer run SPEC.json` takes, with paths in place of ids.
+
+use std::io::BufRead;
+use std::path::{Path, PathBuf};
+
+use trainyard_openapi::body;
+use trainyard_openapi::error::ApiError;
+use trainyard_openapi::job::CreateJob;
+use trainyard_plan::trainer::RunSpec;
+use trainyard_plan::{DataFacts, HostFacts, ModelFacts, resolve};
+
+use crate::device;
+use crate::error::{Result, TrainerError};
+
+/// The seed where the request names none: a run from a file can be repeated.
+const SEED: u64 = 42;
+
+/// Reads a run specification as the agent writes it.
+///
+/// # Errors
+/// A user error where it is none.
+pub fn read_run(path: &Path) -> Result<RunSpec> {
+    let bytes = std::fs::read(path).map_err(TrainerError::io(path))?;
+    serde_json::from_slice(&bytes).map_err(|error| {
+        TrainerError::user("invalid_value", None, format!("{}: {error}", path.display()))
+    })
+}
+
+/// Reads a create request and resolves it for this machine. `config` gives the model's `config.json` once its place is known.
+///
+/// # Errors
+/// A user error naming the field.
+pub fn read_request(path: &Path, config: impl FnOnce(&Path) -> Result<PathBuf>) -> Result<RunSpec> {
+    let bytes = std::fs::read(path).map_err(unreadable(path, None))?;
+    let request: CreateJob = body::parse(&bytes).map_err(refuse)?;
+    // Paths in the file are meant from where the file lies.
+    let beside = |name: &str| path.parent().unwrap_or(Path::new(".")).join(name);
+    let model = beside(&request.model);
+    let training_file = beside(&request.training_file);
+    let validation_file = request.validation_file.as_deref().map(beside);
+    let config = config(&model)?;
+    let json = std::fs::read(&config).map_err(TrainerError::io(&config))?;
+    let json = serde_json::from_slice(&json).map_err(|error| {
+        TrainerError::user("invalid_model", None, format!("{}: {error}", config.display()))
+    })?;
+    let facts = ModelFacts::from_config(&json).map_err(refuse)?;
+    let examples =
+        count_lines(&training_file).map_err(unreadable(&training_file, Some("training_file")))?;
+    if let Some(file) = &validation_file {
+        std::fs::File::open(file).map_err(unreadable(file, Some("validation_file")))?;
+    }
+    let host = host_facts();
+    let plan = resolve(&request, SEED, DataFacts { examples }, &facts, host).map_err(refuse)?;
+    Ok(RunSpec {
+        plan,
+        model,
+        model_name: request.model.clone(),
+        training_file,
+        validation_file,
+        training_file_name: request.training_file,
+        validation_file_name: request.validation_file,
+    })
+}
+
+/// A file that the user names and that cannot be read is the user's to mend.
+fn unreadable(path: &Path, param: Option<&str>) -> impl FnOnce(std::io::Error) -> TrainerError {
+    let (path, param) = (path.display().to_string(), param.map(ToString::to_string));
+    move |error| TrainerError::user("file_not_readable", param, format!("{path}: {error}"))
+}
+
+fn refuse(error: ApiError) -> TrainerError {
+    TrainerError::user(error.code.as_str(), error.param, error.message)
+}
+
+/// Lines that are not blank.
+fn count_lines(path: &Path) -> std::io::Result<u64> {
+    let file = std::fs::File::open(path)?;
+    let mut lines = 0;
+    for line in std::io::BufReader::new(file).split(b'\n') {
+        let line = line?;
+        lines += u64::from(!line.iter().all(u8::is_ascii_whitespace));
+    }
+    Ok(lines)
+}
+
+/// This machine as a plan sees it.
+fn host_facts() -> HostFacts {
+    match device::choose() {
+        tch::Device::Cuda(_) => {
+            HostFacts { cuda: true, fast_bf16: true, memory_bytes: memory_bytes() }
+        }
+        _ => HostFacts::of_this_processor(memory_bytes()),
+    }
+}
+
+/// Memory of this machine, not what is free of it just now: a second attempt at a run must come to the same plan. A guess of 8 GiB where
+/// the kernel says nothing.
+fn memory_bytes() -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let kib = text.lines().find_map(|line| {
+        line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok()
+    });
+    // A container's limit; "max" where there is none.
+    let limit = std::fs::read_to_string("/sys/fs/cgroup/memory.max").unwrap_or_default();
+    let total = kib.unwrap_or(8 * 1024 * 1024) * 1024;
+    limit.trim().parse().map_or(total, |limit: u64| limit.min(total))
+}

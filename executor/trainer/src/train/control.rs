@@ -1,0 +1,48 @@
+//! What is wanted of a run from outside, looked at between micro-batches.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Wishes, set by signals and commands, taken by the loop.
+#[derive(Debug, Default)]
+pub struct Control {
+    cancel: AtomicBool,
+    stop: AtomicBool,
+    checkpoint: AtomicBool,
+}
+
+impl Control {
+    /// End without keeping anything.
+    pub fn cancel(&self) {
+        self.cancel.store(true, Ordering::SeqCst);
+    }
+
+    /// Write a checkpoint, then end.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::SeqCst);
+    }
+
+    /// Write a checkpoint and go on.
+    pub fn checkpoint(&self) {
+        self.checkpoint.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether to end without keeping anything.
+    pub fn is_cancelled(&self) -> bool {
+        self.cancel.load(Ordering::SeqCst)
+    }
+
+    /// Whether to write a checkpoint and end.
+    pub fn is_stopping(&self) -> bool {
+        self.stop.load(Ordering::SeqCst)
+    }
+
+    /// Whether the work at hand is to be left as it is.
+    pub fn is_interrupted(&self) -> bool {
+        self.is_cancelled() || self.is_stopping()
+    }
+
+    /// Whether a checkpoint is wanted; asking takes the wish.
+    pub fn take_checkpoint(&self) -> bool {
+        self.checkpoint.swap(false, Ordering::SeqCst)
+    }
+}

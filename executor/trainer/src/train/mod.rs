@@ -1,0 +1,9 @@
+//! The training loop: what happens in a step, between steps, and what is kept of it.
+
+pub mod checkpoint;
+pub mod control;
+pub mod history;
+pub mod pace;
+pub mod session;
+pub mod state;
+pub mod step;

@@ -1,0 +1,195 @@
+//! The loop: steps, evaluations, checkpoints, in an order that a resume repeats exactly.
+//!
+//! Between steps: evaluate if due, then look at what is wanted from outside, then checkpoint if due. What was cut short leaves no
+//! trace in the state, so a checkpoint always holds whole steps, and going on from it does what would have been done without it.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use trainyard_plan::Plan;
+use trainyard_plan::trainer::{CheckpointWritten, EvaluationReport, TrainerEvent};
+
+use crate::arch::CausalLm;
+use crate::artifact::peft::AdapterDescription;
+use crate::data::{Dataset, Sampler};
+use crate::error::{Result, TrainerError};
+use crate::eval::evaluate;
+use crate::optim::adamw::AdamW;
+use crate::optim::schedule::Schedule;
+use crate::run::events::Events;
+use crate::train::checkpoint;
+use crate::train::control::Control;
+use crate::train::history::Row;
+use crate::train::pace::Pace;
+use crate::train::state::{Measured, RunState};
+use crate::train::step::EpochOrder;
+
+/// How the loop ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// All steps are done, or early stopping ended them.
+    Done,
+    /// As asked; a checkpoint of this step is on disk.
+    Stopped,
+    /// As asked; nothing is kept.
+    Cancelled,
+}
+
+/// A run in progress.
+pub struct Session<'a> {
+    /// What to do.
+    pub plan: &'a Plan,
+    /// The model with its adapter.
+    pub model: CausalLm,
+    /// The optimizer.
+    pub optimizer: AdamW,
+    /// The course of its rate.
+    pub schedule: Schedule,
+    /// The order of rows.
+    pub sampler: Sampler,
+    /// The training rows.
+    pub training: Dataset,
+    /// The validation rows.
+    pub validation: Option<Dataset>,
+    /// The token for padding.
+    pub pad: u32,
+    /// Where checkpoints go.
+    pub checkpoints: PathBuf,
+    /// The step of the newest checkpoint there, once one was written or gone on from.
+    pub saved_step: Option<u64>,
+    /// How checkpoints describe themselves to PEFT.
+    pub adapter: AdapterDescription,
+    /// Everything that a checkpoint keeps beside the tensors.
+    pub state: RunState,
+    /// Wishes from outside.
+    pub control: &'a Control,
+    /// Where events go.
+    pub events: &'a Events,
+}
+
+impl Session<'_> {
+    /// Trains to the end, or until something else is wanted.
+    ///
+    /// # Errors
+    /// `diverged` where a loss is no number any more; anything that libtorch or the disk reports.
+    pub fn train(&mut self) -> Result<Ending> {
+        let mut pace = Pace::new();
+        let mut order = EpochOrder::default();
+        let mut last_checkpoint = Instant::now();
+        loop {
+            // An evaluation that was cut short stays due: a resume makes up for it.
+            let measured = !self.evaluation_due() || self.evaluate()?;
+            if self.control.is_cancelled() {
+                return Ok(Ending::Cancelled);
+            }
+            if self.control.is_stopping() && !(measured && self.is_done()) {
+                self.checkpoint()?;
+                return Ok(Ending::Stopped);
+            }
+            if self.checkpoint_due(last_checkpoint.elapsed()) {
+                self.checkpoint()?;
+                last_checkpoint = Instant::now();
+            }
+            if self.is_done() {
+                return Ok(Ending::Done);
+            }
+            self.step(&mut order, &mut pace)?;
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.state.step >= self.sampler.total_steps() || self.state.stopped_early
+    }
+
+    /// Before the first step, after the last, and every so many between.
+    fn evaluation_due(&self) -> bool {
+        let step = self.state.step;
+        let every = self.plan.evaluation.every_steps.map(u64::from);
+        let marked =
+            step == 0 || self.is_done() || every.is_some_and(|every| step.is_multiple_of(every));
+        let measured = self.state.last_evaluation.is_some_and(|last| last.step == step);
+        self.validation.is_some() && marked && !measured
+    }
+
+    /// Looks at the validation data, if there is any; whether it came to its end.
+    fn evaluate(&mut self) -> Result<bool> {
+        let Some(validation) = &self.validation else { return Ok(true) };
+        let rows = self.plan.batching.micro_batch_size as usize;
+        let Some(stats) = evaluate(&self.model, validation, rows, self.pad, self.control)? else {
+            return Ok(false);
+        };
+        let step = self.state.step;
+        let measured = Measured { step, loss: stats.mean_loss(), accuracy: stats.accuracy() };
+        if !measured.loss.is_finite() {
+            let message = format!("the validation loss after step {step} is {}", measured.loss);
+            return Err(TrainerError::user("diverged", None, message));
+        }
+        let state = &mut self.state;
+        state.last_evaluation = Some(measured);
+        if step == 0 {
+            state.initial_valid_loss = Some(measured.loss);
+            state.history.push(Row::default());
+        } else if let (Some(early), true) =
+            (&self.plan.early_stopping, step < self.sampler.total_steps())
+        {
+            state.stopped_early = state.best.take(measured.loss, early.patience, early.min_delta);
+        }
+        let last = self.is_done();
+        if let Some(row) = self.state.history.last_mut() {
+            (row.valid_loss, row.valid_accuracy) = (Some(measured.loss), Some(measured.accuracy));
+            if last {
+                (row.full_valid_loss, row.full_valid_accuracy) =
+                    (row.valid_loss, row.valid_accuracy);
+            }
+        }
+        self.events.emit(&TrainerEvent::Evaluation(EvaluationReport {
+            step,
+            valid_loss: measured.loss,
+            valid_mean_token_accuracy: measured.accuracy,
+            // JSON has no infinity.
+            perplexity: measured.loss.exp().min(f64::MAX),
+            last,
+        }))?;
+        Ok(true)
+    }
+
+    /// A checkpoint is due after so many steps or seconds, when asked for, and at the end of an epoch where no number of steps is
+    /// set, as OpenAI's service does.
+    fn checkpoint_due(&self, since_last: Duration) -> bool {
+        let wanted = self.control.take_checkpoint();
+        let (step, plan) = (self.state.step, &self.plan.checkpoint);
+        if step == 0 || self.saved_step == Some(step) {
+            return false;
+        }
+        let by_step = match plan.every_steps {
+            Some(every) => step.is_multiple_of(u64::from(every)),
+            None => step.is_multiple_of(self.sampler.steps_per_epoch()),
+        };
+        let by_time = plan
+            .every_seconds
+            .is_some_and(|every| since_last >= Duration::from_secs(u64::from(every)));
+        wanted || by_step || by_time
+    }
+
+    /// Writes a checkpoint of this step unless there is one.
+    fn checkpoint(&mut self) -> Result<()> {
+        if self.saved_step == Some(self.state.step) {
+            return Ok(());
+        }
+        let (directory, manifest_sha256) =
+            checkpoint::write(&self.checkpoints, &self.state, &self.optimizer, &self.adapter)?;
+        self.saved_step = Some(self.state.step);
+        checkpoint::keep_newest(&self.checkpoints, self.plan.checkpoint.keep, self.state.step)?;
+        let row = self.state.history.last();
+        let name = directory.file_name().map(PathBuf::from).unwrap_or_default();
+        self.events.emit(&TrainerEvent::Checkpoint(CheckpointWritten {
+            step: self.state.step,
+            directory: PathBuf::from("checkpoints").join(name),
+            manifest_sha256,
+            train_loss: row.and_then(|row| row.train_loss),
+            train_mean_token_accuracy: row.and_then(|row| row.train_accuracy),
+            valid_loss: self.state.last_evaluation.map(|measured| measured.loss),
+            valid_mean_token_accuracy: self.state.last_evaluation.map(|measured| measured.accuracy),
+        }))
+    }
+}

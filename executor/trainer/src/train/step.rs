@@ -1,0 +1,141 @@
+//! One optimizer step: the gradient of the effective batch, micro-batch by micro-batch, the update, and its figures.
+
+use trainyard_plan::trainer::{Step, TrainerEvent};
+
+use crate::arch::StepOptions;
+use crate::data::Sampler;
+use crate::error::{Result, TrainerError};
+use crate::objective::cross_entropy::LossStats;
+use crate::optim::clip::clip_global_norm;
+use crate::rng::Rng;
+use crate::run::tensors::to_device;
+use crate::train::history::Row;
+use crate::train::pace::Pace;
+use crate::train::session::Session;
+
+/// The stream of the run's random numbers that dropout draws from.
+const DROPOUT_STREAM: u64 = 0x4452_4f50;
+
+/// The order of the rows of the epoch at hand, kept from step to step.
+#[derive(Debug, Default)]
+pub struct EpochOrder(Option<(u64, Vec<usize>)>);
+
+impl EpochOrder {
+    /// The rows of step `step`, from 0.
+    fn rows(&mut self, sampler: &Sampler, step: u64) -> Vec<usize> {
+        let epoch = step / sampler.steps_per_epoch();
+        let order = match self.0.take() {
+            Some((same, order)) if same == epoch => order,
+            _ => sampler.epoch(epoch),
+        };
+        let rows = sampler.batch(&order, step).to_vec();
+        self.0 = Some((epoch, order));
+        rows
+    }
+}
+
+impl Session<'_> {
+    /// Takes one step. Where something else is wanted meanwhile, nothing is changed: the loop sees why.
+    ///
+    /// # Errors
+    /// `diverged` where loss or gradient is no number any more; anything that libtorch reports.
+    pub(super) fn step(&mut self, order: &mut EpochOrder, pace: &mut Pace) -> Result<()> {
+        pace.begin();
+        let step = self.state.step;
+        let rows = order.rows(&self.sampler, step);
+        let Some((stats, tokens)) = self.gradients(step, rows)? else {
+            return self.optimizer.discard_gradients();
+        };
+        let (learning_rate, grad_norm) = self.update(step, &stats)?;
+        self.record(&stats, tokens, learning_rate, grad_norm, pace)
+    }
+
+    /// The gradient of a step's whole batch; its loss and its tokens. `None` where it was cut short.
+    fn gradients(&self, step: u64, mut rows: Vec<usize>) -> Result<Option<(LossStats, u64)>> {
+        // Rows of like length share a micro-batch: the gradient is a sum over all of them, and less of it is padding.
+        rows.sort_by_key(|&row| self.training.row_length(row));
+        let batches: Vec<_> = rows
+            .chunks(self.plan.batching.micro_batch_size as usize)
+            .map(|rows| self.training.batch(rows, self.pad))
+            .collect();
+        let targets: usize = batches.iter().map(|batch| batch.target_tokens).sum();
+        let scale = 1.0 / targets.max(1) as f64;
+        let dropout = Rng::new(self.plan.seed, DROPOUT_STREAM).fork(step);
+        let mut stats = LossStats::default();
+        for (number, batch) in batches.iter().enumerate() {
+            if self.control.is_interrupted() {
+                return Ok(None);
+            }
+            let options = StepOptions {
+                gradient_checkpointing: self.plan.batching.gradient_checkpointing,
+                dropout: Some(dropout.fork(number as u64)),
+            };
+            let batch = to_device(batch, self.model.device())?;
+            stats.add(self.model.accumulate_gradients(&batch, scale, &options)?);
+        }
+        Ok(Some((stats, batches.iter().map(|batch| batch.tokens as u64).sum())))
+    }
+
+    /// Clips, updates, and gives the rate and the norm before clipping.
+    fn update(&mut self, step: u64, stats: &LossStats) -> Result<(f64, f64)> {
+        let learning_rate = self.schedule.rate(step);
+        let grad_norm =
+            clip_global_norm(&mut self.optimizer.gradients(), self.plan.optimizer.max_grad_norm)?;
+        if !stats.loss_sum.is_finite() || !grad_norm.is_finite() {
+            let message = format!(
+                "training diverged at step {}: loss {}, gradient norm {grad_norm}; lower the learning rate (now {learning_rate}) \
+                 or set max_grad_norm",
+                step + 1,
+                stats.mean_loss(),
+            );
+            let param = "trainyard.optimizer.learning_rate".to_string();
+            return Err(TrainerError::user("diverged", Some(param), message));
+        }
+        self.optimizer.update(learning_rate)?;
+        Ok((learning_rate, grad_norm))
+    }
+
+    /// Counts the step and tells of it.
+    fn record(
+        &mut self,
+        stats: &LossStats,
+        tokens: u64,
+        learning_rate: f64,
+        grad_norm: f64,
+        pace: &mut Pace,
+    ) -> Result<()> {
+        let took = pace.end(tokens);
+        let state = &mut self.state;
+        state.step += 1;
+        state.tokens += tokens;
+        state.target_tokens += stats.target_tokens as u64;
+        state.training_seconds += took.as_secs_f64();
+        let epoch = self.sampler.epoch_after(state.step);
+        let (train_loss, accuracy) = (stats.mean_loss(), stats.accuracy());
+        state.history.push(Row {
+            step: state.step,
+            epoch,
+            train_loss: Some(train_loss),
+            train_accuracy: Some(accuracy),
+            learning_rate: Some(learning_rate),
+            grad_norm: Some(grad_norm),
+            tokens: state.tokens,
+            ..Row::default()
+        });
+        let total_steps = self.sampler.total_steps();
+        self.events.emit(&TrainerEvent::Step(Step {
+            step: state.step,
+            total_steps,
+            epoch,
+            train_loss,
+            train_mean_token_accuracy: accuracy,
+            learning_rate,
+            grad_norm,
+            tokens: state.tokens,
+            target_tokens: state.target_tokens,
+            tokens_per_second: pace.tokens_per_second(),
+            eta_seconds: pace.eta_seconds(total_steps - state.step),
+            training_seconds: state.training_seconds,
+        }))
+    }
+}

@@ -1,0 +1,66 @@
+//! Where a model's weights come from and how tensors are written: safetensors only. No pickled format is ever opened.
+
+pub mod safetensors;
+pub mod writer;
+
+use tch::{Kind, Tensor};
+
+use crate::error::{Result, TrainerError};
+
+/// Named tensors, read one at a time so that a model never stands in memory twice.
+pub trait WeightSource {
+    /// The names of all tensors, sorted.
+    fn names(&self) -> Vec<String>;
+
+    /// The tensor `name` on the CPU in its stored number format, or `None` where there is none.
+    ///
+    /// # Errors
+    /// Where the file cannot be read or the tensor is not one of the formats that libtorch has.
+    fn tensor(&self, name: &str) -> Result<Option<Tensor>>;
+}
+
+/// The tensor `name` with exactly `shape`.
+///
+/// # Errors
+/// A user error naming the tensor and both shapes where it is missing or has another shape.
+pub fn require(source: &dyn WeightSource, name: &str, shape: &[i64]) -> Result<Tensor> {
+    let Some(tensor) = source.tensor(name)? else {
+        let message =
+            format!("the model's weights have no tensor '{name}' (expected shape {shape:?})");
+        return Err(TrainerError::user("invalid_model", Some("model".to_string()), message));
+    };
+    if tensor.size() != shape {
+        let seen = tensor.size();
+        let message = format!(
+            "tensor '{name}' has shape {seen:?}, but the model's configuration asks for {shape:?}"
+        );
+        return Err(TrainerError::user("invalid_model", Some("model".to_string()), message));
+    }
+    Ok(tensor)
+}
+
+/// The bytes of a CPU tensor in C order, little-endian.
+///
+/// # Errors
+/// Where libtorch cannot bring it to contiguous CPU memory.
+pub fn bytes_of(tensor: &Tensor) -> Result<Vec<u8>> {
+    let tensor = tensor.f_to_device(tch::Device::Cpu)?.f_contiguous()?;
+    let count = tensor.numel();
+    let mut bytes = vec![0_u8; count * element_size(tensor.kind())?];
+    tensor.f_copy_data_u8(&mut bytes, count)?;
+    Ok(bytes)
+}
+
+/// Bytes of one element.
+///
+/// # Errors
+/// For kinds that have no safetensors format.
+pub fn element_size(kind: Kind) -> Result<usize> {
+    match kind {
+        Kind::Bool | Kind::Uint8 | Kind::Int8 => Ok(1),
+        Kind::BFloat16 | Kind::Half | Kind::Int16 => Ok(2),
+        Kind::Float | Kind::Int => Ok(4),
+        Kind::Double | Kind::Int64 => Ok(8),
+        other => Err(TrainerError::Torch(format!("no safetensors format for {other:?}"))),
+    }
+}

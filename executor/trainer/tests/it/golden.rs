@@ -1,0 +1,41 @@
+//! Files that the generators in `tests/golden/gen` made.
+
+use std::path::PathBuf;
+
+use tch::{Device, Kind, Tensor};
+use trainyard_trainer::arch::config::ModelConfig;
+use trainyard_trainer::arch::{CausalLm, ModelBatch};
+use trainyard_trainer::weights::WeightSource;
+use trainyard_trainer::weights::safetensors::SafetensorsSource;
+
+pub(crate) fn path(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+}
+
+pub(crate) fn tensor(file: &str, name: &str) -> Tensor {
+    let source = SafetensorsSource::open_file(&path(file)).unwrap();
+    source.tensor(name).unwrap().expect(name)
+}
+
+pub(crate) fn model(name: &str) -> CausalLm {
+    let dir = path("models").join(name);
+    let config = ModelConfig::read(&dir.join("config.json")).unwrap();
+    let source = SafetensorsSource::open_dir(&dir).unwrap();
+    CausalLm::load(&source, &config, Device::Cpu, Kind::Float).unwrap()
+}
+
+/// Rows of full length, every token a target.
+pub(crate) fn batch(input_ids: &Tensor, labels: &Tensor) -> ModelBatch {
+    let (_, t) = input_ids.size2().unwrap();
+    let position_ids = Tensor::arange(t, (Kind::Int64, Device::Cpu)).unsqueeze(0);
+    ModelBatch {
+        input_ids: input_ids.shallow_clone(),
+        labels: labels.shallow_clone(),
+        position_ids,
+        segment_ids: None,
+    }
+}
+
+pub(crate) fn max_difference(a: &Tensor, b: &Tensor) -> f64 {
+    (a - b).abs().max().double_value(&[])
+}

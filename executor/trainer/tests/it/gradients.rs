@@ -1,0 +1,134 @@
+//! Ways to the same gradient that must agree: chunks, recomputation, packing.
+
+use tch::{Device, Kind, Tensor};
+use trainyard_openapi::extension::TargetModules;
+use trainyard_trainer::arch::{CausalLm, ModelBatch, StepOptions};
+use trainyard_trainer::objective::cross_entropy::linear_cross_entropy;
+use trainyard_trainer::peft::lora::LoraSettings;
+use trainyard_trainer::rng::Rng;
+
+use crate::golden;
+
+pub(crate) fn settings(dropout: f64) -> LoraSettings {
+    LoraSettings {
+        rank: 4,
+        alpha: 8.0,
+        dropout,
+        target_modules: TargetModules::AllLinear,
+        rslora: false,
+    }
+}
+
+/// A model whose B is not zero, so that A has a gradient too.
+fn adapted(name: &str, dropout: f64) -> CausalLm {
+    let mut model = golden::model(name);
+    let mut rng = Rng::new(3, 0);
+    model.attach_lora(&settings(dropout), &mut rng).unwrap();
+    for (_, mut parameter) in model.trainable() {
+        let _guard = tch::no_grad_guard();
+        let mut values = vec![0_f32; parameter.numel()];
+        rng.fill_uniform(&mut values, -0.2, 0.2);
+        parameter.copy_(&Tensor::from_slice(&values).view_as(&parameter));
+    }
+    model
+}
+
+fn ids(rows: i64, length: i64, seed: u64) -> Tensor {
+    let mut rng = Rng::new(seed, 9);
+    let ids: Vec<i64> = (0..rows * length).map(|_| 3 + rng.below(90) as i64).collect();
+    Tensor::from_slice(&ids).view([rows, length])
+}
+
+fn gradients(model: &CausalLm, batch: &ModelBatch, options: &StepOptions) -> Vec<Tensor> {
+    for (_, parameter) in model.trainable() {
+        parameter.grad().defined().then(|| parameter.grad().zero_());
+    }
+    model.accumulate_gradients(batch, 0.1, options).unwrap();
+    model.trainable().iter().map(|(_, parameter)| parameter.grad().copy()).collect()
+}
+
+fn assert_close(a: &[Tensor], b: &[Tensor], tolerance: f64) {
+    assert_eq!(a.len(), b.len());
+    for (a, b) in a.iter().zip(b) {
+        assert!(a.abs().max().double_value(&[]) > 0.0, "a gradient is zero");
+        assert!(golden::max_difference(a, b) < tolerance, "{}", golden::max_difference(a, b));
+    }
+}
+
+#[test]
+fn recomputation_gives_the_same_gradients_dropout_included() {
+    let model = adapted("llama", 0.3);
+    let ids = ids(2, 12, 1);
+    let batch = golden::batch(&ids, &ids);
+    let plain = StepOptions { gradient_checkpointing: false, dropout: Some(Rng::new(5, 5)) };
+    let again = StepOptions { gradient_checkpointing: true, ..plain.clone() };
+    let without = StepOptions::default();
+    let expected = gradients(&model, &batch, &plain);
+    assert_close(&expected, &gradients(&model, &batch, &again), 1e-6);
+    let undropped = gradients(&model, &batch, &without);
+    assert!(golden::max_difference(&expected[0], &undropped[0]) > 1e-4, "dropout changed nothing");
+}
+
+#[test]
+fn packed_rows_equal_rows_of_their_own() {
+    for name in ["llama", "mistral", "qwen3"] {
+        let model = adapted(name, 0.0);
+        let (a, b) = (ids(1, 9, 1), ids(1, 11, 2));
+        let packed = ModelBatch {
+            input_ids: Tensor::cat(&[&a, &b], 1),
+            labels: Tensor::cat(
+                &[&a, &b.slice_scatter(&Tensor::from_slice(&[-100_i64]).view([1, 1]), 1, 0, 1, 1)],
+                1,
+            ),
+            position_ids: Tensor::cat(
+                &[
+                    Tensor::arange(9, (Kind::Int64, Device::Cpu)),
+                    Tensor::arange(11, (Kind::Int64, Device::Cpu)),
+                ],
+                0,
+            )
+            .unsqueeze(0),
+            segment_ids: Some(Tensor::cat(
+                &[
+                    Tensor::ones([1, 9], (Kind::Int64, Device::Cpu)),
+                    Tensor::full([1, 11], 2, (Kind::Int64, Device::Cpu)),
+                ],
+                1,
+            )),
+        };
+        let options = StepOptions::default();
+        let together = gradients(&model, &packed, &options);
+        let first = gradients(&model, &golden::batch(&a, &a), &options);
+        let second = gradients(&model, &golden::batch(&b, &b), &options);
+        let sum: Vec<Tensor> = first.iter().zip(&second).map(|(a, b)| a + b).collect();
+        assert_close(&together, &sum, 1e-5);
+    }
+}
+
+#[test]
+fn chunked_cross_entropy_equals_the_plain_one() {
+    // A vocabulary so large that a chunk holds 512 rows: 700 targets need two.
+    let (rows, length, width, vocab) = (4, 200, 8, 32_768);
+    tch::manual_seed(1);
+    let hidden =
+        Tensor::randn([rows, length, width], (Kind::Float, Device::Cpu)).set_requires_grad(true);
+    let weight = Tensor::randn([vocab, width], (Kind::Float, Device::Cpu));
+    let labels = Tensor::randint(vocab, [rows, length], (Kind::Int64, Device::Cpu));
+    let labels = labels.slice_scatter(
+        &Tensor::full([rows, 20], -100, (Kind::Int64, Device::Cpu)),
+        1,
+        0,
+        20,
+        1,
+    );
+    let (stats, gradient) = linear_cross_entropy(&hidden, &weight, &labels, Some(0.01)).unwrap();
+    let logits = hidden.narrow(1, 0, length - 1).matmul(&weight.tr()).reshape([-1, vocab]);
+    let target = labels.narrow(1, 1, length - 1).reshape([-1]);
+    let loss = logits.cross_entropy_loss(&target, None::<&Tensor>, tch::Reduction::Sum, -100, 0.0);
+    (&loss * 0.01).backward();
+    assert_eq!(stats.target_tokens, rows * (length - 20));
+    assert!((stats.loss_sum / loss.double_value(&[]) - 1.0).abs() < 1e-6);
+    assert!(golden::max_difference(&gradient.unwrap(), &hidden.grad()) < 1e-6);
+    let correct = logits.argmax(1, false).eq_tensor(&target).sum(Kind::Int64).int64_value(&[]);
+    assert_eq!(stats.correct_tokens, correct);
+}

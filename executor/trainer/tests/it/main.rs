@@ -1,0 +1,19 @@
+//! The engine against values of the reference libraries, and the binary against everything that a run can meet.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    missing_docs,
+    reason = "a test fails by panicking"
+)]
+
+mod data_chat;
+mod data_rows;
+mod failures;
+mod gguf;
+mod golden;
+mod gradients;
+mod logits;
+mod resume;
+mod run;
+mod sft_parity;
+mod trainer;

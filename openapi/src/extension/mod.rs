@@ -1,0 +1,103 @@
+//! The `trainyard` object: everything of a job that OpenAI's contract has no word for.
+//!
+//! A client that leaves it out gets the defaults written here. Unknown keys are refused. To add a setting, add a
+//! field with a default to the struct of its concern; the plan crate then has to say what it means.
+
+mod adapter;
+mod data;
+mod evaluation;
+mod optimizer;
+mod progress;
+mod resources;
+
+pub use adapter::{Adapter, AdapterKind, TargetModules};
+pub use data::{Batching, Overlong, Precision, Sequence};
+pub use evaluation::{Checkpointing, EarlyStopping, Evaluation, Metric};
+pub use optimizer::{Optimizer, OptimizerKind, Schedule, ScheduleKind};
+pub use progress::{JobResult, Progress};
+pub use resources::{Priority, Resources};
+
+use serde::{Deserialize, Serialize};
+
+use crate::auto::Auto;
+
+/// Trainyard's own settings of a create request.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Extension {
+    /// What is trained on top of the frozen base.
+    pub adapter: Adapter,
+    /// The optimizer.
+    pub optimizer: Optimizer,
+    /// The course of the learning rate.
+    pub schedule: Schedule,
+    /// The number format of the frozen base and of activations.
+    #[schema(schema_with = crate::auto::precision)]
+    pub precision: Auto<Precision>,
+    /// How examples become rows of tokens.
+    pub sequence: Sequence,
+    /// How an effective batch is cut to fit the memory.
+    pub batching: Batching,
+    /// When checkpoints are written and how many are kept.
+    pub checkpoint: Checkpointing,
+    /// When the validation file is looked at.
+    pub evaluation: Evaluation,
+    /// When to stop before the last epoch; null trains to the end.
+    pub early_stopping: Option<EarlyStopping>,
+    /// Data cleaning. Not available in this version: anything but null is refused.
+    #[schema(value_type = Option<Object>)]
+    pub data: Option<serde_json::Value>,
+    /// Differential privacy. Not available in this version: anything but null is refused.
+    #[schema(value_type = Option<Object>)]
+    pub privacy: Option<serde_json::Value>,
+    /// Continual learning. Not available in this version: anything but null is refused.
+    #[schema(value_type = Option<Object>)]
+    pub continual: Option<serde_json::Value>,
+    /// What the job may use.
+    pub resources: Resources,
+    /// A URL to tell of transitions. Not available in this version: anything but null is refused.
+    #[schema(value_type = Option<Object>)]
+    pub webhook: Option<serde_json::Value>,
+}
+
+/// The same settings as the job carries them out, every `"auto"` resolved, with progress and result.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct JobExtension {
+    /// The settings, resolved.
+    pub adapter: Adapter,
+    /// The optimizer; `learning_rate` is the peak rate in use.
+    pub optimizer: Optimizer,
+    /// The course of the learning rate.
+    pub schedule: Schedule,
+    /// The number format.
+    #[schema(schema_with = crate::auto::precision)]
+    pub precision: Auto<Precision>,
+    /// How examples become rows.
+    pub sequence: Sequence,
+    /// How the effective batch is cut.
+    pub batching: Batching,
+    /// When checkpoints are written.
+    pub checkpoint: Checkpointing,
+    /// When the validation file is looked at.
+    pub evaluation: Evaluation,
+    /// When to stop early.
+    pub early_stopping: Option<EarlyStopping>,
+    /// Always null in this version.
+    #[schema(value_type = Option<Object>)]
+    pub data: Option<serde_json::Value>,
+    /// Always null in this version.
+    #[schema(value_type = Option<Object>)]
+    pub privacy: Option<serde_json::Value>,
+    /// Always null in this version.
+    #[schema(value_type = Option<Object>)]
+    pub continual: Option<serde_json::Value>,
+    /// What the job may use.
+    pub resources: Resources,
+    /// Always null in this version.
+    #[schema(value_type = Option<Object>)]
+    pub webhook: Option<serde_json::Value>,
+    /// How far the job is.
+    pub progress: Progress,
+    /// What came out, once the job has succeeded.
+    pub result: Option<JobResult>,
+}

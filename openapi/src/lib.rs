@@ -1,0 +1,21 @@
+//! The wire contract of Trainyard: OpenAI's fine-tuning API and the `trainyard` object beside it.
+//!
+//! Types, ids, error codes, limits and validation; no I/O, no HTTP, no clock. Everything else in the project
+//! imports this crate and it imports nothing of the project.
+
+pub mod auto;
+pub mod body;
+pub mod checkpoint;
+pub mod error;
+pub mod event;
+pub mod extension;
+pub mod file;
+pub mod id;
+pub mod job;
+pub mod limits;
+pub mod line;
+
+pub mod method;
+pub mod model;
+pub mod page;
+pub mod result;

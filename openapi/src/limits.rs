@@ -1,0 +1,34 @@
+//! Every limit on input, each with its reason.
+
+/// Bytes of a JSON body: a create request with the largest allowed metadata is under 20 KiB.
+pub const BODY_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of an uploaded file: OpenAI's limit.
+pub const FILE_BYTES_MAX: u64 = 512 * 1024 * 1024;
+/// Characters of a file name: what common file systems hold.
+pub const FILENAME_CHARS_MAX: usize = 255;
+/// Pairs of metadata: OpenAI's limit.
+pub const METADATA_PAIRS_MAX: usize = 16;
+/// Characters of a metadata key: OpenAI's limit.
+pub const METADATA_KEY_CHARS_MAX: usize = 64;
+/// Characters of a metadata value: OpenAI's limit.
+pub const METADATA_VALUE_CHARS_MAX: usize = 512;
+/// Characters of a suffix: OpenAI's limit.
+pub const SUFFIX_CHARS_MAX: usize = 64;
+/// The largest seed: OpenAI's limit.
+pub const SEED_MAX: u64 = 2_147_483_647;
+/// Examples in an effective batch: OpenAI's limit.
+pub const BATCH_SIZE_MAX: u32 = 256;
+/// Passes over the training file: OpenAI's limit.
+pub const EPOCHS_MAX: u32 = 50;
+/// Characters of a model name: ours, so that it fits a path segment.
+pub const MODEL_NAME_CHARS_MAX: usize = 96;
+/// The largest rank: the largest that vLLM serves.
+pub const RANK_MAX: u32 = 512;
+/// Names in `target_modules`: more than any architecture has kinds of layers.
+pub const TARGET_MODULES_MAX: usize = 256;
+/// Items on a page of jobs, events or checkpoints.
+pub const PAGE_LIMIT_MAX: u32 = 1_000;
+/// Items on a page of files: OpenAI's limit.
+pub const FILE_PAGE_LIMIT_MAX: u32 = 10_000;
+/// Bytes of an idempotency key: as the IETF draft's users have it.
+pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;

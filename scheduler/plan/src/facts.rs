@@ -1,0 +1,90 @@
+//! What a plan depends on beside the request: the data, the base model, the machine.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use trainyard_openapi::error::{ApiError, ErrorCode};
+
+/// What is known of the training file before it is read line by line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataFacts {
+    /// Lines that are not blank.
+    pub examples: u64,
+}
+
+/// What is known of the base model: the parts of its `config.json` that a request is checked against.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelFacts {
+    /// `model_type` of the configuration.
+    pub model_type: String,
+    /// Width of the residual stream.
+    pub hidden_size: u64,
+    /// Width inside the MLP.
+    pub intermediate_size: u64,
+    /// Blocks.
+    pub layers: u64,
+    /// Entries of the vocabulary.
+    pub vocab_size: u64,
+    /// The longest sequence that the model was made for, in tokens.
+    pub context_length: u64,
+}
+
+impl ModelFacts {
+    /// Reads a Hugging Face `config.json`.
+    ///
+    /// # Errors
+    /// `invalid_value` naming the key that is missing or no positive integer.
+    pub fn from_config(config: &Value) -> Result<Self, ApiError> {
+        let number = |key: &str| {
+            config.get(key).and_then(Value::as_u64).filter(|value| *value > 0).ok_or_else(|| {
+                let seen = config.get(key).unwrap_or(&Value::Null);
+                let message =
+                    format!("config.json: '{key}' must be a positive integer, not {seen}");
+                ApiError::field(ErrorCode::InvalidValue, "model", message)
+            })
+        };
+        let model_type = config.get("model_type").and_then(Value::as_str).ok_or_else(|| {
+            ApiError::field(
+                ErrorCode::InvalidValue,
+                "model",
+                "config.json: 'model_type' is missing",
+            )
+        })?;
+        Ok(Self {
+            model_type: model_type.to_string(),
+            hidden_size: number("hidden_size")?,
+            intermediate_size: number("intermediate_size")?,
+            layers: number("num_hidden_layers")?,
+            vocab_size: number("vocab_size")?,
+            context_length: number("max_position_embeddings")?,
+        })
+    }
+
+    /// Parameters of the blocks and the embedding, to the nearest that these figures allow; for memory estimates.
+    pub fn parameters_estimate(&self) -> u64 {
+        let block =
+            4 * self.hidden_size * self.hidden_size + 3 * self.hidden_size * self.intermediate_size;
+        self.layers * block + self.vocab_size * self.hidden_size
+    }
+}
+
+/// What is known of the machines of the job's pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostFacts {
+    /// Whether a CUDA device does the work.
+    pub cuda: bool,
+    /// Whether bf16 matrix products are fast there: CUDA, AVX512-BF16 or AMX-BF16.
+    pub fast_bf16: bool,
+    /// Memory that a job may use, in bytes.
+    pub memory_bytes: u64,
+}
+
+impl HostFacts {
+    /// The machine this runs on, as a processor host with `memory_bytes` to use.
+    pub fn of_this_processor(memory_bytes: u64) -> Self {
+        #[cfg(target_arch = "x86_64")]
+        let fast_bf16 = std::arch::is_x86_feature_detected!("avx512bf16");
+        #[cfg(not(target_arch = "x86_64"))]
+        let fast_bf16 = false;
+        Self { cuda: false, fast_bf16, memory_bytes }
+    }
+}

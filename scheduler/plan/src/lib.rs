@@ -1,0 +1,18 @@
+//! From a create request to a [`Plan`]: every default written down, every `"auto"` resolved, every limit checked.
+//!
+//! What passes here is carried out as written; below it nothing is optional or unvalidated. The scheduler resolves
+//! requests of the API with it, the trainer requests from a file: one meaning for both. No I/O, no clock, no
+//! randomness: the same request and facts give the same plan.
+
+mod check;
+mod facts;
+mod plan;
+mod resolve;
+pub mod trainer;
+
+pub use facts::{DataFacts, HostFacts, ModelFacts};
+pub use plan::{
+    AdapterPlan, BatchingPlan, CheckpointPlan, EarlyStoppingPlan, EvaluationPlan, LoraPlan,
+    OptimizerPlan, Plan, SchedulePlan, SequencePlan,
+};
+pub use resolve::resolve;

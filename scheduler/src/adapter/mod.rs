@@ -1,0 +1,82 @@
+//! Backends of the ports, chosen by URL scheme. A backend that this build does not have is refused by name.
+
+pub mod fs;
+pub mod memory;
+pub mod sqlite;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::clock::SystemClock;
+use crate::port::objects::Objects;
+use crate::port::queue::Queue;
+use crate::port::store::Store;
+
+/// A URL that names no backend of this build, or a backend that does not open.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{setting} '{url}': {reason}")]
+pub struct OpenError {
+    /// `store`, `queue` or `objects`.
+    pub setting: &'static str,
+    /// As given.
+    pub url: String,
+    /// What is wrong and what to write instead.
+    pub reason: String,
+}
+
+/// Opens the record: `sqlite:PATH`, or `memory:` for a trial that may be forgotten.
+///
+/// # Errors
+/// An unknown scheme, or a file that is no database of this version.
+pub fn open_store(url: &str) -> Result<Arc<dyn Store>, OpenError> {
+    let refused = |reason: String| OpenError { setting: "store", url: url.to_string(), reason };
+    match url.split_once(':') {
+        Some(("sqlite", path)) if !path.is_empty() => {
+            let store = sqlite::SqliteStore::open(Path::new(path), Arc::new(SystemClock));
+            Ok(Arc::new(store.map_err(|error| refused(error.to_string()))?))
+        }
+        Some(("memory", "")) => Ok(Arc::new(memory::MemoryStore::new(Arc::new(SystemClock)))),
+        Some(("redis" | "rediss", _)) => {
+            Err(refused("Redis is not available in this version; use sqlite:PATH".into()))
+        }
+        _ => Err(refused("expected sqlite:PATH or memory:".into())),
+    }
+}
+
+/// Opens the doorbell: `memory:`.
+///
+/// # Errors
+/// An unknown scheme.
+pub fn open_queue(url: &str) -> Result<Arc<dyn Queue>, OpenError> {
+    let refused = |reason: &str| OpenError {
+        setting: "queue",
+        url: url.to_string(),
+        reason: reason.to_string(),
+    };
+    match url.split_once(':') {
+        Some(("memory", "")) => Ok(Arc::new(memory::MemoryQueue::new())),
+        Some(("amqp" | "amqps", _)) => {
+            Err(refused("RabbitMQ is not available in this version; use memory:"))
+        }
+        _ => Err(refused("expected memory:")),
+    }
+}
+
+/// Opens the files: `file:PATH`.
+///
+/// # Errors
+/// An unknown scheme, or a directory that cannot be made.
+pub fn open_objects(url: &str) -> Result<Arc<dyn Objects>, OpenError> {
+    let refused = |reason: String| OpenError { setting: "objects", url: url.to_string(), reason };
+    match url.split_once(':') {
+        Some(("file", path)) if !path.is_empty() => {
+            let objects =
+                fs::FsObjects::open(Path::new(path)).map_err(|error| refused(error.to_string()))?;
+            Ok(Arc::new(objects))
+        }
+        Some(("s3", _)) => {
+            Err(refused("S3 is not available in this version; use file:PATH".into()))
+        }
+        _ => Err(refused("expected file:PATH".into())),
+    }
+}

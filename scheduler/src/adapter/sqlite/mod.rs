@@ -1,0 +1,286 @@
+//! The record in one SQLite file: WAL, `synchronous=FULL`, one thread that writes and one that reads.
+//!
+//! Records are JSON beside the columns that are searched by, so that a field needs no migration; `schema.rs` has the tables.
+
+mod queries;
+mod rows;
+mod schema;
+
+use std::path::Path;
+use std::sync::{Arc, mpsc};
+
+use async_trait::async_trait;
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+use tokio::sync::oneshot;
+use trainyard_openapi::event::JobEvent;
+use trainyard_openapi::file::Purpose;
+use trainyard_openapi::id::{CheckpointId, FileId, JobId, TenantId};
+use trainyard_openapi::page::PageRequest;
+
+use crate::clock::Clock;
+use crate::job::JobRecord;
+use crate::port::queue::Ticket;
+use crate::port::store::{
+    CheckpointRecord, Commit, FileRecord, IdempotencyRecord, JobFilter, KeyRecord, ModelRecord,
+    Slice, Store, StoreError,
+};
+
+type Work = Box<dyn FnOnce(&mut Connection) + Send>;
+
+/// The store.
+pub struct SqliteStore {
+    writer: mpsc::Sender<Work>,
+    reader: mpsc::Sender<Work>,
+    clock: Arc<dyn Clock>,
+}
+
+impl SqliteStore {
+    /// Opens the database at `path`, making it where it is not there.
+    ///
+    /// # Errors
+    /// Where the file is no database, is of a newer version, or cannot be written.
+    pub fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+        let mut connection = Connection::open(path).map_err(explain)?;
+        schema::prepare(&mut connection)?;
+        let reading = Connection::open(path).map_err(explain)?;
+        schema::configure(&reading)?;
+        reading.pragma_update(None, "query_only", true).map_err(explain)?;
+        Ok(Self {
+            writer: start("sqlite-write", connection)?,
+            reader: start("sqlite-read", reading)?,
+            clock,
+        })
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        submit(&self.reader, move |connection| work(connection)).await
+    }
+
+    /// Runs `work` in one transaction: all of it becomes durable, or nothing.
+    async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        submit(&self.writer, move |connection| {
+            let transaction = connection
+                .transaction_with_behavior(TransactionBehavior::Immediate)
+                .map_err(explain)?;
+            let value = work(&transaction)?;
+            transaction.commit().map_err(explain)?;
+            Ok(value)
+        })
+        .await
+    }
+}
+
+/// A thread that owns `connection` and does one thing after the other.
+fn start(name: &str, mut connection: Connection) -> Result<mpsc::Sender<Work>, StoreError> {
+    let (sender, receiver) = mpsc::channel::<Work>();
+    std::thread::Builder::new()
+        .name(name.to_string())
+        .spawn(move || {
+            while let Ok(work) = receiver.recv() {
+                work(&mut connection);
+            }
+        })
+        .map_err(|error| StoreError::Unavailable(error.to_string()))?;
+    Ok(sender)
+}
+
+async fn submit<T: Send + 'static>(
+    thread: &mpsc::Sender<Work>,
+    work: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    let (answer, answered) = oneshot::channel();
+    let gone = || StoreError::Unavailable("the database thread has ended".to_string());
+    let work: Work = Box::new(move |connection| {
+        // Whoever asked may have gone meanwhile; the work is done all the same.
+        let _ = answer.send(work(connection));
+    });
+    thread.send(work).map_err(|_| gone())?;
+    answered.await.map_err(|_| gone())?
+}
+
+/// SQLite's error as the port's.
+fn explain(error: rusqlite::Error) -> StoreError {
+    match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::DiskFull) => StoreError::NoSpace,
+        // An id that is taken; every other constraint holds by construction.
+        Some(rusqlite::ErrorCode::ConstraintViolation) => StoreError::Conflict,
+        Some(rusqlite::ErrorCode::NotADatabase | rusqlite::ErrorCode::DatabaseCorrupt) => {
+            StoreError::Corrupt(error.to_string())
+        }
+        _ => StoreError::Unavailable(error.to_string()),
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn now_ms(&self) -> Result<i64, StoreError> {
+        Ok(self.clock.now_ms())
+    }
+
+    async fn put_key(&self, key: &KeyRecord) -> Result<(), StoreError> {
+        let key = key.clone();
+        self.write(move |db| queries::put_key(db, &key)).await
+    }
+
+    async fn key(&self, id: &str) -> Result<Option<KeyRecord>, StoreError> {
+        let id = id.to_string();
+        self.read(move |db| rows::one(db, "SELECT record FROM keys WHERE id = ?1", [&id])).await
+    }
+
+    async fn key_count(&self) -> Result<u64, StoreError> {
+        self.read(|db| queries::count(db, "SELECT count(*) FROM keys", [])).await
+    }
+
+    async fn put_file(&self, file: &FileRecord) -> Result<(), StoreError> {
+        let file = file.clone();
+        self.write(move |db| queries::put_file(db, &file)).await
+    }
+
+    async fn file(&self, tenant: &TenantId, id: &FileId) -> Result<Option<FileRecord>, StoreError> {
+        let (tenant, id) = (tenant.to_string(), id.to_string());
+        self.read(move |db| {
+            rows::one(db, "SELECT record FROM files WHERE id = ?1 AND tenant = ?2", [&id, &tenant])
+        })
+        .await
+    }
+
+    async fn files(
+        &self,
+        tenant: &TenantId,
+        purpose: Option<Purpose>,
+        page: &PageRequest,
+    ) -> Result<Slice<FileRecord>, StoreError> {
+        let (tenant, page) = (tenant.to_string(), page.clone());
+        self.read(move |db| queries::files(db, &tenant, purpose, &page)).await
+    }
+
+    async fn delete_file(&self, tenant: &TenantId, id: &FileId) -> Result<bool, StoreError> {
+        let (tenant, id) = (tenant.to_string(), id.to_string());
+        self.write(move |db| {
+            queries::delete(db, "DELETE FROM files WHERE id = ?1 AND tenant = ?2", [&id, &tenant])
+        })
+        .await
+    }
+
+    async fn model(&self, tenant: &TenantId, id: &str) -> Result<Option<ModelRecord>, StoreError> {
+        let (tenant, id) = (tenant.to_string(), id.to_string());
+        self.read(move |db| {
+            rows::one(db, "SELECT record FROM models WHERE id = ?1 AND tenant = ?2", [&id, &tenant])
+        })
+        .await
+    }
+
+    async fn models(&self, tenant: &TenantId) -> Result<Vec<ModelRecord>, StoreError> {
+        let tenant = tenant.to_string();
+        self.read(move |db| {
+            rows::all(
+                db,
+                "SELECT record FROM models WHERE tenant = ?1 ORDER BY seq DESC",
+                [&tenant],
+            )
+        })
+        .await
+    }
+
+    async fn delete_model(&self, tenant: &TenantId, id: &str) -> Result<bool, StoreError> {
+        let (tenant, id) = (tenant.to_string(), id.to_string());
+        self.write(move |db| {
+            queries::delete(db, "DELETE FROM models WHERE id = ?1 AND tenant = ?2", [&id, &tenant])
+        })
+        .await
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<(), StoreError> {
+        self.write(move |db| queries::commit(db, &commit)).await
+    }
+
+    async fn job(&self, tenant: &TenantId, id: &JobId) -> Result<Option<JobRecord>, StoreError> {
+        let (tenant, id) = (tenant.to_string(), id.to_string());
+        self.read(move |db| {
+            rows::one(db, "SELECT record FROM jobs WHERE id = ?1 AND tenant = ?2", [&id, &tenant])
+        })
+        .await
+    }
+
+    async fn job_of_any_tenant(&self, id: &JobId) -> Result<Option<JobRecord>, StoreError> {
+        let id = id.to_string();
+        self.read(move |db| rows::one(db, "SELECT record FROM jobs WHERE id = ?1", [&id])).await
+    }
+
+    async fn jobs(
+        &self,
+        tenant: &TenantId,
+        filter: &JobFilter,
+        page: &PageRequest,
+    ) -> Result<Slice<JobRecord>, StoreError> {
+        let (tenant, filter, page) = (tenant.to_string(), filter.clone(), page.clone());
+        self.read(move |db| queries::jobs(db, &tenant, &filter, &page)).await
+    }
+
+    async fn live_jobs(&self) -> Result<Vec<JobRecord>, StoreError> {
+        self.read(|db| rows::all(db, "SELECT record FROM jobs WHERE live ORDER BY seq", [])).await
+    }
+
+    async fn file_in_use(&self, tenant: &TenantId, id: &FileId) -> Result<bool, StoreError> {
+        let (tenant, id) = (tenant.to_string(), id.to_string());
+        let sql = "SELECT count(*) FROM jobs WHERE live AND tenant = ?1 AND (training_file = ?2 OR validation_file = ?2)";
+        self.read(move |db| Ok(queries::count(db, sql, [&tenant, &id])? > 0)).await
+    }
+
+    async fn idempotency(
+        &self,
+        tenant: &TenantId,
+        key: &str,
+    ) -> Result<Option<IdempotencyRecord>, StoreError> {
+        let (tenant, key) = (tenant.to_string(), key.to_string());
+        let sql = "SELECT record FROM idempotency WHERE tenant = ?1 AND key = ?2";
+        self.read(move |db| rows::one(db, sql, [&tenant, &key])).await
+    }
+
+    async fn events(&self, job: &JobId, page: &PageRequest) -> Result<Slice<JobEvent>, StoreError> {
+        let (job, page) = (job.to_string(), page.clone());
+        self.read(move |db| queries::of_job(db, "events", &job, &page)).await
+    }
+
+    async fn checkpoints(
+        &self,
+        job: &JobId,
+        page: &PageRequest,
+    ) -> Result<Slice<CheckpointRecord>, StoreError> {
+        let (job, page) = (job.to_string(), page.clone());
+        self.read(move |db| queries::of_job(db, "checkpoints", &job, &page)).await
+    }
+
+    async fn all_checkpoints(&self, job: &JobId) -> Result<Vec<CheckpointRecord>, StoreError> {
+        let job = job.to_string();
+        self.read(move |db| {
+            rows::all(db, "SELECT record FROM checkpoints WHERE job = ?1 ORDER BY seq", [&job])
+        })
+        .await
+    }
+
+    async fn delete_checkpoint(&self, job: &JobId, id: &CheckpointId) -> Result<(), StoreError> {
+        let (job, id) = (job.to_string(), id.to_string());
+        self.write(move |db| {
+            queries::delete(db, "DELETE FROM checkpoints WHERE job = ?1 AND id = ?2", [&job, &id])
+                .map(|_| ())
+        })
+        .await
+    }
+
+    async fn outbox(&self) -> Result<Vec<Ticket>, StoreError> {
+        self.read(|db| rows::all(db, "SELECT record FROM outbox ORDER BY seq", [])).await
+    }
+
+    async fn ticket_sent(&self, ticket: &Ticket) -> Result<(), StoreError> {
+        let (job, number) = (ticket.job.to_string(), ticket.seq.to_string());
+        let sql = "DELETE FROM outbox WHERE job = ?1 AND ticket = CAST(?2 AS INTEGER)";
+        self.write(move |db| queries::delete(db, sql, [&job, &number]).map(|_| ())).await
+    }
+}

@@ -1,0 +1,218 @@
+//! The statements.
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, Params, Transaction, params, params_from_iter};
+use serde::de::DeserializeOwned;
+use trainyard_openapi::file::Purpose;
+use trainyard_openapi::page::{Order, PageRequest};
+
+use super::{explain, rows};
+use crate::port::store::{Commit, FileRecord, JobFilter, KeyRecord, Slice, StoreError};
+
+pub(super) fn count(db: &Connection, sql: &str, params: impl Params) -> Result<u64, StoreError> {
+    let mut statement = db.prepare_cached(sql).map_err(explain)?;
+    let count: i64 = statement.query_row(params, |row| row.get(0)).map_err(explain)?;
+    Ok(count.unsigned_abs())
+}
+
+pub(super) fn delete(
+    db: &Transaction<'_>,
+    sql: &str,
+    params: impl Params,
+) -> Result<bool, StoreError> {
+    execute(db, sql, params).map(|rows| rows > 0)
+}
+
+pub(super) fn put_key(db: &Transaction<'_>, key: &KeyRecord) -> Result<(), StoreError> {
+    let record = rows::encode(key)?;
+    let sql = "INSERT INTO keys (id, record) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+    let added = execute(db, sql, params![key.id, record])?;
+    same_if_not(added, db, "SELECT record FROM keys WHERE id = ?1", &key.id, &record)
+}
+
+pub(super) fn put_file(db: &Transaction<'_>, file: &FileRecord) -> Result<(), StoreError> {
+    let sql = "INSERT INTO files (id, tenant, purpose, record) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING";
+    let (id, tenant, record) = (file.id.as_str(), file.tenant.as_str(), rows::encode(file)?);
+    let added = execute(db, sql, params![id, tenant, purpose_word(file.purpose)?, record])?;
+    same_if_not(added, db, "SELECT record FROM files WHERE id = ?1", id, &record)
+}
+
+/// A record that was not added must be there already, the very same.
+fn same_if_not(
+    added: usize,
+    db: &Transaction<'_>,
+    sql: &str,
+    id: &str,
+    record: &str,
+) -> Result<(), StoreError> {
+    if added > 0 {
+        return Ok(());
+    }
+    let there: String = db
+        .prepare_cached(sql)
+        .and_then(|mut statement| statement.query_row([id], |row| row.get(0)))
+        .map_err(explain)?;
+    if there == record { Ok(()) } else { Err(StoreError::Conflict) }
+}
+
+pub(super) fn files(
+    db: &Connection,
+    tenant: &str,
+    purpose: Option<Purpose>,
+    page: &PageRequest,
+) -> Result<Slice<FileRecord>, StoreError> {
+    let mut conditions = vec![("tenant = ?", vec![Value::from(tenant.to_string())])];
+    if let Some(purpose) = purpose {
+        conditions.push(("purpose = ?", vec![Value::from(purpose_word(purpose)?)]));
+    }
+    paged(db, "files", conditions, page)
+}
+
+pub(super) fn jobs(
+    db: &Connection,
+    tenant: &str,
+    filter: &JobFilter,
+    page: &PageRequest,
+) -> Result<Slice<crate::job::JobRecord>, StoreError> {
+    let mut conditions = vec![("tenant = ?", vec![Value::from(tenant.to_string())])];
+    for (key, value) in &filter.metadata {
+        // The key is compared as a value: no character of it can mean anything in a path.
+        let sql = "EXISTS (SELECT 1 FROM json_each(record, '$.metadata') AS pair WHERE pair.key = ? AND pair.value = ?)";
+        conditions.push((sql, vec![Value::from(key.clone()), Value::from(value.clone())]));
+    }
+    paged(db, "jobs", conditions, page)
+}
+
+/// Rows of `table` that belong to a job.
+pub(super) fn of_job<T: DeserializeOwned>(
+    db: &Connection,
+    table: &str,
+    job: &str,
+    page: &PageRequest,
+) -> Result<Slice<T>, StoreError> {
+    paged(db, table, vec![("job = ?", vec![Value::from(job.to_string())])], page)
+}
+
+/// A page of the rows that meet all conditions. The first, with one parameter, says whose list it is.
+fn paged<T: DeserializeOwned>(
+    db: &Connection,
+    table: &str,
+    conditions: Vec<(&str, Vec<Value>)>,
+    page: &PageRequest,
+) -> Result<Slice<T>, StoreError> {
+    let (compare, direction) = match page.order {
+        Order::Desc => ("<", "DESC"),
+        Order::Asc => (">", "ASC"),
+    };
+    let mut clauses: Vec<String> = Vec::new();
+    let mut values: Vec<Value> = Vec::new();
+    for (sql, parameters) in conditions {
+        clauses.push(sql.to_string());
+        values.extend(parameters);
+    }
+    if let Some(after) = &page.after {
+        // The cursor must be an item of this very list: a foreign id is as unknown as one that never was.
+        let scope = clauses[0].clone();
+        let sql = format!("SELECT seq FROM {table} WHERE {scope} AND id = ?");
+        let mut statement = db.prepare_cached(&sql).map_err(explain)?;
+        let cursor = params_from_iter([values[0].clone(), Value::from(after.clone())]);
+        let seq: Option<i64> =
+            statement.query_row(cursor, |row| row.get(0)).optional().map_err(explain)?;
+        let seq = seq.ok_or_else(|| StoreError::UnknownCursor(after.clone()))?;
+        clauses.push(format!("seq {compare} ?"));
+        values.push(Value::from(seq));
+    }
+    values.push(Value::from(i64::from(page.limit) + 1));
+    let sql = format!(
+        "SELECT record FROM {table} WHERE {} ORDER BY seq {direction} LIMIT ?",
+        clauses.join(" AND ")
+    );
+    let mut records: Vec<T> = rows::all(db, &sql, params_from_iter(values))?;
+    let has_more = records.len() > page.limit as usize;
+    records.truncate(page.limit as usize);
+    Ok((records, has_more))
+}
+
+/// One change of one job.
+pub(super) fn commit(db: &Transaction<'_>, commit: &Commit) -> Result<(), StoreError> {
+    let Commit { job, expected_rev, events, checkpoint, model, result_file, ticket, idempotency } =
+        commit;
+    let live = !job.state.status().is_terminal();
+    let record = rows::encode(job)?;
+    let written = match expected_rev {
+        0 => {
+            let sql =
+                "INSERT INTO jobs (id, tenant, rev, live, training_file, validation_file, record)
+                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING";
+            let validation = job.validation_file.as_ref().map(|id| id.as_str());
+            let training = job.training_file.as_str();
+            execute(
+                db,
+                sql,
+                params![
+                    job.id.as_str(),
+                    job.tenant.as_str(),
+                    signed(job.rev),
+                    live,
+                    training,
+                    validation,
+                    record
+                ],
+            )?
+        }
+        expected => {
+            let sql = "UPDATE jobs SET rev = ?1, live = ?2, record = ?3 WHERE id = ?4 AND rev = ?5";
+            execute(
+                db,
+                sql,
+                params![signed(job.rev), live, record, job.id.as_str(), signed(*expected)],
+            )?
+        }
+    };
+    if written == 0 {
+        return Err(StoreError::Conflict);
+    }
+    if let Some(kept) = idempotency {
+        let sql = "INSERT INTO idempotency (tenant, key, record) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
+        if execute(db, sql, params![kept.tenant.as_str(), kept.key, rows::encode(kept)?])? == 0 {
+            return Err(StoreError::Conflict);
+        }
+    }
+    for event in events {
+        let sql = "INSERT INTO events (id, job, record) VALUES (?1, ?2, ?3)";
+        execute(db, sql, params![event.id.as_str(), job.id.as_str(), rows::encode(event)?])?;
+    }
+    if let Some(checkpoint) = checkpoint {
+        let sql = "INSERT INTO checkpoints (id, job, record) VALUES (?1, ?2, ?3)";
+        execute(
+            db,
+            sql,
+            params![checkpoint.id.as_str(), job.id.as_str(), rows::encode(checkpoint)?],
+        )?;
+    }
+    if let Some(model) = model {
+        let sql = "INSERT INTO models (id, tenant, record) VALUES (?1, ?2, ?3)";
+        execute(db, sql, params![model.id, model.tenant.as_str(), rows::encode(model)?])?;
+    }
+    if let Some(file) = result_file {
+        put_file(db, file)?;
+    }
+    if let Some(ticket) = ticket {
+        let sql = "INSERT INTO outbox (job, ticket, record) VALUES (?1, ?2, ?3)";
+        execute(db, sql, params![ticket.job.as_str(), signed(ticket.seq), rows::encode(ticket)?])?;
+    }
+    Ok(())
+}
+
+fn execute(db: &Transaction<'_>, sql: &str, params: impl Params) -> Result<usize, StoreError> {
+    db.prepare_cached(sql).and_then(|mut statement| statement.execute(params)).map_err(explain)
+}
+
+/// SQLite's integers are signed; counters never come near the difference.
+fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+fn purpose_word(purpose: Purpose) -> Result<String, StoreError> {
+    rows::encode(&purpose)
+}

@@ -1,0 +1,88 @@
+//! Tables and their versions. `user_version` says which version a file has; a newer one than this program knows is refused.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::explain;
+use crate::port::store::StoreError;
+
+/// Steps from each version to the next; the first makes an empty file version 1.
+const MIGRATIONS: &[&str] = &["
+    CREATE TABLE keys (id TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT;
+
+    CREATE TABLE files (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, tenant TEXT NOT NULL, purpose TEXT NOT NULL,
+        record TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX files_by_tenant ON files (tenant, seq);
+
+    CREATE TABLE models (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, tenant TEXT NOT NULL, record TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX models_by_tenant ON models (tenant, seq);
+
+    CREATE TABLE jobs (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, tenant TEXT NOT NULL, rev INTEGER NOT NULL,
+        live INTEGER NOT NULL, training_file TEXT NOT NULL, validation_file TEXT, record TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX jobs_by_tenant ON jobs (tenant, seq);
+    CREATE INDEX jobs_live ON jobs (seq) WHERE live;
+
+    CREATE TABLE events (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, job TEXT NOT NULL REFERENCES jobs (id),
+        record TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX events_by_job ON events (job, seq);
+
+    CREATE TABLE checkpoints (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, job TEXT NOT NULL REFERENCES jobs (id),
+        record TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX checkpoints_by_job ON checkpoints (job, seq);
+
+    CREATE TABLE idempotency (
+        tenant TEXT NOT NULL, key TEXT NOT NULL, record TEXT NOT NULL, PRIMARY KEY (tenant, key)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE outbox (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, job TEXT NOT NULL, ticket INTEGER NOT NULL, record TEXT NOT NULL
+    ) STRICT;
+"];
+
+/// Settings of every connection.
+pub(super) fn configure(connection: &Connection) -> Result<(), StoreError> {
+    connection.busy_timeout(std::time::Duration::from_secs(10)).map_err(explain)?;
+    // Only FULL makes a commit durable against a power cut: NORMAL may roll back what was acknowledged.
+    for (name, value) in [("journal_mode", "WAL"), ("synchronous", "FULL"), ("foreign_keys", "ON")]
+    {
+        connection.pragma_update(None, name, value).map_err(explain)?;
+    }
+    let mode: String =
+        connection.query_row("PRAGMA journal_mode", [], |row| row.get(0)).map_err(explain)?;
+    if mode != "wal" {
+        let text =
+            format!("the database's journal mode is '{mode}': its file system cannot carry WAL");
+        return Err(StoreError::Unavailable(text));
+    }
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(())
+}
+
+/// Configures the connection and brings the file to this program's version.
+pub(super) fn prepare(connection: &mut Connection) -> Result<(), StoreError> {
+    configure(connection)?;
+    // One transaction that begins as a writer: two programs that open a file at once do not both make it.
+    let behavior = TransactionBehavior::Immediate;
+    let transaction = connection.transaction_with_behavior(behavior).map_err(explain)?;
+    let version: i64 =
+        transaction.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(explain)?;
+    let known = MIGRATIONS.len();
+    let current = usize::try_from(version).ok().filter(|version| *version <= known).ok_or_else(|| {
+        let text = format!("the database has version {version}, this program knows up to {known}; use a newer program");
+        StoreError::Corrupt(text)
+    })?;
+    for migration in &MIGRATIONS[current..] {
+        transaction.execute_batch(migration).map_err(explain)?;
+    }
+    transaction.pragma_update(None, "user_version", known as i64).map_err(explain)?;
+    transaction.commit().map_err(explain)
+}

@@ -1,0 +1,42 @@
+//! What an operator can set of the scheduler.
+
+use std::time::Duration;
+
+/// Settings of a scheduler.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SchedulerConfig {
+    /// The pool whose executors take this scheduler's tickets.
+    pub pool: String,
+    /// Jobs of that pool that run or are about to, at once.
+    pub slots: u32,
+    /// How long a claim holds without a heartbeat, in seconds.
+    pub lease_seconds: u64,
+    /// How long after that the job is given to another, in seconds: clocks and networks are allowed this much.
+    pub lease_grace_seconds: u64,
+    /// After how long a ticket that nobody claimed is issued again, in seconds.
+    pub redispatch_seconds: u64,
+    /// Attempts that may vanish with their executor.
+    pub attempts_lost_max: u32,
+    /// Attempts that may give way to others.
+    pub attempts_preempted_max: u32,
+    /// Attempts that may fail by a fault of engine or machine.
+    pub attempts_failed_max: u32,
+    /// How often the loops look without being woken.
+    pub tick: Duration,
+}
+
+impl Default for SchedulerConfig {
+    fn default() -> Self {
+        Self {
+            pool: "default".to_string(),
+            slots: 1,
+            lease_seconds: 60,
+            lease_grace_seconds: 15,
+            redispatch_seconds: 60,
+            attempts_lost_max: 5,
+            attempts_preempted_max: 100,
+            attempts_failed_max: 2,
+            tick: Duration::from_secs(1),
+        }
+    }
+}

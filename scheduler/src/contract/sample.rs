@@ -1,0 +1,198 @@
+//! Records to put into a store.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+use trainyard_openapi::event::{EventKind, EventLevel, JobEvent};
+use trainyard_openapi::extension::{JobResult, Progress};
+use trainyard_openapi::file::Purpose;
+use trainyard_openapi::id::{CheckpointId, EventId, FileId, JobId, TenantId};
+use trainyard_openapi::job::CreateJob;
+use trainyard_plan::{DataFacts, HostFacts, ModelFacts, Plan, resolve};
+
+use crate::job::state::Transition;
+use crate::job::{Attempts, JobRecord, JobState};
+use crate::port::queue::Ticket;
+use crate::port::store::{
+    CheckpointRecord, Commit, FileRecord, IdempotencyRecord, KeyRecord, ModelRecord, Store,
+};
+
+/// All records bear the same time: order must not hang on it.
+const NOW_MS: i64 = 1_700_000_000_000;
+
+pub(super) fn tenant() -> TenantId {
+    TenantId::generate().unwrap()
+}
+
+pub(super) fn key(id: &str, tenant: &TenantId) -> KeyRecord {
+    KeyRecord {
+        id: id.to_string(),
+        tenant: tenant.clone(),
+        secret_sha256: "ab".repeat(32),
+        created_at_ms: NOW_MS,
+    }
+}
+
+pub(super) fn file(tenant: &TenantId, purpose: Purpose) -> FileRecord {
+    let id = FileId::generate().unwrap();
+    FileRecord {
+        key: format!("files/{id}"),
+        id,
+        tenant: tenant.clone(),
+        filename: "Ärger \"mit\" 'Namen' \\ 😀.jsonl".to_string(),
+        purpose,
+        bytes: u64::MAX / 3,
+        lines: 7,
+        sha256: "cd".repeat(32),
+        created_at_ms: NOW_MS,
+    }
+}
+
+fn plan() -> Plan {
+    let config = json!({
+        "model_type": "llama", "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2,
+        "vocab_size": 256, "max_position_embeddings": 512,
+    });
+    let request = CreateJob {
+        model: "tiny".to_string(),
+        training_file: String::new(),
+        validation_file: None,
+        suffix: None,
+        seed: None,
+        metadata: None,
+        hyperparameters: None,
+        method: None,
+        integrations: None,
+        trainyard: None,
+    };
+    let host = HostFacts { cuda: false, fast_bf16: false, memory_bytes: 1 << 34 };
+    let facts = ModelFacts::from_config(&config).unwrap();
+    let mut plan = resolve(&request, 42, DataFacts { examples: 1000 }, &facts, host).unwrap();
+    // Bits that a number loses which passes through too few decimal digits.
+    plan.optimizer.learning_rate = 0.1 + 0.2;
+    plan.learning_rate_multiplier = f64::from_bits(0x3fb9_9999_9999_9997);
+    plan
+}
+
+pub(super) fn job(tenant: &TenantId) -> JobRecord {
+    JobRecord {
+        id: JobId::generate().unwrap(),
+        tenant: tenant.clone(),
+        rev: 1,
+        created_at_ms: NOW_MS,
+        model: "tiny".to_string(),
+        training_file: FileId::generate().unwrap(),
+        validation_file: Some(FileId::generate().unwrap()),
+        suffix: None,
+        metadata: None,
+        plan: plan(),
+        state: JobState::new(),
+        seq: 0,
+        epoch: 0,
+        attempts: Attempts::default(),
+        checkpoint: None,
+        progress: Progress::default(),
+        running_seconds: 1.0 / 3.0,
+        traceparent: None,
+    }
+}
+
+pub(super) fn with_metadata(tenant: &TenantId, pairs: &[(&str, &str)]) -> JobRecord {
+    let pairs = pairs.iter().map(|(key, value)| (key.to_string(), value.to_string()));
+    JobRecord { metadata: Some(pairs.collect::<BTreeMap<_, _>>()), ..job(tenant) }
+}
+
+/// A commit that makes `job`.
+pub(super) fn new(job: JobRecord) -> Commit {
+    Commit { expected_rev: 0, ..Commit::of(job) }
+}
+
+/// A commit that changes `job` as it was read.
+pub(super) fn next(job: &JobRecord) -> Commit {
+    let mut commit = Commit::of(job.clone());
+    commit.job.rev += 1;
+    commit
+}
+
+/// Makes `job` in the store and gives it back.
+pub(super) async fn made(store: &dyn Store, job: JobRecord) -> JobRecord {
+    store.commit(new(job.clone())).await.unwrap();
+    job
+}
+
+pub(super) fn ended(job: &JobRecord) -> Commit {
+    let mut commit = next(job);
+    commit.job.state = job.state.clone().apply(Transition::Cancel { now_ms: NOW_MS }).unwrap();
+    commit
+}
+
+pub(super) fn event(message: &str) -> JobEvent {
+    let data = json!({"loss": 0.1 + 0.2, "tiny": 5e-324, "count": u64::MAX, "deep": [{"ä": null}]});
+    JobEvent {
+        id: EventId::generate().unwrap(),
+        object: "fine_tuning.job.event".to_string(),
+        created_at: NOW_MS / 1000,
+        level: EventLevel::Info,
+        message: message.to_string(),
+        kind: EventKind::Metrics,
+        data: data.as_object().unwrap().clone(),
+    }
+}
+
+pub(super) fn checkpoint(job: &JobRecord, step: u64) -> CheckpointRecord {
+    CheckpointRecord {
+        id: CheckpointId::generate().unwrap(),
+        job: job.id.clone(),
+        step,
+        prefix: format!("jobs/{}/e1-x/step-{step:06}", job.id),
+        metrics: trainyard_openapi::checkpoint::CheckpointMetrics {
+            train_loss: Some(2.0_f64.sqrt()),
+            ..Default::default()
+        },
+        created_at_ms: NOW_MS,
+    }
+}
+
+pub(super) fn model(job: &JobRecord, id: &str) -> ModelRecord {
+    ModelRecord {
+        id: id.to_string(),
+        tenant: job.tenant.clone(),
+        job: job.id.clone(),
+        prefix: format!("jobs/{}/e1-x/adapter", job.id),
+        created_at_ms: NOW_MS,
+    }
+}
+
+pub(super) fn idempotency(job: &JobRecord, key: &str) -> IdempotencyRecord {
+    IdempotencyRecord {
+        tenant: job.tenant.clone(),
+        key: key.to_string(),
+        request_sha256: "ef".repeat(32),
+        job: job.id.clone(),
+        created_at_ms: NOW_MS,
+    }
+}
+
+pub(super) fn ticket(job: &JobRecord, seq: u64) -> Ticket {
+    Ticket { job: job.id.clone(), seq, pool: "default".to_string() }
+}
+
+/// A change of `job` that writes into every table, with the model's name `model` and the key `key`.
+pub(super) fn whole(job: &JobRecord, model_name: &str) -> Commit {
+    let mut commit = next(job);
+    commit.job.progress.train_loss = Some(1.0 / 3.0);
+    commit.job.state = JobState::Succeeded {
+        at_ms: NOW_MS,
+        model: model_name.to_string(),
+        result_file: FileId::generate().unwrap(),
+        trained_tokens: 5,
+        result: Box::new(JobResult { train_loss: Some(0.7 / 3.0), ..JobResult::default() }),
+    };
+    commit.events = vec![event("first"), event("second")];
+    commit.checkpoint = Some(checkpoint(job, 5));
+    commit.model = Some(model(job, model_name));
+    commit.result_file = Some(file(&job.tenant, Purpose::FineTuneResults));
+    commit.ticket = Some(ticket(job, 1));
+    commit.idempotency = Some(idempotency(job, model_name));
+    commit
+}

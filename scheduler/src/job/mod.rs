@@ -1,0 +1,65 @@
+//! A job as the scheduler knows it. The record is data; only `state.rs` changes its state.
+
+pub mod state;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use trainyard_openapi::extension::Progress;
+use trainyard_openapi::id::{FileId, JobId, TenantId};
+use trainyard_plan::Plan;
+
+use crate::port::control_plane::CheckpointPointer;
+pub use state::JobState;
+
+/// A job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JobRecord {
+    /// The id.
+    pub id: JobId,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// Counts the changes of this record, from 1.
+    pub rev: u64,
+    /// When it was made, in Unix milliseconds.
+    pub created_at_ms: i64,
+    /// The base model's name.
+    pub model: String,
+    /// The training file.
+    pub training_file: FileId,
+    /// The validation file.
+    pub validation_file: Option<FileId>,
+    /// The suffix of the result's name.
+    pub suffix: Option<String>,
+    /// The client's pairs.
+    pub metadata: Option<BTreeMap<String, String>>,
+    /// What to do.
+    pub plan: Plan,
+    /// Where it stands.
+    pub state: JobState,
+    /// Counts the dispatches; a ticket of an older one is stale.
+    pub seq: u64,
+    /// Counts the claims; never falls.
+    pub epoch: u64,
+    /// Attempts that ended, by reason; each has a budget of its own.
+    pub attempts: Attempts,
+    /// The newest complete checkpoint.
+    pub checkpoint: Option<CheckpointPointer>,
+    /// How far it is.
+    pub progress: Progress,
+    /// Seconds that executors spent on it, from leases.
+    pub running_seconds: f64,
+    /// The trace that the create request belonged to.
+    pub traceparent: Option<String>,
+}
+
+/// Attempts that ended without a result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Attempts {
+    /// The executor vanished.
+    pub lost: u32,
+    /// Another job went first.
+    pub preempted: u32,
+    /// The trainer failed for a reason that a retry may mend.
+    pub failed: u32,
+}

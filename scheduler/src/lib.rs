@@ -1,0 +1,23 @@
+//! What a job is, who may run it, what runs next. No HTTP, no libtorch, no environment.
+//!
+//! [`Scheduler`] is the only door. Clients come in with a [`TenantContext`], executors through
+//! [`port::control_plane::ControlPlane`]; behind it stand the ports.
+
+pub mod adapter;
+pub mod base_model;
+pub mod clock;
+pub mod config;
+pub mod contract;
+pub mod error;
+pub mod job;
+pub mod key;
+pub mod policy;
+pub mod port;
+pub mod scheduler;
+pub mod tenant;
+
+pub use base_model::BaseModels;
+pub use config::SchedulerConfig;
+pub use error::SchedulerError;
+pub use scheduler::{IdempotencyKey, Parts, Scheduler};
+pub use tenant::TenantContext;

@@ -1,0 +1,204 @@
+//! What an executor may ask: the only door through which a run changes the record.
+//!
+//! Every call after the claim carries the lease's epoch and nonce. A call with any other pair is answered
+//! [`LeaseError::Fenced`]: the executor stops at once and uploads nothing more. Every call may be repeated.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use trainyard_openapi::checkpoint::CheckpointMetrics;
+use trainyard_openapi::event::{EventKind, EventLevel};
+use trainyard_openapi::extension::{JobResult, Progress};
+use trainyard_openapi::id::{ExecutorId, FileId, JobId, Nonce};
+use trainyard_openapi::job::JobError;
+use trainyard_plan::Plan;
+
+use super::queue::Ticket;
+
+/// Which run of which job is speaking.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseId {
+    /// The job.
+    pub job: JobId,
+    /// Counts the claims of the job; never falls.
+    pub epoch: u64,
+    /// Random, of the executor's choosing: tells two runs apart even where the store forgot a claim.
+    pub nonce: Nonce,
+}
+
+/// A claimed job: all that the executor needs to run it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Claim {
+    /// The lease.
+    pub lease: LeaseId,
+    /// How long it holds without a heartbeat, in seconds.
+    pub lease_seconds: u64,
+    /// What to do.
+    pub plan: Plan,
+    /// The base model's name.
+    pub model: String,
+    /// The training file.
+    pub training_file: InputFile,
+    /// The validation file.
+    pub validation_file: Option<InputFile>,
+    /// The checkpoint to go on from.
+    pub checkpoint: Option<CheckpointPointer>,
+    /// Seconds of running time left of `max_runtime_seconds`.
+    pub runtime_seconds_left: u64,
+}
+
+/// A file of the tenant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputFile {
+    /// The id.
+    pub id: FileId,
+    /// The name it was uploaded under, for messages.
+    pub filename: String,
+    /// Where it lies in the object store.
+    pub key: String,
+}
+
+/// A complete checkpoint in the object store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckpointPointer {
+    /// The epoch that wrote it.
+    pub epoch: u64,
+    /// The optimizer step.
+    pub step: u64,
+    /// The prefix of its files; `{prefix}/manifest.json` names them all.
+    pub prefix: String,
+    /// SHA-256 of the manifest, in hexadecimal.
+    pub manifest_sha256: String,
+}
+
+/// What the executor shall do next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Directive {
+    /// Go on.
+    Continue,
+    /// The owner cancelled: stop, keep nothing, call `release` with [`ReleaseReason::Cancelled`].
+    Cancel,
+    /// The owner paused: checkpoint, then release with [`ReleaseReason::Paused`].
+    Pause,
+    /// Another job goes first: checkpoint, then release with [`ReleaseReason::Preempted`].
+    Preempt,
+    /// The job has used up its running time: stop, then `fail` with code `max_runtime_exceeded`.
+    TimeUp,
+}
+
+/// Why a run ends without a result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReleaseReason {
+    /// As the owner asked.
+    Cancelled,
+    /// As the owner asked.
+    Paused,
+    /// For another job.
+    Preempted,
+    /// The executor shuts down; costs the job no attempt.
+    Shutdown,
+}
+
+/// Something to tell the owner.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NewEvent {
+    /// How grave.
+    pub level: EventLevel,
+    /// Whether `data` has metrics.
+    pub kind: EventKind,
+    /// For people.
+    pub message: String,
+    /// The figures.
+    pub data: serde_json::Map<String, serde_json::Value>,
+}
+
+/// What a run ended with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Completion {
+    /// The prefix of the adapter's files; its `manifest.json` names them all.
+    pub prefix: String,
+    /// SHA-256 of the manifest, in hexadecimal.
+    pub manifest_sha256: String,
+    /// The key of the result CSV, which lies under `prefix`.
+    pub result_csv_key: String,
+    /// Size of the result CSV in bytes.
+    pub result_csv_bytes: u64,
+    /// Tokens trained on.
+    pub trained_tokens: u64,
+    /// The figures.
+    pub result: JobResult,
+}
+
+/// Why the control plane did not do it.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum LeaseError {
+    /// The ticket is used, stale or for a job that has ended: drop it.
+    #[error("the ticket is stale")]
+    Stale,
+    /// Another run holds the job, or it has ended: stop at once.
+    #[error("the lease is fenced")]
+    Fenced,
+    /// What was handed over does not hold together, such as a manifest under a foreign prefix.
+    #[error("refused: {0}")]
+    Refused(String),
+    /// No definite answer; ask again.
+    #[error("control plane unavailable: {0}")]
+    Unavailable(String),
+}
+
+/// The executor's side of the scheduler.
+#[async_trait]
+pub trait ControlPlane: Send + Sync {
+    /// Claims a dispatched job. The same nonce again gets the same answer.
+    async fn claim(
+        &self,
+        ticket: &Ticket,
+        executor: &ExecutorId,
+        nonce: &Nonce,
+    ) -> Result<Claim, LeaseError>;
+
+    /// Keeps the lease and reports how far the run is.
+    async fn heartbeat(
+        &self,
+        lease: &LeaseId,
+        progress: &Progress,
+    ) -> Result<Directive, LeaseError>;
+
+    /// What the run shall do, as soon as it is anything but [`Directive::Continue`], or `Continue` after `wait`. Changes
+    /// nothing: a lease is kept by heartbeats alone.
+    async fn directive(&self, lease: &LeaseId, wait: Duration) -> Result<Directive, LeaseError>;
+
+    /// Records how far the run is and appends events to the job's history, in order.
+    async fn report(
+        &self,
+        lease: &LeaseId,
+        progress: &Progress,
+        events: Vec<NewEvent>,
+    ) -> Result<(), LeaseError>;
+
+    /// Moves the job's checkpoint pointer to files that are already durable. A lower step than the pointer's is refused.
+    async fn checkpoint(
+        &self,
+        lease: &LeaseId,
+        pointer: &CheckpointPointer,
+        metrics: &CheckpointMetrics,
+    ) -> Result<(), LeaseError>;
+
+    /// Ends the job with a result whose files are already durable.
+    async fn complete(&self, lease: &LeaseId, completion: &Completion) -> Result<(), LeaseError>;
+
+    /// Ends the attempt with an error. `retryable` errors (faults of engine or machine) are tried again while the job has
+    /// attempts left; others end the job.
+    async fn fail(
+        &self,
+        lease: &LeaseId,
+        error: &JobError,
+        retryable: bool,
+    ) -> Result<(), LeaseError>;
+
+    /// Gives the job back.
+    async fn release(&self, lease: &LeaseId, reason: ReleaseReason) -> Result<(), LeaseError>;
+}

@@ -1,0 +1,70 @@
+//! Files by key: uploads, checkpoints, adapters, results.
+
+use std::ops::Range;
+use std::path::Path;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+
+/// What an object store answered instead of doing it.
+#[derive(Debug, thiserror::Error)]
+pub enum ObjectError {
+    /// No object under this key.
+    #[error("no object under '{0}'")]
+    NotFound(String),
+    /// The key is taken: objects are written once.
+    #[error("the key '{0}' is taken")]
+    Exists(String),
+    /// The key has a form that the store does not take.
+    #[error("invalid key '{0}'")]
+    InvalidKey(String),
+    /// No space is left.
+    #[error("no space left in the object store")]
+    NoSpace,
+    /// Anything else.
+    #[error("object store: {0}")]
+    Other(String),
+}
+
+/// Objects under keys such as `files/{id}` or `jobs/{id}/e3-{nonce}/adapter/README.md`.
+///
+/// Keys are parts of `[A-Za-z0-9._-]` joined by `/`; no part is empty, `.` or `..`. Objects are immutable: a key is
+/// written once, whole or not at all, and is durable when the write returns.
+#[async_trait]
+pub trait Objects: Send + Sync {
+    /// Begins an object of unknown length. Nothing is visible under `key` before [`ObjectWriter::finish`].
+    async fn create(&self, key: &str) -> Result<Box<dyn ObjectWriter>, ObjectError>;
+
+    /// Writes a whole local file. [`ObjectError::Exists`] where the key is taken.
+    async fn put_file(&self, key: &str, path: &Path) -> Result<u64, ObjectError>;
+
+    /// Copies an object into a new local file, durable when this returns; gives its size in bytes.
+    async fn get_file(&self, key: &str, path: &Path) -> Result<u64, ObjectError>;
+
+    /// Reads an object, or the part of it that `range` names, in order. The size in bytes is of the whole object.
+    async fn read(
+        &self,
+        key: &str,
+        range: Option<Range<u64>>,
+    ) -> Result<(u64, BoxStream<'static, Result<Bytes, ObjectError>>), ObjectError>;
+
+    /// The size in bytes.
+    async fn size(&self, key: &str) -> Result<u64, ObjectError>;
+
+    /// Keys below `prefix` (a whole number of parts), sorted.
+    async fn list(&self, prefix: &str) -> Result<Vec<String>, ObjectError>;
+
+    /// Removes an object. Removing what is not there is `Ok`: a repeat must converge.
+    async fn delete(&self, key: &str) -> Result<(), ObjectError>;
+}
+
+/// An object being written.
+#[async_trait]
+pub trait ObjectWriter: Send {
+    /// Appends bytes.
+    async fn write(&mut self, bytes: Bytes) -> Result<(), ObjectError>;
+
+    /// Makes the object visible and durable; gives its size in bytes. A writer that is dropped before leaves nothing.
+    async fn finish(self: Box<Self>) -> Result<u64, ObjectError>;
+}

@@ -1,0 +1,248 @@
+//! The record: tenants' keys, files, models, jobs, their events and checkpoints.
+//!
+//! One rule carries it: a job changes only by [`Store::commit`], which compares the revision it was read at and writes
+//! job, events and everything else of the change in one durable step. State machines run in the scheduler; a store
+//! knows nothing of them. After a lost answer the caller reads the job again: it has moved, or it has not.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use trainyard_openapi::checkpoint::CheckpointMetrics;
+use trainyard_openapi::event::JobEvent;
+use trainyard_openapi::file::Purpose;
+use trainyard_openapi::id::{CheckpointId, FileId, JobId, TenantId};
+use trainyard_openapi::page::PageRequest;
+
+use super::queue::Ticket;
+use crate::job::JobRecord;
+
+/// What a store answered instead of doing it.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// The job has another revision, or the id or key is taken: read it again.
+    #[error("the record changed meanwhile")]
+    Conflict,
+    /// The cursor of a page names nothing in the list.
+    #[error("no item '{0}' in this list")]
+    UnknownCursor(String),
+    /// No definite answer: it may have happened.
+    #[error("store unavailable: {0}")]
+    Unavailable(String),
+    /// What is stored cannot be read.
+    #[error("store corrupt: {0}")]
+    Corrupt(String),
+    /// No space is left.
+    #[error("no space left in the store")]
+    NoSpace,
+}
+
+/// A page of records and whether more follow.
+pub type Slice<T> = (Vec<T>, bool);
+
+/// An uploaded or produced file. Its content lies in the object store under `key`.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct FileRecord {
+    /// The id.
+    pub id: FileId,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// The name it was uploaded under.
+    pub filename: String,
+    /// What it is for.
+    pub purpose: Purpose,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// Lines that are not blank.
+    pub lines: u64,
+    /// SHA-256 of the content, in hexadecimal.
+    pub sha256: String,
+    /// The key in the object store.
+    pub key: String,
+    /// When, in Unix milliseconds.
+    pub created_at_ms: i64,
+}
+
+/// A fine-tuned model: the result of a job.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct ModelRecord {
+    /// The name.
+    pub id: String,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// The job it came from.
+    pub job: JobId,
+    /// The prefix of its files in the object store.
+    pub prefix: String,
+    /// When, in Unix milliseconds.
+    pub created_at_ms: i64,
+}
+
+/// A checkpoint that clients can list.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct CheckpointRecord {
+    /// The id.
+    pub id: CheckpointId,
+    /// The job.
+    pub job: JobId,
+    /// The step.
+    pub step: u64,
+    /// The prefix of its files in the object store.
+    pub prefix: String,
+    /// The figures.
+    pub metrics: CheckpointMetrics,
+    /// When, in Unix milliseconds.
+    pub created_at_ms: i64,
+}
+
+/// An API key. The secret is not in it: only its SHA-256.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct KeyRecord {
+    /// The public part.
+    pub id: String,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// SHA-256 of the secret part, in hexadecimal.
+    pub secret_sha256: String,
+    /// When, in Unix milliseconds.
+    pub created_at_ms: i64,
+}
+
+/// An answer kept under an idempotency key.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct IdempotencyRecord {
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// The key, as sent.
+    pub key: String,
+    /// SHA-256 of the request's route and body, in hexadecimal.
+    pub request_sha256: String,
+    /// The job that the first request made.
+    pub job: JobId,
+    /// When, in Unix milliseconds.
+    pub created_at_ms: i64,
+}
+
+/// One change of one job, all of it or nothing.
+#[derive(Debug, Clone)]
+pub struct Commit {
+    /// The job as it shall be; its `rev` is one above `expected_rev`.
+    pub job: JobRecord,
+    /// The revision it was read at; 0 for a new job.
+    pub expected_rev: u64,
+    /// Entries of its history, oldest first.
+    pub events: Vec<JobEvent>,
+    /// A new checkpoint.
+    pub checkpoint: Option<CheckpointRecord>,
+    /// The model that the job made.
+    pub model: Option<ModelRecord>,
+    /// The result file that the job made.
+    pub result_file: Option<FileRecord>,
+    /// A ticket for the outbox; the relay publishes it and then calls [`Store::ticket_sent`].
+    pub ticket: Option<Ticket>,
+    /// The idempotency key of the request that makes this job.
+    pub idempotency: Option<IdempotencyRecord>,
+}
+
+impl Commit {
+    /// A change of `job` as it was read.
+    pub fn of(job: JobRecord) -> Self {
+        Self {
+            expected_rev: job.rev,
+            job,
+            events: Vec::new(),
+            checkpoint: None,
+            model: None,
+            result_file: None,
+            ticket: None,
+            idempotency: None,
+        }
+    }
+}
+
+/// A conjunction of conditions on jobs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct JobFilter {
+    /// Each key has this value.
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// The record. Every method that returns `Ok` for a write has made it durable.
+///
+/// Times come from [`Store::now_ms`], so that all processes on one store agree. A method that takes a tenant never
+/// shows another tenant's record: it answers as if it were not there.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// The store's clock, in Unix milliseconds.
+    async fn now_ms(&self) -> Result<i64, StoreError>;
+
+    /// Adds a key. Adding the same record again is `Ok`; another one under its id is a [`StoreError::Conflict`].
+    async fn put_key(&self, key: &KeyRecord) -> Result<(), StoreError>;
+    /// A key by its public part.
+    async fn key(&self, id: &str) -> Result<Option<KeyRecord>, StoreError>;
+    /// How many keys there are.
+    async fn key_count(&self) -> Result<u64, StoreError>;
+
+    /// Adds a file. Adding the same record again is `Ok`; another one under its id is a [`StoreError::Conflict`].
+    async fn put_file(&self, file: &FileRecord) -> Result<(), StoreError>;
+    /// A file of the tenant.
+    async fn file(&self, tenant: &TenantId, id: &FileId) -> Result<Option<FileRecord>, StoreError>;
+    /// Files of the tenant.
+    async fn files(
+        &self,
+        tenant: &TenantId,
+        purpose: Option<Purpose>,
+        page: &PageRequest,
+    ) -> Result<Slice<FileRecord>, StoreError>;
+    /// Removes a file's record; whether there was one.
+    async fn delete_file(&self, tenant: &TenantId, id: &FileId) -> Result<bool, StoreError>;
+
+    /// A model of the tenant.
+    async fn model(&self, tenant: &TenantId, id: &str) -> Result<Option<ModelRecord>, StoreError>;
+    /// All models of the tenant, newest first.
+    async fn models(&self, tenant: &TenantId) -> Result<Vec<ModelRecord>, StoreError>;
+    /// Removes a model's record; whether there was one.
+    async fn delete_model(&self, tenant: &TenantId, id: &str) -> Result<bool, StoreError>;
+
+    /// Makes one change of one job. [`StoreError::Conflict`] where the job's revision is not `expected_rev`, or where the
+    /// idempotency key is taken; nothing is written then.
+    async fn commit(&self, commit: Commit) -> Result<(), StoreError>;
+    /// A job of the tenant.
+    async fn job(&self, tenant: &TenantId, id: &JobId) -> Result<Option<JobRecord>, StoreError>;
+    /// A job of any tenant: for the scheduler's own loops and for executors, never for a client.
+    async fn job_of_any_tenant(&self, id: &JobId) -> Result<Option<JobRecord>, StoreError>;
+    /// Jobs of the tenant, newest first.
+    async fn jobs(
+        &self,
+        tenant: &TenantId,
+        filter: &JobFilter,
+        page: &PageRequest,
+    ) -> Result<Slice<JobRecord>, StoreError>;
+    /// Jobs of all tenants that have not ended, oldest first.
+    async fn live_jobs(&self) -> Result<Vec<JobRecord>, StoreError>;
+    /// Whether a job that has not ended reads this file.
+    async fn file_in_use(&self, tenant: &TenantId, id: &FileId) -> Result<bool, StoreError>;
+    /// The answer kept under an idempotency key.
+    async fn idempotency(
+        &self,
+        tenant: &TenantId,
+        key: &str,
+    ) -> Result<Option<IdempotencyRecord>, StoreError>;
+
+    /// Events of a job, newest first.
+    async fn events(&self, job: &JobId, page: &PageRequest) -> Result<Slice<JobEvent>, StoreError>;
+    /// Checkpoints of a job, newest first.
+    async fn checkpoints(
+        &self,
+        job: &JobId,
+        page: &PageRequest,
+    ) -> Result<Slice<CheckpointRecord>, StoreError>;
+    /// All checkpoints of a job, oldest first.
+    async fn all_checkpoints(&self, job: &JobId) -> Result<Vec<CheckpointRecord>, StoreError>;
+    /// Removes a checkpoint's record; repeats are `Ok`.
+    async fn delete_checkpoint(&self, job: &JobId, id: &CheckpointId) -> Result<(), StoreError>;
+
+    /// Tickets that wait to be published, oldest first.
+    async fn outbox(&self) -> Result<Vec<Ticket>, StoreError>;
+    /// Takes a published ticket out of the outbox; repeats are `Ok`.
+    async fn ticket_sent(&self, ticket: &Ticket) -> Result<(), StoreError>;
+}

@@ -1,0 +1,329 @@
+//! The executors' side. Every change compares epoch and nonce in the same step that makes it: a run that was given up can change
+//! nothing any more.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use trainyard_openapi::checkpoint::CheckpointMetrics;
+use trainyard_openapi::event::EventLevel;
+use trainyard_openapi::extension::Progress;
+use trainyard_openapi::file::Purpose;
+use trainyard_openapi::id::{CheckpointId, ExecutorId, FileId, Nonce};
+use trainyard_openapi::job::JobError;
+
+use super::lease::{advance, charge, directive_of, holds};
+use super::view::model_name;
+use super::{Scheduler, event, message};
+use crate::error::SchedulerError;
+use crate::job::JobState;
+use crate::job::state::{IllegalTransition, Lease, Transition};
+use crate::port::control_plane::{
+    CheckpointPointer, Claim, Completion, ControlPlane, Directive, LeaseError, LeaseId, NewEvent,
+    ReleaseReason,
+};
+use crate::port::queue::Ticket;
+use crate::port::store::{CheckpointRecord, FileRecord, ModelRecord, StoreError};
+
+impl From<StoreError> for LeaseError {
+    fn from(error: StoreError) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
+
+impl From<SchedulerError> for LeaseError {
+    fn from(error: SchedulerError) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
+
+impl From<IllegalTransition> for LeaseError {
+    fn from(_: IllegalTransition) -> Self {
+        Self::Fenced
+    }
+}
+
+impl From<getrandom::Error> for LeaseError {
+    fn from(error: getrandom::Error) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
+
+#[async_trait]
+impl ControlPlane for Scheduler {
+    async fn claim(
+        &self,
+        ticket: &Ticket,
+        executor: &ExecutorId,
+        nonce: &Nonce,
+    ) -> Result<Claim, LeaseError> {
+        let lease_ms = self.lease_ms();
+        let changed = self.change(&ticket.job, |commit, now_ms| {
+            let job = &mut commit.job;
+            match &job.state {
+                JobState::Running { lease, .. } if lease.nonce == *nonce => return Ok(false),
+                JobState::Dispatched { .. } if job.seq == ticket.seq => {}
+                _ => return Err(LeaseError::Stale),
+            }
+            job.epoch += 1;
+            let lease = Lease {
+                epoch: job.epoch,
+                nonce: nonce.clone(),
+                executor: executor.clone(),
+                since_ms: now_ms,
+                seen_ms: now_ms,
+                until_ms: now_ms + lease_ms,
+            };
+            job.state = job.state.clone().apply(Transition::Claim(lease))?;
+            // What an earlier attempt did after its last checkpoint is done anew.
+            job.progress.step = job.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.step);
+            let text = match &job.checkpoint {
+                None => "Fine-tuning job started".to_string(),
+                Some(checkpoint) => {
+                    format!("Fine-tuning job started again from step {}", checkpoint.step)
+                }
+            };
+            commit.events.push(message(now_ms, EventLevel::Info, text)?);
+            Ok(true)
+        });
+        let job = changed.await?.ok_or(LeaseError::Stale)?;
+        self.claim_of(&job, nonce).await
+    }
+
+    async fn heartbeat(
+        &self,
+        lease: &LeaseId,
+        progress: &Progress,
+    ) -> Result<Directive, LeaseError> {
+        let lease_ms = self.lease_ms();
+        let job = self
+            .change_leased(lease, |commit, now_ms| {
+                advance(&mut commit.job, progress);
+                charge(&mut commit.job, now_ms);
+                let renew = Transition::Renew { now_ms, until_ms: now_ms + lease_ms };
+                commit.job.state = commit.job.state.clone().apply(renew)?;
+                Ok(())
+            })
+            .await?;
+        Ok(directive_of(&job))
+    }
+
+    async fn directive(&self, lease: &LeaseId, wait: Duration) -> Result<Directive, LeaseError> {
+        let changed = self.wait_until(&lease.job, |job| {
+            !holds(job, lease) || directive_of(job) != Directive::Continue
+        });
+        // Nothing new in time is an answer too.
+        let _ = tokio::time::timeout(wait, changed).await;
+        match self.store().job_of_any_tenant(&lease.job).await? {
+            Some(job) if holds(&job, lease) => Ok(directive_of(&job)),
+            _ => Err(LeaseError::Fenced),
+        }
+    }
+
+    async fn report(
+        &self,
+        lease: &LeaseId,
+        progress: &Progress,
+        events: Vec<NewEvent>,
+    ) -> Result<(), LeaseError> {
+        self.change_leased(lease, |commit, now_ms| {
+            advance(&mut commit.job, progress);
+            for new in &events {
+                let NewEvent { level, kind, message, data } = new.clone();
+                commit.events.push(event(now_ms, level, kind, message, data)?);
+            }
+            Ok(())
+        })
+        .await?;
+        Ok(())
+    }
+
+    async fn checkpoint(
+        &self,
+        lease: &LeaseId,
+        pointer: &CheckpointPointer,
+        metrics: &CheckpointMetrics,
+    ) -> Result<(), LeaseError> {
+        let manifest =
+            self.verify_handover(lease, &pointer.prefix, &pointer.manifest_sha256).await?;
+        if manifest.step != pointer.step {
+            let (of, said) = (manifest.step, pointer.step);
+            let text = format!("the manifest is of step {of}, the pointer of step {said}");
+            return Err(LeaseError::Refused(text));
+        }
+        if pointer.epoch != lease.epoch {
+            let (said, held) = (pointer.epoch, lease.epoch);
+            let text = format!("the pointer is of epoch {said}, the lease of epoch {held}");
+            return Err(LeaseError::Refused(text));
+        }
+        let id = CheckpointId::generate()?;
+        self.change_leased(lease, |commit, now_ms| {
+            match &commit.job.checkpoint {
+                Some(current) if current == pointer => return Ok(()),
+                Some(current) if current.step > pointer.step => {
+                    let text = format!(
+                        "step {} is behind the job's checkpoint of step {}",
+                        pointer.step, current.step
+                    );
+                    return Err(LeaseError::Refused(text));
+                }
+                _ => {}
+            }
+            commit.job.checkpoint = Some(pointer.clone());
+            commit.checkpoint = Some(CheckpointRecord {
+                id: id.clone(),
+                job: lease.job.clone(),
+                step: pointer.step,
+                prefix: pointer.prefix.clone(),
+                metrics: metrics.clone(),
+                created_at_ms: now_ms,
+            });
+            let text = format!("Checkpoint created at step {}", pointer.step);
+            commit.events.push(message(now_ms, EventLevel::Info, text)?);
+            Ok(())
+        })
+        .await?;
+        self.collect(&lease.job).await;
+        Ok(())
+    }
+
+    async fn complete(&self, lease: &LeaseId, completion: &Completion) -> Result<(), LeaseError> {
+        if self.is_completed_by(lease, completion).await? {
+            return Ok(());
+        }
+        let manifest =
+            self.verify_handover(lease, &completion.prefix, &completion.manifest_sha256).await?;
+        let csv = completion.result_csv_key.strip_prefix(&format!("{}/", completion.prefix));
+        let entry = csv.and_then(|name| manifest.files.get(name));
+        let entry =
+            entry.filter(|entry| entry.bytes == completion.result_csv_bytes).ok_or_else(|| {
+                LeaseError::Refused(format!(
+                    "'{}' is not in the manifest",
+                    completion.result_csv_key
+                ))
+            })?;
+        let result_file = FileId::generate()?;
+        let job = self
+            .change_leased(lease, |commit, now_ms| {
+                charge(&mut commit.job, now_ms);
+                let model = model_name(&commit.job);
+                commit.job.state = commit.job.state.clone().apply(Transition::Succeed {
+                    now_ms,
+                    model: model.clone(),
+                    result_file: result_file.clone(),
+                    trained_tokens: completion.trained_tokens,
+                    result: Box::new(completion.result.clone()),
+                })?;
+                if !matches!(commit.job.state, JobState::Succeeded { .. }) {
+                    commit.events.push(message(now_ms, EventLevel::Info, "The job was cancelled")?);
+                    return Ok(());
+                }
+                let tenant = commit.job.tenant.clone();
+                commit.result_file = Some(FileRecord {
+                    id: result_file.clone(),
+                    tenant: tenant.clone(),
+                    filename: "step_metrics.csv".to_string(),
+                    purpose: Purpose::FineTuneResults,
+                    bytes: entry.bytes,
+                    lines: 0,
+                    sha256: entry.sha256.clone(),
+                    key: completion.result_csv_key.clone(),
+                    created_at_ms: now_ms,
+                });
+                commit.model = Some(ModelRecord {
+                    id: model.clone(),
+                    tenant,
+                    job: commit.job.id.clone(),
+                    prefix: completion.prefix.clone(),
+                    created_at_ms: now_ms,
+                });
+                let created = format!("New fine-tuned model created: {model}");
+                commit.events.push(message(now_ms, EventLevel::Info, created)?);
+                commit.events.push(message(
+                    now_ms,
+                    EventLevel::Info,
+                    "The job has successfully completed",
+                )?);
+                Ok(())
+            })
+            .await?;
+        self.collect(&lease.job).await;
+        match job.state {
+            JobState::Succeeded { .. } => Ok(()),
+            _ => Err(LeaseError::Fenced),
+        }
+    }
+
+    async fn fail(
+        &self,
+        lease: &LeaseId,
+        error: &JobError,
+        retryable: bool,
+    ) -> Result<(), LeaseError> {
+        let budget = self.config().attempts_failed_max;
+        self.change_leased(lease, |commit, now_ms| {
+            charge(&mut commit.job, now_ms);
+            let job = &mut commit.job;
+            let wish = job.state.owners_wish();
+            if retryable && wish.is_none() {
+                job.attempts.failed += 1;
+            }
+            let again = retryable && (wish.is_some() || job.attempts.failed <= budget);
+            let transition = match again {
+                true => Transition::Return { now_ms },
+                false => Transition::Fail { now_ms, error: error.clone() },
+            };
+            job.state = job.state.clone().apply(transition)?;
+            let (level, text) = match job.state {
+                JobState::Failed { .. } => (EventLevel::Error, "The job failed".to_string()),
+                JobState::Cancelled { .. } => (EventLevel::Info, "The job was cancelled".into()),
+                JobState::Paused { .. } => {
+                    (EventLevel::Warn, "The job was paused; the attempt had failed".into())
+                }
+                _ => {
+                    let left = budget + 1 - job.attempts.failed;
+                    (
+                        EventLevel::Warn,
+                        format!("The attempt failed and will be tried again ({left} left)"),
+                    )
+                }
+            };
+            let text = format!("{text}: {}", error.message);
+            commit.events.push(message(now_ms, level, text)?);
+            Ok(())
+        })
+        .await?;
+        self.collect(&lease.job).await;
+        Ok(())
+    }
+
+    async fn release(&self, lease: &LeaseId, reason: ReleaseReason) -> Result<(), LeaseError> {
+        let budget = self.config().attempts_preempted_max;
+        self.change_leased(lease, |commit, now_ms| {
+            charge(&mut commit.job, now_ms);
+            let job = &mut commit.job;
+            let mut transition = Transition::Return { now_ms };
+            if reason == ReleaseReason::Preempted && job.state.owners_wish().is_none() {
+                job.attempts.preempted += 1;
+                if job.attempts.preempted > budget {
+                    let message = format!("the job gave way to others {budget} times");
+                    transition = Transition::Fail {
+                        now_ms,
+                        error: JobError { code: "preempted".into(), message, param: None },
+                    };
+                }
+            }
+            job.state = job.state.clone().apply(transition)?;
+            let text = match job.state {
+                JobState::Cancelled { .. } => "The job was cancelled",
+                JobState::Paused { .. } => "The job was paused",
+                JobState::Failed { .. } => "The job failed: it gave way to others too often",
+                _ => "The executor gave the job back; it is queued again",
+            };
+            commit.events.push(message(now_ms, EventLevel::Info, text)?);
+            Ok(())
+        })
+        .await?;
+        self.collect(&lease.job).await;
+        Ok(())
+    }
+}

@@ -1,0 +1,210 @@
+//! The scheduler itself: one value that everything goes through. Each file is one concern of it.
+
+mod collect;
+mod control;
+mod files;
+mod jobs;
+mod keys;
+mod lease;
+mod models;
+mod queueing;
+mod reaper;
+mod submit;
+mod validation;
+mod verify;
+mod view;
+
+use std::mem::discriminant;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use trainyard_openapi::event::{EventKind, EventLevel, JobEvent};
+use trainyard_openapi::id::{EventId, JobId};
+use trainyard_plan::HostFacts;
+
+use crate::base_model::BaseModels;
+use crate::config::SchedulerConfig;
+use crate::error::{Result, SchedulerError};
+use crate::job::JobRecord;
+use crate::port::objects::Objects;
+use crate::port::queue::Queue;
+use crate::port::store::{Commit, Store, StoreError};
+
+pub use files::FileUpload;
+pub use submit::IdempotencyKey;
+
+/// Times that a change is tried anew after somebody else changed the job meanwhile. Each failure means that another change went
+/// through, so this many in a row do not happen to a job that is not stormed.
+const CONFLICTS_MAX: usize = 100;
+
+/// What a scheduler stands on.
+pub struct Parts {
+    /// The record.
+    pub store: Arc<dyn Store>,
+    /// The doorbell.
+    pub queue: Arc<dyn Queue>,
+    /// The files.
+    pub objects: Arc<dyn Objects>,
+    /// The base models.
+    pub models: BaseModels,
+    /// The machines of the pool.
+    pub host: HostFacts,
+    /// Settings.
+    pub config: SchedulerConfig,
+}
+
+/// The scheduler. Clones are the same one.
+#[derive(Clone)]
+pub struct Scheduler {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    parts: Parts,
+    /// Something may have become possible: a job was queued, a slot came free.
+    work: Notify,
+    /// A job changed: whoever waits for one looks again.
+    changed: Notify,
+}
+
+impl Scheduler {
+    /// A scheduler on `parts`. Nothing runs before [`Scheduler::run`].
+    pub fn new(parts: Parts) -> Self {
+        Self { inner: Arc::new(Inner { parts, work: Notify::new(), changed: Notify::new() }) }
+    }
+
+    /// Whether the store answers.
+    ///
+    /// # Errors
+    /// Where it does not.
+    pub async fn ready(&self) -> Result<()> {
+        self.store().now_ms().await?;
+        Ok(())
+    }
+
+    /// Runs the loops until `shutdown`: validation, dispatch, relay, reaper.
+    pub async fn run(&self, shutdown: CancellationToken) {
+        let validation = self
+            .repeat(&shutdown, "validation", |this| async move { this.validate_pending().await });
+        let dispatch =
+            self.repeat(&shutdown, "dispatch", |this| async move { this.dispatch_pass().await });
+        tokio::join!(validation, dispatch);
+    }
+
+    /// One pass of every loop.
+    ///
+    /// # Errors
+    /// Where a port does not answer.
+    pub async fn tick(&self) -> Result<()> {
+        self.validate_pending().await?;
+        self.dispatch_pass().await
+    }
+
+    async fn dispatch_pass(&self) -> Result<()> {
+        self.reap().await?;
+        self.dispatch().await?;
+        self.relay().await
+    }
+
+    async fn repeat<F>(&self, shutdown: &CancellationToken, name: &str, pass: impl Fn(Self) -> F)
+    where
+        F: Future<Output = Result<()>>,
+    {
+        while !shutdown.is_cancelled() {
+            // Registered before the pass, so that what happens during it is not missed.
+            let work = self.inner.work.notified();
+            tokio::pin!(work);
+            work.as_mut().enable();
+            // Every step of a pass is one commit, so it may end anywhere.
+            let ended = tokio::select! {
+                ended = pass(self.clone()) => ended,
+                () = shutdown.cancelled() => return,
+            };
+            if let Err(error) = ended {
+                tracing::error!(error = &error as &dyn std::error::Error, "{name} pass failed");
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = work => {}
+                () = tokio::time::sleep(self.config().tick) => {}
+            }
+        }
+    }
+
+    fn store(&self) -> &dyn Store {
+        self.inner.parts.store.as_ref()
+    }
+
+    fn objects(&self) -> &dyn Objects {
+        self.inner.parts.objects.as_ref()
+    }
+
+    fn models_dir(&self) -> &BaseModels {
+        &self.inner.parts.models
+    }
+
+    fn config(&self) -> &SchedulerConfig {
+        &self.inner.parts.config
+    }
+
+    /// Changes a job: reads it, lets `change` work on the commit, writes it, and does all of that anew where somebody else was
+    /// faster. `change` gives whether there is anything to write.
+    async fn change<E>(
+        &self,
+        id: &JobId,
+        mut change: impl FnMut(&mut Commit, i64) -> std::result::Result<bool, E>,
+    ) -> std::result::Result<Option<JobRecord>, E>
+    where
+        E: From<StoreError>,
+    {
+        for _ in 0..CONFLICTS_MAX {
+            let Some(job) = self.store().job_of_any_tenant(id).await? else { return Ok(None) };
+            let now_ms = self.store().now_ms().await?;
+            let before = discriminant(&job.state);
+            let mut commit = Commit::of(job);
+            if !change(&mut commit, now_ms)? {
+                return Ok(Some(commit.job));
+            }
+            commit.job.rev = commit.expected_rev + 1;
+            let job = commit.job.clone();
+            match self.store().commit(commit).await {
+                Err(StoreError::Conflict) => {}
+                Err(error) => return Err(error.into()),
+                Ok(()) => {
+                    self.inner.changed.notify_waiters();
+                    // Heartbeats and reports make nothing possible that was not.
+                    if discriminant(&job.state) != before {
+                        self.inner.work.notify_waiters();
+                    }
+                    return Ok(Some(job));
+                }
+            }
+        }
+        Err(StoreError::Unavailable(format!("job {id} changes too fast")).into())
+    }
+}
+
+/// An entry of a job's history without figures.
+fn message(now_ms: i64, level: EventLevel, text: impl Into<String>) -> Result<JobEvent> {
+    event(now_ms, level, EventKind::Message, text.into(), Map::new())
+}
+
+fn event(
+    now_ms: i64,
+    level: EventLevel,
+    kind: EventKind,
+    message: String,
+    data: Map<String, Value>,
+) -> Result<JobEvent> {
+    Ok(JobEvent {
+        id: EventId::generate().map_err(SchedulerError::from)?,
+        object: "fine_tuning.job.event".to_string(),
+        created_at: now_ms / 1000,
+        level,
+        message,
+        kind,
+        data,
+    })
+}

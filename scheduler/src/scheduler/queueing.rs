@@ -1,0 +1,54 @@
+//! Dispatch and relay: tickets for as many jobs as there are free slots, handed to the queue.
+
+use super::Scheduler;
+use crate::error::{Result, SchedulerError};
+use crate::job::JobState;
+use crate::job::state::Transition;
+use crate::policy;
+use crate::port::queue::Ticket;
+
+impl Scheduler {
+    /// Issues tickets for the next jobs, no more than there are free slots: the queue never holds a backlog that would fix
+    /// an order.
+    pub(super) async fn dispatch(&self) -> Result<()> {
+        let live = self.store().live_jobs().await?;
+        let free = policy::free_slots(&live, self.config().slots) as usize;
+        for id in policy::order(&live).into_iter().take(free) {
+            self.issue_ticket(&id, |state| matches!(state, JobState::Queued { .. })).await?;
+        }
+        Ok(())
+    }
+
+    /// Dispatches the job once more under a new number, if `still` holds of its state.
+    pub(super) async fn issue_ticket(
+        &self,
+        id: &trainyard_openapi::id::JobId,
+        still: impl Fn(&JobState) -> bool,
+    ) -> Result<()> {
+        self.change(id, |commit, now_ms| {
+            let job = &mut commit.job;
+            if !still(&job.state) {
+                return Ok::<_, SchedulerError>(false);
+            }
+            job.state = job.state.clone().apply(Transition::Dispatch { now_ms })?;
+            job.seq += 1;
+            commit.ticket = Some(Ticket {
+                job: job.id.clone(),
+                seq: job.seq,
+                pool: job.plan.resources.pool.clone(),
+            });
+            Ok(true)
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// Hands waiting tickets to the queue. One that is handed over twice is stale the second time.
+    pub(super) async fn relay(&self) -> Result<()> {
+        for ticket in self.store().outbox().await? {
+            self.inner.parts.queue.publish(&ticket).await?;
+            self.store().ticket_sent(&ticket).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,130 @@
+//! What is noticed when nobody speaks: leases that expired, tickets that nobody took.
+
+use trainyard_openapi::event::EventLevel;
+use trainyard_openapi::id::JobId;
+use trainyard_openapi::job::JobError;
+
+use super::{Scheduler, message};
+use crate::error::{Result, SchedulerError};
+use crate::job::state::{Lease, Transition};
+use crate::job::{JobRecord, JobState};
+use crate::port::store::Commit;
+
+impl Scheduler {
+    /// Gives back what its executor lost, and issues tickets again that nobody took. Any process may do it at any time.
+    pub(super) async fn reap(&self) -> Result<()> {
+        let now_ms = self.store().now_ms().await?;
+        let config = self.config();
+        let grace_ms = seconds_ms(config.lease_grace_seconds);
+        let redispatch_ms = seconds_ms(config.redispatch_seconds);
+        let live = self.store().live_jobs().await?;
+        for job in &live {
+            match &job.state {
+                JobState::Running { lease, .. } if lease.until_ms + grace_ms < now_ms => {
+                    self.take_back(&job.id, lease).await?;
+                }
+                JobState::Dispatched { since_ms } if since_ms + redispatch_ms < now_ms => {
+                    let since_ms = *since_ms;
+                    self.issue_ticket(&job.id, |state| *state == JobState::Dispatched { since_ms })
+                        .await?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// What one process alone has left behind: to be called once, before the loops, where no other process can hold a lease
+    /// or a ticket on this store. An attempt that wrote a checkpoint costs nothing; one that did not counts as lost, so that a job
+    /// that takes the process down with it does not do so for ever.
+    ///
+    /// # Errors
+    /// Where the store does not answer.
+    pub async fn recover_embedded(&self) -> Result<()> {
+        for job in self.store().live_jobs().await? {
+            match &job.state {
+                JobState::Running { lease, .. } => self.take_back(&job.id, lease).await?,
+                JobState::Dispatched { .. } => {
+                    self.change(&job.id, |commit, now_ms| {
+                        if !matches!(commit.job.state, JobState::Dispatched { .. }) {
+                            return Ok::<_, SchedulerError>(false);
+                        }
+                        commit.job.state =
+                            commit.job.state.clone().apply(Transition::Return { now_ms })?;
+                        Ok(true)
+                    })
+                    .await?;
+                }
+                _ => {}
+            }
+        }
+        // Tickets of the dead process: their jobs are queued again under a new number.
+        for ticket in self.store().outbox().await? {
+            self.store().ticket_sent(&ticket).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends a run whose executor is gone, if it is still that run.
+    async fn take_back(&self, id: &JobId, gone: &Lease) -> Result<()> {
+        let budget = self.config().attempts_lost_max;
+        self.change(id, |commit, now_ms| {
+            match commit.job.state.lease() {
+                Some(lease) if lease.nonce == gone.nonce && lease.seen_ms == gone.seen_ms => {}
+                _ => return Ok::<_, SchedulerError>(false),
+            }
+            lose(commit, now_ms, budget)?;
+            Ok(true)
+        })
+        .await?;
+        self.collect(id).await;
+        Ok(())
+    }
+}
+
+/// The run is gone: what its owner asked for meanwhile is done; else the job is queued again, or has failed where too many
+/// were lost.
+fn lose(commit: &mut Commit, now_ms: i64, budget: u32) -> Result<()> {
+    let job = &mut commit.job;
+    if job.state.owners_wish().is_none() && !wrote_checkpoint(job) {
+        job.attempts.lost += 1;
+    }
+    let lost = job.attempts.lost;
+    let transition = if job.state.owners_wish().is_none() && lost > budget {
+        let message = format!("the executor was lost {lost} times before a checkpoint was written");
+        Transition::Fail {
+            now_ms,
+            error: JobError { code: "executor_lost".into(), message, param: None },
+        }
+    } else {
+        Transition::Return { now_ms }
+    };
+    job.state = job.state.clone().apply(transition)?;
+    let (level, text) = match &job.state {
+        JobState::Failed { error, .. } => {
+            (EventLevel::Error, format!("The job failed: {}", error.message))
+        }
+        JobState::Cancelled { .. } => (EventLevel::Info, "The job was cancelled".to_string()),
+        JobState::Paused { .. } => {
+            (EventLevel::Warn, "The executor was lost; the job was paused".to_string())
+        }
+        _ => {
+            let checkpoint = job.checkpoint.as_ref();
+            let from = checkpoint.map_or("the beginning".into(), |c| format!("step {}", c.step));
+            let text = format!(
+                "The executor was lost; the job is queued again and will go on from {from}"
+            );
+            (EventLevel::Warn, text)
+        }
+    };
+    commit.events.push(message(now_ms, level, text)?);
+    Ok(())
+}
+
+fn wrote_checkpoint(job: &JobRecord) -> bool {
+    job.checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.epoch == job.epoch)
+}
+
+fn seconds_ms(seconds: u64) -> i64 {
+    i64::try_from(seconds.saturating_mul(1000)).unwrap_or(i64::MAX / 4)
+}

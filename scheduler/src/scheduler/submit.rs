@@ -1,0 +1,179 @@
+//! A create request becomes a job, or an error that names the field.
+
+use trainyard_openapi::error::{ApiError, ErrorCode};
+use trainyard_openapi::event::EventLevel;
+use trainyard_openapi::extension::Progress;
+use trainyard_openapi::file::Purpose;
+use trainyard_openapi::id::JobId;
+use trainyard_openapi::job::{CreateJob, Job};
+use trainyard_openapi::limits::SEED_MAX;
+use trainyard_plan::{DataFacts, resolve};
+
+use super::{Scheduler, message};
+use crate::error::Result;
+use crate::job::{Attempts, JobRecord, JobState};
+use crate::port::store::{Commit, FileRecord, IdempotencyRecord, StoreError};
+use crate::tenant::TenantContext;
+
+/// What a request says where it leaves the pool to the server.
+const DEFAULT_POOL: &str = "default";
+
+/// A client's word that two requests are one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdempotencyKey {
+    /// As sent.
+    pub key: String,
+    /// SHA-256 of route and body, in hexadecimal.
+    pub request_sha256: String,
+}
+
+impl Scheduler {
+    /// Makes a job. With an idempotency key, the same request again answers with the same job.
+    ///
+    /// # Errors
+    /// An error of the contract with `param` set; `idempotency_key_reused` where the key came with another body.
+    pub async fn submit(
+        &self,
+        ctx: &TenantContext,
+        request: CreateJob,
+        idempotency: Option<IdempotencyKey>,
+    ) -> Result<Job> {
+        if let Some(key) = &idempotency
+            && let Some(job) = self.earlier_answer(ctx, key).await?
+        {
+            return Ok(job);
+        }
+        let record = self.new_job(ctx, &request).await?;
+        let now_ms = record.created_at_ms;
+        let mut commit = Commit::of(record);
+        commit.job.rev = 1;
+        commit.events = vec![
+            message(
+                now_ms,
+                EventLevel::Info,
+                format!("Created fine-tuning job: {}", commit.job.id),
+            )?,
+            message(
+                now_ms,
+                EventLevel::Info,
+                format!("Validating training file: {}", commit.job.training_file),
+            )?,
+        ];
+        commit.idempotency = idempotency.as_ref().map(|key| IdempotencyRecord {
+            tenant: ctx.tenant().clone(),
+            key: key.key.clone(),
+            request_sha256: key.request_sha256.clone(),
+            job: commit.job.id.clone(),
+            created_at_ms: now_ms,
+        });
+        let id = commit.job.id.clone();
+        match (self.store().commit(commit).await, &idempotency) {
+            (Ok(()), _) => {}
+            // The same key came in beside this request and was faster.
+            (Err(StoreError::Conflict), Some(key)) => {
+                let earlier = self.earlier_answer(ctx, key).await?;
+                let unfinished = || {
+                    ApiError::new(
+                        ErrorCode::IdempotencyInProgress,
+                        "the same request is being worked on",
+                    )
+                };
+                return Ok(earlier.ok_or_else(unfinished)?);
+            }
+            (Err(error), _) => return Err(error.into()),
+        }
+        self.inner.work.notify_waiters();
+        self.job(ctx, &id).await
+    }
+
+    /// The job that the key's first request made.
+    async fn earlier_answer(
+        &self,
+        ctx: &TenantContext,
+        key: &IdempotencyKey,
+    ) -> Result<Option<Job>> {
+        let Some(earlier) = self.store().idempotency(ctx.tenant(), &key.key).await? else {
+            return Ok(None);
+        };
+        if earlier.request_sha256 != key.request_sha256 {
+            let text = "this Idempotency-Key was used with another request; use a new key";
+            return Err(ApiError::new(ErrorCode::IdempotencyMismatch, text).into());
+        }
+        self.job(ctx, &earlier.job).await.map(Some)
+    }
+
+    async fn new_job(&self, ctx: &TenantContext, request: &CreateJob) -> Result<JobRecord> {
+        let Some(facts) = self.models_dir().facts(&request.model)? else {
+            let name: String = request.model.chars().take(80).collect();
+            let text =
+                format!("The model '{name}' does not exist; GET /v1/models lists those that do");
+            return Err(ApiError::field(ErrorCode::ModelNotFound, "model", text).into());
+        };
+        let training = self.input(ctx, "training_file", &request.training_file).await?;
+        let validation = match &request.validation_file {
+            Some(id) => Some(self.input(ctx, "validation_file", id).await?),
+            None => None,
+        };
+        let host = self.inner.parts.host;
+        let data = DataFacts { examples: training.lines };
+        let mut plan = resolve(request, random_seed()?, data, &facts, host)?;
+        plan.resources.pool = self.pool(&plan.resources.pool)?;
+        Ok(JobRecord {
+            id: JobId::generate()?,
+            tenant: ctx.tenant().clone(),
+            rev: 0,
+            created_at_ms: self.store().now_ms().await?,
+            model: request.model.clone(),
+            training_file: training.id,
+            validation_file: validation.map(|file| file.id),
+            suffix: request.suffix.clone(),
+            metadata: request.metadata.clone(),
+            plan,
+            state: JobState::new(),
+            seq: 0,
+            epoch: 0,
+            attempts: Attempts::default(),
+            checkpoint: None,
+            progress: Progress::default(),
+            running_seconds: 0.0,
+            traceparent: None,
+        })
+    }
+
+    /// The pool that `wanted` names. One that nobody serves would hold a slot for ever.
+    fn pool(&self, wanted: &str) -> Result<String> {
+        let served = self.config().pool.as_str();
+        if wanted == served || wanted == DEFAULT_POOL {
+            return Ok(served.to_string());
+        }
+        let param = "trainyard.resources.pool";
+        let text =
+            format!("invalid value for '{param}': there is no pool '{wanted}', only '{served}'");
+        Err(ApiError::field(ErrorCode::InvalidValue, param, text).into())
+    }
+
+    /// A file of the tenant that can be trained on. A foreign file does not exist.
+    async fn input(&self, ctx: &TenantContext, param: &str, id: &str) -> Result<FileRecord> {
+        let shown: String = id.chars().take(80).collect();
+        let unknown = || {
+            ApiError::field(
+                ErrorCode::InvalidFile,
+                param,
+                format!("invalid {param}: {shown}: no such file"),
+            )
+        };
+        let id = id.parse().map_err(|_| unknown())?;
+        let file = self.store().file(ctx.tenant(), &id).await?.ok_or_else(unknown)?;
+        if file.purpose != Purpose::FineTune {
+            let text = format!("invalid {param}: {id} has another purpose than 'fine-tune'");
+            return Err(ApiError::field(ErrorCode::InvalidPurpose, param, text).into());
+        }
+        Ok(file)
+    }
+}
+
+fn random_seed() -> Result<u64> {
+    let mut bytes = [0; 4];
+    getrandom::fill(&mut bytes)?;
+    Ok(u64::from(u32::from_le_bytes(bytes)) & SEED_MAX)
+}

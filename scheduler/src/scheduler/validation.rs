@@ -1,0 +1,156 @@
+//! `validating_files`: every line of both files is read before the job may be queued.
+
+use futures::stream::{self, StreamExt};
+use serde_json::{Map, json};
+use trainyard_openapi::event::{EventKind, EventLevel};
+use trainyard_openapi::id::FileId;
+use trainyard_openapi::job::JobError;
+use trainyard_openapi::line::validator::{FileReport, FileValidator};
+
+use super::{Scheduler, event, message};
+use crate::error::{Result, SchedulerError};
+use crate::job::state::Transition;
+use crate::job::{JobRecord, JobState};
+use crate::port::objects::ObjectError;
+
+/// Jobs whose files are read at the same time. Reading takes a processor each.
+const FILES_AT_ONCE: usize = 4;
+
+/// What was found in a job's files.
+enum Finding {
+    Good(Vec<FileReport>),
+    Bad { error: JobError, report: Option<FileReport> },
+}
+
+impl Scheduler {
+    pub(super) async fn validate_pending(&self) -> Result<()> {
+        let mut pending = self.store().live_jobs().await?;
+        pending.retain(|job| job.state == JobState::Validating);
+        // Side by side, so that small files need not wait for a large one; one that cannot be read holds up no other.
+        let mut passes = stream::iter(pending)
+            .map(|job| {
+                let this = self.clone();
+                async move { (this.validate(&job).await, job) }
+            })
+            .buffer_unordered(FILES_AT_ONCE);
+        let mut first_error = None;
+        while let Some((ended, job)) = passes.next().await {
+            if let Err(error) = ended {
+                tracing::error!(job = %job.id, error = &error as &dyn std::error::Error, "the files were not validated");
+                first_error.get_or_insert(error);
+            }
+        }
+        first_error.map_or(Ok(()), Err)
+    }
+
+    async fn validate(&self, job: &JobRecord) -> Result<()> {
+        let finding = self.examine(job).await?;
+        let id = &job.id;
+        self.change(id, |commit, now_ms| {
+            // Cancelled or paused meanwhile: what was found is looked for again when it goes on.
+            if commit.job.state != JobState::Validating {
+                return Ok::<_, SchedulerError>(false);
+            }
+            let transition = match &finding {
+                Finding::Good(reports) => {
+                    let text = "Files validated, moving job to queued state";
+                    let mut data = Map::new();
+                    for (name, report) in ["training_file", "validation_file"].iter().zip(reports) {
+                        data.insert((*name).to_string(), counts(report));
+                    }
+                    commit.events.push(event(
+                        now_ms,
+                        EventLevel::Info,
+                        EventKind::Message,
+                        text.into(),
+                        data,
+                    )?);
+                    Transition::Validated { now_ms }
+                }
+                Finding::Bad { error, report } => {
+                    let mut data = Map::new();
+                    if let Some(report) = report {
+                        data.insert("error_count".into(), report.error_count.into());
+                        data.insert("errors".into(), line_errors(report));
+                    }
+                    let text = error.message.clone();
+                    commit.events.push(event(
+                        now_ms,
+                        EventLevel::Error,
+                        EventKind::Message,
+                        text,
+                        data,
+                    )?);
+                    let text = "The job failed: its files cannot be trained on";
+                    commit.events.push(message(now_ms, EventLevel::Error, text)?);
+                    Transition::Fail { now_ms, error: error.clone() }
+                }
+            };
+            commit.job.state = commit.job.state.clone().apply(transition)?;
+            Ok(true)
+        })
+        .await?;
+        Ok(())
+    }
+
+    async fn examine(&self, job: &JobRecord) -> Result<Finding> {
+        let mut reports = Vec::new();
+        let files = [
+            ("training_file", Some(&job.training_file)),
+            ("validation_file", job.validation_file.as_ref()),
+        ];
+        for (param, id) in files.into_iter().filter_map(|(param, id)| Some((param, id?))) {
+            let (name, report) = match self.read_lines(job, id).await {
+                Ok(read) => read,
+                Err(SchedulerError::Object(ObjectError::NotFound(_))) => {
+                    let text = format!("{param}: {id} has been deleted");
+                    return Ok(Finding::Bad { error: refusal(param, text), report: None });
+                }
+                Err(error) => return Err(error),
+            };
+            if let Some(summary) = report.error_summary(&name) {
+                return Ok(Finding::Bad { error: refusal(param, summary), report: Some(report) });
+            }
+            reports.push(report);
+        }
+        Ok(Finding::Good(reports))
+    }
+
+    /// The file's name and what is in it.
+    async fn read_lines(&self, job: &JobRecord, id: &FileId) -> Result<(String, FileReport)> {
+        let gone = || SchedulerError::Object(ObjectError::NotFound(id.to_string()));
+        let file = self.store().file(&job.tenant, id).await?.ok_or_else(gone)?;
+        let (_, mut stream) = self.objects().read(&file.key, None).await?;
+        let mut validator = FileValidator::new();
+        while let Some(piece) = stream.next().await {
+            let piece = piece?;
+            // Parsing is work for a processor: the async threads go on serving meanwhile.
+            validator = tokio::task::spawn_blocking(move || {
+                validator.push(&piece);
+                validator
+            })
+            .await
+            .map_err(|error| SchedulerError::Internal(format!("validation panicked: {error}")))?;
+        }
+        Ok((file.filename, validator.finish()))
+    }
+}
+
+fn refusal(param: &str, text: String) -> JobError {
+    JobError { code: format!("invalid_{param}"), message: text, param: Some(param.to_string()) }
+}
+
+fn counts(report: &FileReport) -> serde_json::Value {
+    json!({
+        "examples": report.examples,
+        "lines": report.lines,
+        "blank_lines": report.blank_lines,
+        "bytes": report.bytes,
+        "byte_order_mark": report.byte_order_mark,
+    })
+}
+
+fn line_errors(report: &FileReport) -> serde_json::Value {
+    let error = |(line, error): &(u64, trainyard_openapi::line::LineError)| json!({"line": line, "code": error.code, "field": error.field, "message": error.message});
+    report.errors.iter().map(error).collect()
+}

@@ -1,0 +1,14 @@
+//! Everything that crosses a file border: adapters against their contracts, jobs from request to result.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that panics has failed")]
+
+mod adapters;
+mod crashes;
+mod leases;
+mod lifecycle;
+mod owner;
+mod random;
+mod simulation;
+mod state;
+mod tenancy;
+mod world;

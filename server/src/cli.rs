@@ -1,0 +1,39 @@
+//! The command line: what there is to type. Each command's flags stand beside its code.
+
+use clap::{Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::{command, exit, serve};
+
+/// Fine-tuning as a service that you run yourself: OpenAI's fine-tuning API, trained here.
+#[derive(Debug, Parser)]
+#[command(name = "trainyard", version, after_help = exit::HELP, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the server: API, scheduler and training in one process.
+    Serve(Box<serve::ServeArgs>),
+    /// Upload, list, show, read and delete files.
+    #[command(subcommand)]
+    Files(command::files::Files),
+    /// Create, list, show, watch, cancel, pause and resume fine-tuning jobs.
+    #[command(subcommand)]
+    Jobs(command::jobs::Jobs),
+    /// List, show, download, import and delete models.
+    #[command(subcommand)]
+    Models(command::models::Models),
+    /// Print the completion script of a shell.
+    #[command(
+        after_help = "Example:\n  trainyard completions bash > ~/.local/share/bash-completion/completions/trainyard"
+    )]
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+}

@@ -1,0 +1,135 @@
+//! `trainyard files`: upload, list, show, read and delete.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use serde_json::Value;
+use trainyard_openapi::file::File;
+use trainyard_openapi::page::Page;
+
+use super::connection::Connection;
+use super::upload::upload;
+use crate::client::{ClientError, read};
+use crate::exit::Exit;
+use crate::output::{self, Format};
+
+/// The commands on files.
+#[allow(clippy::doc_markdown, reason = "the doc comments are the help text")]
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Files {
+    /// Upload a JSONL file for training or validation.
+    Upload {
+        /// The file.
+        path: PathBuf,
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// List files, newest first.
+    List {
+        /// Only files of this purpose: fine-tune or fine-tune-results.
+        #[arg(long)]
+        purpose: Option<String>,
+        /// At most so many.
+        #[arg(long, default_value_t = 100)]
+        limit: u32,
+        /// Those after this file of the list.
+        #[arg(long, value_name = "FILE_ID")]
+        after: Option<String>,
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// Show a file.
+    Get {
+        /// The file's id.
+        id: String,
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// Write a file's content to standard output.
+    Content {
+        /// The file's id.
+        id: String,
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// Delete a file.
+    Delete {
+        /// The file's id.
+        id: String,
+        #[command(flatten)]
+        connection: Connection,
+    },
+}
+
+/// Carries a command out.
+pub(crate) async fn run(command: Files) -> Result<Exit, ClientError> {
+    match command {
+        Files::Upload { path, connection } => {
+            show(&upload(&connection.client()?, &path).await?, connection.format())?;
+        }
+        Files::List { purpose, limit, after, connection } => {
+            let mut query = vec![("limit".to_string(), limit.to_string())];
+            query.extend(purpose.map(|purpose| ("purpose".to_string(), purpose)));
+            query.extend(after.map(|after| ("after".to_string(), after)));
+            let answer = connection.client()?.get(&["files"], &query).await?;
+            list(&answer, connection.format())?;
+        }
+        Files::Get { id, connection } => {
+            let answer = connection.client()?.get(&["files", &id], &[]).await?;
+            show(&answer, connection.format())?;
+        }
+        Files::Content { id, connection } => {
+            let mut response = connection.client()?.download(&["files", &id, "content"]).await?;
+            let mut out = std::io::stdout().lock();
+            while let Some(chunk) =
+                response.chunk().await.map_err(|error| ClientError::Answer(error.to_string()))?
+            {
+                out.write_all(&chunk)?;
+            }
+            out.flush()?;
+        }
+        Files::Delete { id, connection } => {
+            let answer = connection.client()?.delete(&["files", &id]).await?;
+            deleted(&answer, connection.format())?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn list(answer: &Value, format: Format) -> Result<(), ClientError> {
+    if format == Format::Json {
+        return Ok(output::json(answer)?);
+    }
+    let page: Page<File> = read(answer)?;
+    let rows: Vec<_> = page.data.iter().map(row).collect();
+    Ok(output::table(&["ID", "SIZE", "PURPOSE", "CREATED (UTC)", "NAME"], &rows)?)
+}
+
+fn row(file: &File) -> Vec<String> {
+    let purpose = serde_json::to_value(file.purpose).unwrap_or_default();
+    vec![
+        file.id.to_string(),
+        output::bytes(file.bytes),
+        purpose.as_str().unwrap_or_default().to_string(),
+        output::time(file.created_at),
+        file.filename.clone(),
+    ]
+}
+
+fn show(answer: &Value, format: Format) -> Result<(), ClientError> {
+    if format == Format::Json {
+        return Ok(output::json(answer)?);
+    }
+    let names = ["id", "size", "purpose", "created (UTC)", "name"];
+    let fields: Vec<_> = names.into_iter().zip(row(&read(answer)?)).collect();
+    Ok(output::fields(&fields)?)
+}
+
+/// Says what a deletion deleted.
+pub(crate) fn deleted(answer: &Value, format: Format) -> Result<(), ClientError> {
+    if format == Format::Json {
+        return Ok(output::json(answer)?);
+    }
+    let gone: trainyard_openapi::file::Deleted = read(answer)?;
+    Ok(output::line(&format!("deleted {} {}", gone.object, output::printable(&gone.id)))?)
+}

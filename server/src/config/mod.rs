@@ -1,0 +1,244 @@
+//! The server's configuration: defaults, then the file, then the environment, then flags; the later wins.
+//!
+//! One struct a concern, each declared once (see [`layer`]). This crate is the only one of the project that reads the
+//! environment. Unknown keys of the file are refused; unknown `TRAINYARD_*` variables are told of, not refused, because
+//! orchestrators put variables of that form there by themselves.
+
+mod dispatch;
+mod http;
+mod layer;
+mod log;
+pub(crate) mod machine;
+mod storage;
+mod training;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+pub(crate) use dispatch::Dispatch;
+pub(crate) use http::Http;
+pub(crate) use log::{Log, LogFormat};
+pub(crate) use storage::Storage;
+pub(crate) use training::Training;
+
+/// The file that is read where it exists and none is named.
+pub(crate) const DEFAULT_FILE: &str = "trainyard.toml";
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration file '{path}'")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The file has a key or a value that does not fit.
+    #[error("configuration file '{path}': {reason}")]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Which key, and what was expected.
+        reason: String,
+    },
+    /// A default that its own type refuses.
+    #[error("the default '{text}' of '{name}' is no value of its type")]
+    Default {
+        /// The setting.
+        name: &'static str,
+        /// Its default.
+        text: &'static str,
+    },
+    /// Settings that do not go together.
+    #[error("{0}")]
+    Conflict(String),
+    /// The machine's memory is unknown.
+    #[error("cannot tell the machine's memory; set --memory-per-job-mib")]
+    Memory(#[source] io::Error),
+    /// The named trainer is not there.
+    #[error("no trainer at '{0}': name the executable with --trainer")]
+    TrainerMissing(PathBuf),
+    /// No trainer was found.
+    #[error(
+        "no 'trainyard-trainer' beside this executable or on PATH: build it with `make build`, or name it with --trainer"
+    )]
+    TrainerNotFound,
+}
+
+/// What one source says: the tables of the file, or all flags and variables.
+#[derive(Debug, Clone, Default, PartialEq, clap::Args, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Layers {
+    #[command(flatten)]
+    http: http::HttpLayer,
+    #[command(flatten)]
+    storage: storage::StorageLayer,
+    #[command(flatten)]
+    training: training::TrainingLayer,
+    #[command(flatten)]
+    scheduling: dispatch::DispatchLayer,
+    #[command(flatten)]
+    log: log::LogLayer,
+}
+
+/// The part of it that commands beside the server need: where things are kept and which trainer there is.
+#[derive(Debug, Clone, Default, PartialEq, clap::Args)]
+pub(crate) struct PlaceLayer {
+    /// Directory of everything that the server keeps [default: trainyard-data].
+    #[arg(long, env = "TRAINYARD_DATA_DIR")]
+    data_dir: Option<PathBuf>,
+    /// Directory of base models [default: {data-dir}/models].
+    #[arg(long, env = "TRAINYARD_MODELS_DIR")]
+    models_dir: Option<PathBuf>,
+    /// The trainer's executable [default: trainyard-trainer beside this executable, then on PATH].
+    #[arg(long, env = "TRAINYARD_TRAINER")]
+    trainer: Option<PathBuf>,
+}
+
+impl Layers {
+    /// A source that says no more than `place`.
+    pub(crate) fn of_place(place: PlaceLayer) -> Self {
+        let mut layers = Self::default();
+        layers.storage.data_dir = place.data_dir;
+        layers.storage.models_dir = place.models_dir;
+        layers.training.trainer = place.trainer;
+        layers
+    }
+}
+
+/// The configuration, with nothing left open.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Config {
+    /// The HTTP listener.
+    pub(crate) http: Http,
+    /// Where everything is kept.
+    pub(crate) storage: Storage,
+    /// The agent.
+    pub(crate) training: Training,
+    /// The scheduler.
+    pub(crate) dispatch: Dispatch,
+    /// The log.
+    pub(crate) log: Log,
+}
+
+/// Puts `flags` (which hold the environment too) over the file, and that over the defaults.
+pub(crate) fn load(flags: Layers, file: Option<&Path>) -> Result<Config, ConfigError> {
+    let file = match file {
+        Some(path) => read(path)?,
+        None if Path::new(DEFAULT_FILE).is_file() => read(Path::new(DEFAULT_FILE))?,
+        None => Layers::default(),
+    };
+    let Layers { http, storage, training, scheduling, log } = flags;
+    let config = Config {
+        http: http.over(file.http)?,
+        storage: storage.over(file.storage)?,
+        training: training.over(file.training)?,
+        dispatch: scheduling.over(file.scheduling)?,
+        log: log.over(file.log)?,
+    };
+    check(&config)?;
+    Ok(config)
+}
+
+fn read(path: &Path) -> Result<Layers, ConfigError> {
+    let text = fs::read_to_string(path)
+        .map_err(|source| ConfigError::Read { path: path.to_path_buf(), source })?;
+    toml::from_str(&text).map_err(|error| ConfigError::Parse {
+        path: path.to_path_buf(),
+        reason: error.to_string().trim_end().to_string(),
+    })
+}
+
+/// Rules across settings. A run that outlives its lease would train beside its successor.
+fn check(config: &Config) -> Result<(), ConfigError> {
+    let Config { http, storage: _, training, dispatch, log: _ } = config;
+    let refuse = |reason: String| Err(ConfigError::Conflict(reason));
+    let positive = [
+        ("http_workers", http.http_workers as u64),
+        ("http_connections_max", http.http_connections_max as u64),
+        ("slots", u64::from(training.slots)),
+        ("threads", u64::from(training.threads.unwrap_or(1))),
+        ("memory_per_job_mib", training.memory_per_job_mib.unwrap_or(1)),
+        ("heartbeat_seconds", training.heartbeat_seconds),
+        ("report_milliseconds", training.report_milliseconds),
+        ("lease_seconds", dispatch.lease_seconds),
+        ("tick_milliseconds", dispatch.tick_milliseconds),
+    ];
+    if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
+        return refuse(format!("'{name}' must be at least 1, not 0"));
+    }
+    let (beat, fence, lease) =
+        (training.heartbeat_seconds, training.self_fence_seconds, dispatch.lease_seconds);
+    if beat * 2 > fence {
+        return refuse(format!(
+            "'self_fence_seconds' ({fence}) must be at least twice 'heartbeat_seconds' ({beat}): one lost heartbeat may not stop a run"
+        ));
+    }
+    if fence >= lease {
+        return refuse(format!(
+            "'self_fence_seconds' ({fence}) must be below 'lease_seconds' ({lease}): a run has to stop before its job is given to another"
+        ));
+    }
+    Ok(())
+}
+
+/// `TRAINYARD_*` variables that `known` does not name: most likely misspelt.
+pub(crate) fn unknown_variables(known: &[String]) -> Vec<String> {
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    names.filter(|name| name.starts_with("TRAINYARD_") && !known.contains(name)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn file(text: &str) -> tempfile::NamedTempFile {
+        let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+        file.write_all(text.as_bytes()).expect("written");
+        file
+    }
+
+    #[test]
+    fn flags_stand_over_the_file_and_the_file_over_defaults() {
+        let file =
+            file("[http]\nlisten = \"127.0.0.1:1\"\nhttp_workers = 3\n[training]\nslots = 2\n");
+        let mut flags = Layers::default();
+        flags.http.listen = Some("127.0.0.1:2".parse().expect("an address"));
+        let config = load(flags, Some(file.path())).expect("a configuration");
+        assert_eq!(config.http.listen.port(), 2);
+        assert_eq!(config.http.http_workers, 3);
+        assert_eq!(config.http.http_keep_alive_seconds, 75);
+        assert_eq!(config.training.slots, 2);
+        assert_eq!(config.storage.store_url(), "sqlite:trainyard-data/trainyard.db");
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_its_name_and_the_file() {
+        let file = file("[http]\nlisten = \"127.0.0.1:1\"\nlissten = 3\n");
+        let error = load(Layers::default(), Some(file.path())).expect_err("refused").to_string();
+        assert!(error.contains("unknown field `lissten`"), "{error}");
+        assert!(error.contains("line 3"), "{error}");
+        assert!(error.contains(&file.path().display().to_string()), "{error}");
+    }
+
+    #[test]
+    fn settings_that_do_not_go_together_are_refused() {
+        for (text, name) in [
+            ("[training]\nheartbeat_seconds = 30\n", "self_fence_seconds"),
+            ("[scheduling]\nlease_seconds = 45\n", "lease_seconds"),
+            ("[training]\nslots = 0\n", "slots"),
+        ] {
+            let file = file(text);
+            let error = load(Layers::default(), Some(file.path())).expect_err("refused");
+            assert!(error.to_string().contains(name), "{error}");
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! From configuration to the scheduler's and the agent's parts.
+
+use std::time::Duration;
+
+use trainyard_executor::AgentConfig;
+use trainyard_openapi::id::ExecutorId;
+use trainyard_plan::HostFacts;
+use trainyard_scheduler::adapter::{open_objects, open_queue, open_store};
+use trainyard_scheduler::{BaseModels, Parts, SchedulerConfig};
+
+use super::ServeError;
+use crate::config::Config;
+
+/// Opens record, queue and objects, whose URLs choose the backends.
+pub(crate) fn scheduler(config: &Config) -> Result<Parts, ServeError> {
+    let Config { http: _, storage, training, dispatch, log: _ } = config;
+    let store = open_store(&storage.store_url())?;
+    let queue = open_queue(&storage.queue)?;
+    let objects = open_objects(&storage.objects_url())?;
+    let memory = training.memory_per_job_bytes()?;
+    Ok(Parts {
+        store,
+        queue,
+        objects,
+        models: BaseModels::new(storage.models_dir()),
+        host: HostFacts::of_this_processor(memory),
+        config: SchedulerConfig {
+            pool: training.pool.clone(),
+            slots: training.slots,
+            lease_seconds: dispatch.lease_seconds,
+            lease_grace_seconds: dispatch.lease_grace_seconds,
+            redispatch_seconds: dispatch.redispatch_seconds,
+            attempts_lost_max: dispatch.attempts_lost_max,
+            attempts_preempted_max: dispatch.attempts_preempted_max,
+            attempts_failed_max: dispatch.attempts_failed_max,
+            tick: Duration::from_millis(dispatch.tick_milliseconds),
+        },
+    })
+}
+
+/// The agent's configuration; each start of the server is a new executor.
+pub(crate) fn agent(config: &Config) -> Result<AgentConfig, ServeError> {
+    let Config { http: _, storage, training, dispatch: _, log: _ } = config;
+    let work_dir = training.work_dir.clone();
+    Ok(AgentConfig {
+        executor: ExecutorId::generate().map_err(|error| ServeError::Random(error.to_string()))?,
+        pool: training.pool.clone(),
+        slots: training.slots,
+        work_dir: work_dir.unwrap_or_else(|| storage.data_dir.join("work")),
+        models_dir: storage.models_dir(),
+        trainer: training.trainer()?,
+        threads: Some(training.threads()),
+        heartbeat: Duration::from_secs(training.heartbeat_seconds),
+        self_fence: Duration::from_secs(training.self_fence_seconds),
+        stop_grace: Duration::from_secs(training.stop_grace_seconds),
+        report_every: Duration::from_millis(training.report_milliseconds),
+    })
+}

@@ -1,0 +1,83 @@
+"""`peft` loads the exported adapter and measures, on the same lines, the validation loss that the server reported.
+
+The measurement is independent of Trainyard: transformers renders and tokenizes, this script masks what is not the assistant's.
+Tolerances: 1e-3 in fp32, where the two differ by the order of additions; 2e-2 in bf16, where each rounds 8 bits differently.
+"""
+
+import json
+
+import httpx
+import pytest
+import torch
+import torch.nn.functional as F
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from conftest import chat, ended, wait
+
+IGNORED = -100
+
+
+def rows(tokenizer, lines):
+    """(ids, labels) of each chat line: the assistant's content and its end-of-turn token are targets."""
+    for line in lines.decode().splitlines():
+        messages = json.loads(line)["messages"]
+        text = tokenizer.apply_chat_template(messages, tokenize=False)
+        encoded = tokenizer(text, return_offsets_mapping=True, add_special_tokens=False)
+        spans, cursor = [], 0
+        for message in messages:
+            opening = f"<|im_start|>{message['role']}\n"
+            start = text.index(opening, cursor) + len(opening)
+            cursor = start + len(message["content"]) + len("<|im_end|>")
+            if message["role"] == "assistant":
+                spans.append((start, cursor))
+        labels = [token if any(a <= begin and end <= b for a, b in spans) else IGNORED
+                  for token, (begin, end) in zip(encoded.input_ids, encoded.offset_mapping)]
+        yield torch.tensor([encoded.input_ids]), torch.tensor([labels])
+
+
+@torch.no_grad()
+def loss(model, tokenizer, lines):
+    """Mean negative log-likelihood of a target token, over all lines together."""
+    total, count = 0.0, 0
+    for ids, labels in rows(tokenizer, lines):
+        logits = model(input_ids=ids).logits[:, :-1].float()
+        targets = labels[:, 1:]
+        total += F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum").item()
+        count += (targets != IGNORED).sum().item()
+    return total / count
+
+
+@pytest.mark.parametrize("precision, dtype, tolerance", [("fp32", torch.float32, 1e-3), ("bf16", torch.bfloat16, 2e-2)])
+def test_peft_measures_the_reported_loss(client, base_model_dir, tmp_path, precision, dtype, tolerance):
+    torch.set_num_threads(1)
+    valid = chat(12, start=100)
+    training_file = client.files.create(file=("train.jsonl", chat(60)), purpose="fine-tune")
+    validation_file = client.files.create(file=("valid.jsonl", valid), purpose="fine-tune")
+    job = client.fine_tuning.jobs.create(
+        model="tiny", training_file=training_file.id, validation_file=validation_file.id, seed=3,
+        method={"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 3, "batch_size": 4}}},
+        extra_body={"trainyard": {
+            "precision": precision, "adapter": {"rank": 8, "alpha": 16.0}, "optimizer": {"learning_rate": 0.01},
+            "sequence": {"max_length": 128, "packing": False}}},
+    )
+    job = wait(client, job, ended)
+    assert job.status == "succeeded", job.error
+    reported = job.model_extra["trainyard"]["result"]
+
+    headers = {"Authorization": f"Bearer {client.api_key}"}
+    base = str(client.base_url).rstrip("/")
+    listed = httpx.get(f"{base}/models/{job.fine_tuned_model}/artifacts", headers=headers).json()["data"]
+    for artifact in listed:
+        answer = httpx.get(f"{base}/models/{job.fine_tuned_model}/artifacts/{artifact['name']}", headers=headers)
+        assert answer.status_code == 200 and len(answer.content) == artifact["bytes"]
+        (tmp_path / artifact["name"]).write_bytes(answer.content)
+
+    tokenizer = AutoTokenizer.from_pretrained(base_model_dir)
+    plain = AutoModelForCausalLM.from_pretrained(base_model_dir, dtype=dtype).eval()
+    before = loss(plain, tokenizer, valid)
+    adapted = PeftModel.from_pretrained(plain, tmp_path).eval()
+    after = loss(adapted, tokenizer, valid)
+    assert before == pytest.approx(reported["initial_valid_loss"], abs=tolerance)
+    assert after == pytest.approx(reported["valid_loss"], abs=tolerance)
+    assert after < before - 10 * tolerance, "too little was learned for the comparison to mean anything"

@@ -1,0 +1,92 @@
+//! Starting, stopping, pausing: the server as a process among others.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use trainyard_tests::api::{self, number, text};
+use trainyard_tests::{Server, data, process};
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+#[tokio::test]
+async fn an_orderly_end_keeps_the_work_and_a_start_goes_on() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut server = Server::start(directory.path());
+    let api = server.api();
+    let file = api.file("train.jsonl", data::chat(80)).await;
+    let mut request = api::request(&file, 40, 4);
+    request["trainyard"]["checkpoint"] = json!({"every_steps": null, "every_seconds": 3600});
+    let id = api.create(request).await;
+    let reached = |job: &Value| job.pointer("/trainyard/progress/step").and_then(Value::as_u64);
+    api.wait(&id, LIMIT, |job| reached(job) >= Some(50)).await;
+
+    let (code, took) = server.terminate();
+    assert_eq!(code, Some(0), "{}", server.log());
+    assert!(took < Duration::from_secs(30), "{took:?}");
+    assert!(!server.log().contains(server.key()), "the log holds the API key");
+
+    let server = server.start_again();
+    let api = server.api();
+    let job = api.wait(&id, LIMIT, |job| text(job, "/status") == "running").await;
+    assert!(reached(&job) >= Some(50), "the work before the end is lost: {job:#}");
+    let job = api.end(&id, LIMIT).await;
+    assert_eq!(text(&job, "/status"), "succeeded", "{job:#}");
+    assert_eq!(number(&job, "/trainyard/result/steps"), 800.0);
+}
+
+#[tokio::test]
+async fn a_paused_job_gives_its_slot_away_and_goes_on_later() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let server = Server::start(directory.path());
+    let api = server.api();
+    let file = api.file("train.jsonl", data::chat(80)).await;
+    let id = api.create(api::request(&file, 40, 4)).await;
+    api.wait(&id, LIMIT, |job| number(job, "/trainyard/progress/step") >= 20.0).await;
+    let steer = |what: &str| format!("/v1/fine_tuning/jobs/{id}/{what}");
+    let (status, body) = api.call(Method::POST, &steer("pause"), None).await;
+    assert_eq!(status, 200, "{body}");
+    let paused = api.wait(&id, LIMIT, |job| text(job, "/status") == "paused").await;
+    let step = number(&paused, "/trainyard/progress/step");
+
+    let other = api.create(api::request(&file, 1, 4)).await;
+    let other = api.end(&other, LIMIT).await;
+    assert_eq!(text(&other, "/status"), "succeeded", "{other:#}");
+
+    let (status, body) = api.call(Method::POST, &steer("resume"), None).await;
+    assert_eq!(status, 200, "{body}");
+    let running = api.wait(&id, LIMIT, |job| text(job, "/status") == "running").await;
+    assert!(number(&running, "/trainyard/progress/step") >= step, "{running:#}");
+    let job = api.end(&id, LIMIT).await;
+    assert_eq!(text(&job, "/status"), "succeeded", "{job:#}");
+}
+
+#[test]
+fn a_second_server_on_the_same_data_is_refused() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let server = Server::start(directory.path());
+    let said = process::trainyard(
+        directory.path(),
+        &["serve", "--listen", "127.0.0.1:0", "--data-dir", "data"],
+    );
+    assert_eq!(said.code, 1, "{said:?}");
+    assert!(said.stderr.contains(&format!("in use by process {}", server.pid())), "{said:?}");
+}
+
+#[test]
+fn backends_of_other_versions_and_unknown_settings_are_refused_by_name() {
+    let directory = tempfile::tempdir().expect("a directory");
+    for (flag, url) in
+        [("--store", "redis://h"), ("--queue", "amqp://h"), ("--objects", "s3://bucket")]
+    {
+        let said = process::trainyard(directory.path(), &["serve", flag, url]);
+        assert_eq!(said.code, 1, "{said:?}");
+        let scheme = url.split(':').next().expect("a scheme");
+        assert!(said.stderr.contains(scheme), "{said:?}");
+    }
+    data::file(directory.path(), "trainyard.toml", "[training]\nslotz = 2\n");
+    let said = process::trainyard(directory.path(), &["serve"]);
+    assert_eq!(said.code, 2, "{said:?}");
+    assert!(said.stderr.contains("trainyard.toml"), "{said:?}");
+    assert!(said.stderr.contains("slotz"), "{said:?}");
+}
