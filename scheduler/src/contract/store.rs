@@ -194,7 +194,8 @@ async fn jobs_by_metadata(store: &dyn Store) {
     let two = sample::made(store, sample::with_metadata(&tenant, &both)).await;
     let other = sample::made(store, sample::with_metadata(&tenant, &[("team", "A")])).await;
     sample::made(store, sample::with_metadata(&sample::tenant(), &both)).await;
-    let cases: [(&[(&str, &str)], Vec<&JobRecord>); 8] = [
+    type Pairs<'a> = &'a [(&'a str, &'a str)];
+    let cases: [(Pairs<'_>, Vec<&JobRecord>); 8] = [
         (&[], vec![&other, &two, &one, &plain]),
         (&[("team", "a")], vec![&two, &one]),
         (&[("team", "A")], vec![&other]),
