@@ -5,8 +5,8 @@ Tolerances: 1e-3 in fp32, where the two differ by the order of additions; 2e-2 i
 """
 
 import json
+import urllib.request
 
-import httpx
 import pytest
 import torch
 import torch.nn.functional as F
@@ -65,13 +65,17 @@ def test_peft_measures_the_reported_loss(client, base_model_dir, tmp_path, preci
     assert job.status == "succeeded", job.error
     reported = job.model_extra["trainyard"]["result"]
 
-    headers = {"Authorization": f"Bearer {client.api_key}"}
-    base = str(client.base_url).rstrip("/")
-    listed = httpx.get(f"{base}/models/{job.fine_tuned_model}/artifacts", headers=headers).json()["data"]
-    for artifact in listed:
-        answer = httpx.get(f"{base}/models/{job.fine_tuned_model}/artifacts/{artifact['name']}", headers=headers)
-        assert answer.status_code == 200 and len(answer.content) == artifact["bytes"]
-        (tmp_path / artifact["name"]).write_bytes(answer.content)
+    artifacts = f"{str(client.base_url).rstrip('/')}/models/{job.fine_tuned_model}/artifacts"
+
+    def get(url):
+        request = urllib.request.Request(url, headers={"Authorization": f"Bearer {client.api_key}"})
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.read()
+
+    for artifact in json.loads(get(artifacts))["data"]:
+        content = get(f"{artifacts}/{artifact['name']}")
+        assert len(content) == artifact["bytes"]
+        (tmp_path / artifact["name"]).write_bytes(content)
 
     tokenizer = AutoTokenizer.from_pretrained(base_model_dir)
     plain = AutoModelForCausalLM.from_pretrained(base_model_dir, dtype=dtype).eval()
