@@ -11,7 +11,7 @@ use trainyard_openapi::page::Order;
 use trainyard_openapi::result::COLUMNS;
 use utoipa::OpenApi as _;
 
-use crate::routes::{artifacts, files, health, jobs, models};
+use crate::routes::{artifacts, files, health, jobs, models, tenants, usage};
 
 const METHODS: [&str; 3] = ["get", "post", "delete"];
 
@@ -21,6 +21,8 @@ const METHODS: [&str; 3] = ["get", "post", "delete"];
         files::create, files::list, files::retrieve, files::remove, files::content,
         jobs::create, jobs::list, jobs::retrieve, jobs::cancel, jobs::pause, jobs::resume, jobs::events, jobs::checkpoints,
         models::list, models::retrieve, models::remove, artifacts::list, artifacts::download,
+        tenants::create, tenants::list, tenants::retrieve, tenants::update, tenants::create_key, tenants::keys,
+        tenants::retrieve_key, tenants::revoke_key, tenants::rotate_key, tenants::audit, usage::retrieve,
         health::live, health::ready,
     ),
     components(schemas(ErrorBody, Order)),
@@ -28,6 +30,8 @@ const METHODS: [&str; 3] = ["get", "post", "delete"];
         (name = "Files", description = "Training and validation files, and result files."),
         (name = "Fine-tuning", description = "Jobs, their events and checkpoints."),
         (name = "Models", description = "Base models, fine-tuned models and their files."),
+        (name = "Usage", description = "What the tenant has used and may use."),
+        (name = "Administration", description = "Tenants, their keys and audit logs, for keys with the scope `admin`."),
         (name = "Health", description = "Probes."),
     ),
 )]
@@ -101,6 +105,7 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
         codes.push(ErrorCode::InvalidBody);
     } else {
         codes.push(ErrorCode::InvalidApiKey);
+        codes.push(ErrorCode::InsufficientScope);
         codes.push(if path.contains('{') {
             ErrorCode::NotFound
         } else {
@@ -122,7 +127,11 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
             ErrorCode::UnsupportedMediaType,
         ]),
         "deleteFile" => codes.push(ErrorCode::InUse),
-        "deleteModel" => codes.push(ErrorCode::InsufficientScope),
+        "createTenant" | "createTenantKey" | "updateTenant" => {
+            codes.extend([ErrorCode::InvalidValue, ErrorCode::TooLarge, ErrorCode::InUse])
+        }
+        "revokeTenantKey" => codes.push(ErrorCode::InUse),
+        "rotateTenantKey" => codes.extend([ErrorCode::InvalidState, ErrorCode::InvalidValue]),
         "cancelFineTuningJob" | "pauseFineTuningJob" | "resumeFineTuningJob" => {
             codes.push(ErrorCode::InvalidState)
         }

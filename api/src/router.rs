@@ -3,7 +3,7 @@
 use actix_web::web::{delete, get, post, resource, scope};
 use actix_web::{Scope, web};
 
-use crate::routes::{artifacts, docs, files, health, jobs, models};
+use crate::routes::{artifacts, docs, files, health, jobs, models, tenants, usage};
 
 /// The routes.
 pub(crate) fn routes(root: Scope) -> Scope {
@@ -47,6 +47,33 @@ pub(crate) fn routes(root: Scope) -> Scope {
         )
         .service(resource("/models/{model}/artifacts").route(get().to(artifacts::list)))
         .service(resource("/models/{model}/artifacts/{name}").route(get().to(artifacts::download)));
+    let v1 = v1
+        .service(resource("/usage").route(get().to(usage::retrieve)))
+        .service(
+            resource("/admin/tenants")
+                .route(get().to(tenants::list))
+                .route(post().to(tenants::create)),
+        )
+        .service(
+            resource("/admin/tenants/{tenant_id}")
+                .route(get().to(tenants::retrieve))
+                .route(post().to(tenants::update)),
+        )
+        .service(
+            resource("/admin/tenants/{tenant_id}/keys")
+                .route(get().to(tenants::keys))
+                .route(post().to(tenants::create_key)),
+        )
+        .service(
+            resource("/admin/tenants/{tenant_id}/keys/{key_id}")
+                .route(get().to(tenants::retrieve_key))
+                .route(delete().to(tenants::revoke_key)),
+        )
+        .service(
+            resource("/admin/tenants/{tenant_id}/keys/{key_id}/rotate")
+                .route(post().to(tenants::rotate_key)),
+        )
+        .service(resource("/admin/tenants/{tenant_id}/audit").route(get().to(tenants::audit)));
     root.service(v1)
         .service(resource("/healthz/live").route(get().to(health::live)))
         .service(resource("/healthz/ready").route(get().to(health::ready)))

@@ -55,6 +55,8 @@ error_codes! {
     InvalidApiKey = "invalid_api_key", "invalid_request_error", 401;
     /// The key is known and may not do this.
     InsufficientScope = "insufficient_scope", "permission_error", 403;
+    /// The tenant's keys do not work at present.
+    TenantSuspended = "tenant_suspended", "permission_error", 403;
     /// No such thing for this tenant.
     NotFound = "not_found", "invalid_request_error", 404;
     /// No such file for this tenant.

@@ -14,8 +14,8 @@ pub mod id;
 pub mod job;
 pub mod limits;
 pub mod line;
-
 pub mod method;
 pub mod model;
 pub mod page;
 pub mod result;
+pub mod tenant;

@@ -32,3 +32,11 @@ pub const PAGE_LIMIT_MAX: u32 = 1_000;
 pub const FILE_PAGE_LIMIT_MAX: u32 = 10_000;
 /// Bytes of an idempotency key: as the IETF draft's users have it.
 pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
+/// Characters of a tenant's or key's name: enough for people, too few to fill a log.
+pub const TENANT_NAME_CHARS_MAX: usize = 64;
+/// The shortest life of a key, in seconds.
+pub const KEY_SECONDS_MIN: u64 = 60;
+/// The longest life of a key that has an end, in seconds: ten years.
+pub const KEY_SECONDS_MAX: u64 = 315_360_000;
+/// The longest time for which a rotated key goes on working, in seconds: 30 days.
+pub const KEY_OVERLAP_SECONDS_MAX: u64 = 2_592_000;

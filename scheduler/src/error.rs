@@ -43,6 +43,12 @@ impl SchedulerError {
                     format!("'{id}' is no item of this list"),
                 )
             }
+            Self::Store(StoreError::TooManyLive(live)) => ApiError::new(
+                ErrorCode::QuotaExceeded,
+                format!(
+                    "the tenant has {live} jobs that have not ended, as many as its quota 'live_jobs' allows; wait for one to end or cancel one"
+                ),
+            ),
             Self::Store(StoreError::NoSpace) | Self::Object(ObjectError::NoSpace) => ApiError::new(
                 ErrorCode::Unavailable,
                 "the server has no disk space left; nothing was stored",

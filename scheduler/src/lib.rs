@@ -4,6 +4,7 @@
 //! [`port::control_plane::ControlPlane`]; behind it stand the ports.
 
 pub mod adapter;
+pub mod audit;
 pub mod base_model;
 pub mod clock;
 pub mod config;

@@ -1,26 +1,156 @@
-//! The right to act for a tenant, as a value: without one there is no call to make.
+//! Tenants, their keys, and the right to act for one as a value: without it there is no call to make.
 
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 use trainyard_openapi::id::TenantId;
+use trainyard_openapi::tenant::{Quota, Scope, TenantStatus};
+
+use crate::key::ApiKey;
+use crate::port::document::{Document, Kind};
+
+/// A tenant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TenantRecord {
+    /// The id.
+    pub id: TenantId,
+    /// A name for people.
+    pub name: String,
+    /// Whether its keys work.
+    #[serde(default)]
+    pub status: TenantStatus,
+    /// What it may use.
+    #[serde(default)]
+    pub quota: Quota,
+    /// When, in Unix milliseconds.
+    pub created_at_ms: i64,
+}
+
+impl TenantRecord {
+    /// A new tenant without limits.
+    pub fn new(id: TenantId, name: &str, now_ms: i64) -> Self {
+        let (status, quota) = (TenantStatus::Active, Quota::default());
+        Self { id, name: name.to_string(), status, quota, created_at_ms: now_ms }
+    }
+}
+
+impl Document for TenantRecord {
+    const KIND: Kind = Kind::Tenant;
+
+    fn id(&self) -> String {
+        self.id.to_string()
+    }
+
+    /// All tenants are in one list.
+    fn scope(&self) -> String {
+        String::new()
+    }
+}
+
+/// An API key. The secret is not in it: only its SHA-256.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyRecord {
+    /// The public part.
+    pub id: String,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// A name for people.
+    pub name: String,
+    /// What it may do.
+    pub scopes: Vec<Scope>,
+    /// SHA-256 of the secret part, in hexadecimal.
+    pub secret_sha256: String,
+    /// When, in Unix milliseconds.
+    pub created_at_ms: i64,
+    /// From when on it does not work, in Unix milliseconds.
+    #[serde(default)]
+    pub expires_at_ms: Option<i64>,
+    /// When it was revoked, in Unix milliseconds.
+    #[serde(default)]
+    pub revoked_at_ms: Option<i64>,
+    /// When it was last used, in Unix milliseconds, to the minute.
+    #[serde(default)]
+    pub last_used_at_ms: Option<i64>,
+}
+
+impl KeyRecord {
+    /// A new key that does not expire.
+    pub fn new(
+        key: &ApiKey,
+        tenant: &TenantId,
+        name: &str,
+        scopes: Vec<Scope>,
+        now_ms: i64,
+    ) -> Self {
+        Self {
+            id: key.id().to_string(),
+            tenant: tenant.clone(),
+            name: name.to_string(),
+            scopes,
+            secret_sha256: key.secret_sha256(),
+            created_at_ms: now_ms,
+            expires_at_ms: None,
+            revoked_at_ms: None,
+            last_used_at_ms: None,
+        }
+    }
+
+    /// Whether it works at `now_ms`.
+    pub fn is_live(&self, now_ms: i64) -> bool {
+        self.revoked_at_ms.is_none() && self.expires_at_ms.is_none_or(|at| now_ms < at)
+    }
+}
+
+impl Document for KeyRecord {
+    const KIND: Kind = Kind::Key;
+
+    fn id(&self) -> String {
+        self.id.clone()
+    }
+
+    fn scope(&self) -> String {
+        self.tenant.to_string()
+    }
+}
 
 /// Who is asking. Only authentication makes one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TenantContext {
-    tenant: TenantId,
-    key_id: String,
+    tenant: Arc<TenantRecord>,
+    key: Arc<KeyRecord>,
 }
 
 impl TenantContext {
-    pub(crate) fn new(tenant: TenantId, key_id: String) -> Self {
-        Self { tenant, key_id }
+    pub(crate) fn new(tenant: Arc<TenantRecord>, key: Arc<KeyRecord>) -> Self {
+        Self { tenant, key }
     }
 
     /// The tenant.
     pub fn tenant(&self) -> &TenantId {
-        &self.tenant
+        &self.tenant.id
+    }
+
+    /// What the tenant may use.
+    pub fn quota(&self) -> &Quota {
+        &self.tenant.quota
+    }
+
+    pub(crate) fn key(&self) -> &KeyRecord {
+        &self.key
     }
 
     /// The public part of the key that was used; for logs.
     pub fn key_id(&self) -> &str {
-        &self.key_id
+        &self.key.id
+    }
+
+    /// Whether the key may do this. An operator's may do everything.
+    pub fn may(&self, scope: Scope) -> bool {
+        self.key.scopes.contains(&scope) || self.key.scopes.contains(&Scope::Admin)
+    }
+
+    /// What the audit log calls the caller.
+    pub fn actor(&self) -> String {
+        format!("key:{}", self.key.id)
     }
 }

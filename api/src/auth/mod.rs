@@ -1,4 +1,10 @@
-//! Who is asking. A handler of a tenant's route takes a [`Caller`]: there is no other way to a `TenantContext`.
+//! Who is asking. A handler of a tenant's route takes a [`Caller`] with the scope that it needs: there is no other way to a
+//! `TenantContext`.
+
+mod scope;
+
+use std::marker::PhantomData;
+use std::ops::Deref;
 
 use actix_web::dev::Payload;
 use actix_web::http::header::{AUTHORIZATION, HeaderMap};
@@ -10,13 +16,26 @@ use trainyard_scheduler::{Scheduler, TenantContext};
 
 use crate::error::Failure;
 
-/// A caller whose key was found good.
-pub(crate) struct Caller(pub(crate) TenantContext);
+pub(crate) use scope::{
+    Admin, FilesRead, FilesWrite, JobsRead, JobsWrite, ModelsRead, ModelsWrite, Permission,
+    UsageRead,
+};
+
+/// A caller whose key was found good and may do what `P` says.
+pub(crate) struct Caller<P>(TenantContext, PhantomData<P>);
+
+impl<P> Deref for Caller<P> {
+    type Target = TenantContext;
+
+    fn deref(&self) -> &TenantContext {
+        &self.0
+    }
+}
 
 /// Left in the request for the answer's headers.
 pub(crate) struct Organization(pub(crate) TenantId);
 
-impl FromRequest for Caller {
+impl<P: Permission> FromRequest for Caller<P> {
     type Error = Failure;
     type Future = LocalBoxFuture<'static, Result<Self, Failure>>;
 
@@ -29,7 +48,12 @@ impl FromRequest for Caller {
                 .ok_or_else(|| ApiError::new(ErrorCode::Internal, "no scheduler is mounted"))?;
             let ctx = scheduler.authenticate(&key).await?;
             request.extensions_mut().insert(Organization(ctx.tenant().clone()));
-            Ok(Self(ctx))
+            if !ctx.may(P::SCOPE) {
+                let scope = P::SCOPE.as_str();
+                let text = format!("this API key may not do this: it has no scope '{scope}'");
+                return Err(ApiError::new(ErrorCode::InsufficientScope, text).into());
+            }
+            Ok(Self(ctx, PhantomData))
         })
     }
 }

@@ -26,7 +26,10 @@ pub(super) fn error_text(code: ErrorCode) -> &'static str {
         ErrorCode::InvalidPurpose => "The file has another purpose than 'fine-tune'",
         ErrorCode::InvalidState => "The job's state does not allow it",
         ErrorCode::InUse => "A job that has not ended reads the file",
-        ErrorCode::InsufficientScope => "A base model cannot be deleted",
+        ErrorCode::InsufficientScope => {
+            "The key may not do this, or a base model cannot be deleted"
+        }
+        ErrorCode::TenantSuspended => "The tenant of the key is suspended",
         ErrorCode::TooLarge => "The body is larger than the limit",
         ErrorCode::UnsupportedMediaType => "The content type or encoding is not taken",
         ErrorCode::IdempotencyInProgress => "The same request is being worked on",
@@ -38,8 +41,8 @@ pub(super) fn error_text(code: ErrorCode) -> &'static str {
 }
 
 fn request(id: &str) -> Option<Value> {
-    (id == "createFineTuningJob").then(|| {
-        json!({
+    match id {
+        "createFineTuningJob" => Some(json!({
             "model": "smollm2-135m-instruct",
             "training_file": FILE,
             "validation_file": "file-4bNq7Vx2Lk9Tz0Wc6Rm3Jp8S",
@@ -47,8 +50,17 @@ fn request(id: &str) -> Option<Value> {
             "seed": 7,
             "method": {"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 3}}},
             "trainyard": {"adapter": {"rank": 16, "alpha": 32}},
-        })
-    })
+        })),
+        "createTenant" => Some(
+            json!({"name": "research", "quota": {"running_jobs": 2, "storage_bytes": 10_737_418_240_u64}}),
+        ),
+        "updateTenant" => Some(json!({"status": "suspended"})),
+        "createTenantKey" => Some(
+            json!({"name": "ci", "scopes": ["files.write", "jobs.write", "jobs.read"], "expires_in_seconds": 2_592_000}),
+        ),
+        "rotateTenantKey" => Some(json!({"overlap_seconds": 3600})),
+        _ => None,
+    }
 }
 
 const FILE: &str = "file-0aB1cD2eF3gH4iJ5kL6mN7oP";
@@ -75,6 +87,18 @@ fn response(id: &str) -> (&'static str, Value) {
         "deleteModel" => json(json!({"id": MODEL, "object": "model", "deleted": true})),
         "listModelArtifacts" => json(list(vec![artifact()], "adapter_model.safetensors")),
         "downloadModelArtifact" => ("application/octet-stream", json!("")),
+        "createTenant" | "retrieveTenant" | "updateTenant" => json(tenant()),
+        "listTenants" => json(list(vec![tenant()], TENANT)),
+        "createTenantKey" | "rotateTenantKey" => json(key(true)),
+        "retrieveTenantKey" | "revokeTenantKey" => json(key(false)),
+        "listTenantKeys" => json(list(vec![key(false)], "dR4nLk29XzQ1")),
+        "listAuditEvents" => json(list(vec![audit_event()], "1")),
+        "retrieveUsage" => json(json!({
+            "object": "usage", "data": [{"date": "2026-09-21", "object": "usage.day", "accelerator_seconds": 5400.25,
+                "trained_tokens": 1_204_331, "jobs_created": 4, "jobs_succeeded": 3}],
+            "storage_bytes": 73_400_320, "live_jobs": 1, "accelerator_seconds_today": 5400.25,
+            "accelerator_seconds_this_month": 5400.25, "quota": tenant()["quota"],
+        })),
         "live" | "ready" => json(json!({"status": "ok"})),
         _ => json(job()),
     }
@@ -82,6 +106,36 @@ fn response(id: &str) -> (&'static str, Value) {
 
 fn list(data: Vec<Value>, id: &str) -> Value {
     json!({"object": "list", "data": data, "first_id": id, "last_id": id, "has_more": false})
+}
+
+const TENANT: &str = "org-3nM2lK1jI0hG9fE8dC7bA6zY";
+
+fn tenant() -> Value {
+    json!({
+        "id": TENANT, "object": "tenant", "created_at": 1_790_000_000, "name": "research", "status": "active",
+        "quota": {"running_jobs": 2, "live_jobs": null, "storage_bytes": 10_737_418_240_u64, "accelerator_seconds_per_day": null,
+                  "accelerator_seconds_per_month": null, "requests_per_minute": null, "requests_per_minute_per_key": null},
+    })
+}
+
+fn key(whole: bool) -> Value {
+    let mut key = json!({
+        "id": "dR4nLk29XzQ1", "object": "api_key", "tenant_id": TENANT, "name": "ci",
+        "scopes": ["files.write", "jobs.write", "jobs.read"], "created_at": 1_790_000_000, "expires_at": 1_792_592_000,
+        "revoked_at": null, "last_used_at": null,
+    });
+    if whole {
+        key["key"] = json!("tyk_live_dR4nLk29XzQ1_…");
+    }
+    key
+}
+
+fn audit_event() -> Value {
+    json!({
+        "id": "1", "object": "audit.event", "created_at": 1_790_000_000, "created_at_ms": 1_790_000_000_123_i64, "tenant_id": TENANT,
+        "actor": "key:dR4nLk29XzQ1", "action": "job.created", "target": JOB, "detail": {"model": "smollm2-135m-instruct"},
+        "prev_hash": "0".repeat(64), "hash": "3f0a377ba0a4a460ecb616f6507ce0d8cfa3e704025d4fda3ed0c5ca05468728",
+    })
 }
 
 fn file() -> Value {

@@ -9,7 +9,7 @@ use trainyard_openapi::page::Page;
 use trainyard_scheduler::Scheduler;
 
 use super::files::attachment;
-use crate::auth::Caller;
+use crate::auth::{Caller, ModelsRead};
 use crate::error::Result;
 use crate::query::Query;
 
@@ -17,22 +17,24 @@ use crate::query::Query;
 ///
 /// Those of a fine-tuned model or of a checkpoint by its name. Together they are a directory that PEFT loads.
 #[utoipa::path(get, path = "/v1/models/{model}/artifacts", operation_id = "listModelArtifacts", tag = "Models",
+    security(("bearer" = ["models.read"])),
     params(("model" = String, Path, description = "The model's or checkpoint's name")),
     responses((status = 200, description = "All files", body = Page<Artifact>)))]
 pub(crate) async fn list(
     scheduler: Data<Scheduler>,
-    caller: Caller,
+    caller: Caller<ModelsRead>,
     name: Path<String>,
     request: HttpRequest,
 ) -> Result<Json<Page<Artifact>>> {
     Query::of(&request).finish()?;
-    Ok(Json(scheduler.artifacts(&caller.0, &name).await?))
+    Ok(Json(scheduler.artifacts(&caller, &name).await?))
 }
 
 /// Download a model's file
 ///
 /// The `ETag` is the SHA-256 of the content.
 #[utoipa::path(get, path = "/v1/models/{model}/artifacts/{name}", operation_id = "downloadModelArtifact", tag = "Models",
+    security(("bearer" = ["models.read"])),
     params(
         ("model" = String, Path, description = "The model's or checkpoint's name"),
         ("name" = String, Path, description = "The file's name"),
@@ -40,11 +42,11 @@ pub(crate) async fn list(
     responses((status = 200, description = "The content", body = String, content_type = "application/octet-stream")))]
 pub(crate) async fn download(
     scheduler: Data<Scheduler>,
-    caller: Caller,
+    caller: Caller<ModelsRead>,
     path: Path<(String, String)>,
 ) -> Result<HttpResponse> {
     let (model, name) = path.into_inner();
-    let (artifact, stream) = scheduler.artifact(&caller.0, &model, &name).await?;
+    let (artifact, stream) = scheduler.artifact(&caller, &model, &name).await?;
     Ok(HttpResponse::Ok()
         .insert_header((CONTENT_TYPE, "application/octet-stream"))
         .insert_header((CONTENT_LENGTH, artifact.bytes))

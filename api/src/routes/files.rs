@@ -13,7 +13,7 @@ use trainyard_openapi::page::Page;
 use trainyard_scheduler::{Scheduler, TenantContext};
 
 use super::{path_id, refuse_encoded};
-use crate::auth::Caller;
+use crate::auth::{Caller, FilesRead, FilesWrite};
 use crate::error::{Failure, Result};
 use crate::query::Query;
 
@@ -37,23 +37,25 @@ pub(crate) struct UploadFile {
 ///
 /// The file is streamed to the data directory and durable when this answers. Its lines are read when a job uses it.
 #[utoipa::path(post, path = "/v1/files", operation_id = "createFile", tag = "Files",
+    security(("bearer" = ["files.write"])),
     request_body(content = UploadFile, content_type = "multipart/form-data"),
     responses((status = 200, description = "The file", body = File)))]
 pub(crate) async fn create(
     scheduler: Data<Scheduler>,
-    caller: Caller,
+    caller: Caller<FilesWrite>,
     request: HttpRequest,
     parts: Multipart,
 ) -> Result<Json<File>> {
     Query::of(&request).finish()?;
     refuse_encoded(request.headers())?;
-    Ok(Json(receive(&scheduler, &caller.0, parts).await?))
+    Ok(Json(receive(&scheduler, &caller, parts).await?))
 }
 
 /// List files
 ///
 /// Newest first unless asked otherwise.
 #[utoipa::path(get, path = "/v1/files", operation_id = "listFiles", tag = "Files",
+    security(("bearer" = ["files.read"])),
     params(
         ("purpose" = Option<Purpose>, Query, description = "Only files with this purpose"),
         ("after" = Option<String>, Query, description = "The last id of the page before"),
@@ -63,56 +65,59 @@ pub(crate) async fn create(
     responses((status = 200, description = "A page of files", body = Page<File>)))]
 pub(crate) async fn list(
     scheduler: Data<Scheduler>,
-    caller: Caller,
+    caller: Caller<FilesRead>,
     request: HttpRequest,
 ) -> Result<Json<Page<File>>> {
     let mut query = Query::of(&request);
     let page = query.page::<FileId>(FILE_PAGE_LIMIT_MAX, FILE_PAGE_LIMIT_MAX, true)?;
     let purpose = query.take("purpose")?.map(|text| purpose(&text)).transpose()?;
     query.finish()?;
-    Ok(Json(scheduler.files(&caller.0, purpose, &page).await?))
+    Ok(Json(scheduler.files(&caller, purpose, &page).await?))
 }
 
 /// Retrieve a file
 ///
 /// What is known of it, without its content.
 #[utoipa::path(get, path = "/v1/files/{file_id}", operation_id = "retrieveFile", tag = "Files",
+    security(("bearer" = ["files.read"])),
     params(("file_id" = String, Path, description = "The file")),
     responses((status = 200, description = "The file", body = File)))]
 pub(crate) async fn retrieve(
     scheduler: Data<Scheduler>,
-    caller: Caller,
+    caller: Caller<FilesRead>,
     id: Path<String>,
 ) -> Result<Json<File>> {
-    Ok(Json(scheduler.file(&caller.0, &file_id(&id)?).await?))
+    Ok(Json(scheduler.file(&caller, &file_id(&id)?).await?))
 }
 
 /// Delete a file
 ///
 /// Refused while a job that has not ended reads it.
 #[utoipa::path(delete, path = "/v1/files/{file_id}", operation_id = "deleteFile", tag = "Files",
+    security(("bearer" = ["files.write"])),
     params(("file_id" = String, Path, description = "The file")),
     responses((status = 200, description = "It is gone", body = Deleted)))]
 pub(crate) async fn remove(
     scheduler: Data<Scheduler>,
-    caller: Caller,
+    caller: Caller<FilesWrite>,
     id: Path<String>,
 ) -> Result<Json<Deleted>> {
-    Ok(Json(scheduler.delete_file(&caller.0, &file_id(&id)?).await?))
+    Ok(Json(scheduler.delete_file(&caller, &file_id(&id)?).await?))
 }
 
 /// Download a file
 ///
 /// The content as it was uploaded, or the result CSV of a job, whose columns `/docs` defines.
 #[utoipa::path(get, path = "/v1/files/{file_id}/content", operation_id = "downloadFile", tag = "Files",
+    security(("bearer" = ["files.read"])),
     params(("file_id" = String, Path, description = "The file")),
     responses((status = 200, description = "The content", body = String, content_type = "application/octet-stream")))]
 pub(crate) async fn content(
     scheduler: Data<Scheduler>,
-    caller: Caller,
+    caller: Caller<FilesRead>,
     id: Path<String>,
 ) -> Result<HttpResponse> {
-    let (record, stream) = scheduler.read_file(&caller.0, &file_id(&id)?).await?;
+    let (record, stream) = scheduler.read_file(&caller, &file_id(&id)?).await?;
     let kind = match record.purpose {
         Purpose::FineTune => "application/octet-stream",
         Purpose::FineTuneResults => "text/csv; charset=utf-8",

@@ -15,7 +15,7 @@ use trainyard_scheduler::port::store::JobFilter;
 use trainyard_scheduler::{IdempotencyKey, Scheduler};
 
 use super::{path_id, refuse_encoded};
-use crate::auth::Caller;
+use crate::auth::{Caller, JobsRead, JobsWrite};
 use crate::error::Result;
 use crate::query::Query;
 
@@ -24,11 +24,12 @@ use crate::query::Query;
 /// Checks the whole request, stores the job durably and answers with it; training follows. With an `Idempotency-Key` the same request
 /// again answers with the same job. Clients that send none may make a second job by repeating a request whose answer was lost.
 #[utoipa::path(post, path = "/v1/fine_tuning/jobs", operation_id = "createFineTuningJob", tag = "Fine-tuning",
+    security(("bearer" = ["jobs.write"])),
     params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters of the client's own")),
     request_body = CreateJob, responses((status = 200, description = "The job", body = Job)))]
 pub(crate) async fn create(
     scheduler: Data<Scheduler>,
-    caller: Caller,
+    caller: Caller<JobsWrite>,
     request: HttpRequest,
     bytes: Bytes,
 ) -> Result<Json<Job>> {
@@ -36,13 +37,14 @@ pub(crate) async fn create(
     refuse_encoded(request.headers())?;
     let job: CreateJob = body::parse(&bytes)?;
     let key = idempotency_key(request.headers(), &job)?;
-    Ok(Json(scheduler.submit(&caller.0, job, key).await?))
+    Ok(Json(scheduler.submit(&caller, job, key).await?))
 }
 
 /// List fine-tuning jobs
 ///
 /// Newest first. `metadata[key]=value` keeps those with this pair; it may be given for several keys.
 #[utoipa::path(get, path = "/v1/fine_tuning/jobs", operation_id = "listPaginatedFineTuningJobs", tag = "Fine-tuning",
+    security(("bearer" = ["jobs.read"])),
     params(
         ("after" = Option<String>, Query, description = "The last id of the page before"),
         ("limit" = Option<u32>, Query, description = "1 to 1000; 20 where left out"),
@@ -51,76 +53,81 @@ pub(crate) async fn create(
     responses((status = 200, description = "A page of jobs", body = Page<Job>)))]
 pub(crate) async fn list(
     scheduler: Data<Scheduler>,
-    caller: Caller,
+    caller: Caller<JobsRead>,
     request: HttpRequest,
 ) -> Result<Json<Page<Job>>> {
     let mut query = Query::of(&request);
     let page = query.page::<JobId>(20, PAGE_LIMIT_MAX, false)?;
     let filter = JobFilter { metadata: query.metadata()? };
     query.finish()?;
-    Ok(Json(scheduler.jobs(&caller.0, &filter, &page).await?))
+    Ok(Json(scheduler.jobs(&caller, &filter, &page).await?))
 }
 
 /// Retrieve a fine-tuning job
 ///
 /// While it runs, `trainyard.progress` says how far it is.
 #[utoipa::path(get, path = "/v1/fine_tuning/jobs/{fine_tuning_job_id}", operation_id = "retrieveFineTuningJob", tag = "Fine-tuning",
+    security(("bearer" = ["jobs.read"])),
     params(("fine_tuning_job_id" = String, Path, description = "The job")),
     responses((status = 200, description = "The job", body = Job)))]
 pub(crate) async fn retrieve(
     scheduler: Data<Scheduler>,
-    caller: Caller,
+    caller: Caller<JobsRead>,
     id: Path<String>,
 ) -> Result<Json<Job>> {
-    Ok(Json(scheduler.job(&caller.0, &job_id(&id)?).await?))
+    Ok(Json(scheduler.job(&caller, &job_id(&id)?).await?))
 }
 
 /// Cancel a fine-tuning job
 ///
 /// A running job ends at its next boundary; the answer waits up to 2.5 seconds for that.
 #[utoipa::path(post, path = "/v1/fine_tuning/jobs/{fine_tuning_job_id}/cancel", operation_id = "cancelFineTuningJob", tag = "Fine-tuning",
+    security(("bearer" = ["jobs.write"])),
     params(("fine_tuning_job_id" = String, Path, description = "The job")),
     responses((status = 200, description = "The job", body = Job)))]
 pub(crate) async fn cancel(
     scheduler: Data<Scheduler>,
-    caller: Caller,
+    caller: Caller<JobsWrite>,
     id: Path<String>,
 ) -> Result<Json<Job>> {
-    Ok(Json(scheduler.cancel(&caller.0, &job_id(&id)?).await?))
+    Ok(Json(scheduler.cancel(&caller, &job_id(&id)?).await?))
 }
 
 /// Pause a fine-tuning job
 ///
 /// A running job writes a checkpoint first; its status is `paused` after that.
 #[utoipa::path(post, path = "/v1/fine_tuning/jobs/{fine_tuning_job_id}/pause", operation_id = "pauseFineTuningJob", tag = "Fine-tuning",
+    security(("bearer" = ["jobs.write"])),
     params(("fine_tuning_job_id" = String, Path, description = "The job")),
     responses((status = 200, description = "The job", body = Job)))]
 pub(crate) async fn pause(
     scheduler: Data<Scheduler>,
-    caller: Caller,
+    caller: Caller<JobsWrite>,
     id: Path<String>,
 ) -> Result<Json<Job>> {
-    Ok(Json(scheduler.pause(&caller.0, &job_id(&id)?).await?))
+    Ok(Json(scheduler.pause(&caller, &job_id(&id)?).await?))
 }
 
 /// Resume a fine-tuning job
 ///
 /// It is queued again and goes on from its last checkpoint, to the same bits.
 #[utoipa::path(post, path = "/v1/fine_tuning/jobs/{fine_tuning_job_id}/resume", operation_id = "resumeFineTuningJob", tag = "Fine-tuning",
+    security(("bearer" = ["jobs.write"])),
     params(("fine_tuning_job_id" = String, Path, description = "The job")),
     responses((status = 200, description = "The job", body = Job)))]
 pub(crate) async fn resume(
     scheduler: Data<Scheduler>,
-    caller: Caller,
+    caller: Caller<JobsWrite>,
     id: Path<String>,
 ) -> Result<Json<Job>> {
-    Ok(Json(scheduler.resume(&caller.0, &job_id(&id)?).await?))
+    Ok(Json(scheduler.resume(&caller, &job_id(&id)?).await?))
 }
 
 /// List events of a fine-tuning job
 ///
 /// Newest first. Events of type `metrics` carry the figures of a step in `data`.
 #[utoipa::path(get, path = "/v1/fine_tuning/jobs/{fine_tuning_job_id}/events", operation_id = "listFineTuningEvents", tag = "Fine-tuning",
+    security(("bearer" = ["jobs.read"])),
     params(
         ("fine_tuning_job_id" = String, Path, description = "The job"),
         ("after" = Option<String>, Query, description = "The last id of the page before"),
@@ -129,14 +136,14 @@ pub(crate) async fn resume(
     responses((status = 200, description = "A page of events", body = Page<JobEvent>)))]
 pub(crate) async fn events(
     scheduler: Data<Scheduler>,
-    caller: Caller,
+    caller: Caller<JobsRead>,
     id: Path<String>,
     request: HttpRequest,
 ) -> Result<Json<Page<JobEvent>>> {
     let mut query = Query::of(&request);
     let page = query.page::<EventId>(20, PAGE_LIMIT_MAX, false)?;
     query.finish()?;
-    Ok(Json(scheduler.events(&caller.0, &job_id(&id)?, &page).await?))
+    Ok(Json(scheduler.events(&caller, &job_id(&id)?, &page).await?))
 }
 
 /// List checkpoints of a fine-tuning job
@@ -144,6 +151,7 @@ pub(crate) async fn events(
 /// Newest first; as many as `trainyard.checkpoint.keep`. Each is a loadable adapter: its files are the artifacts of
 /// `fine_tuned_model_checkpoint`.
 #[utoipa::path(get, path = "/v1/fine_tuning/jobs/{fine_tuning_job_id}/checkpoints", operation_id = "listFineTuningJobCheckpoints", tag = "Fine-tuning",
+    security(("bearer" = ["jobs.read"])),
     params(
         ("fine_tuning_job_id" = String, Path, description = "The job"),
         ("after" = Option<String>, Query, description = "The last id of the page before"),
@@ -152,14 +160,14 @@ pub(crate) async fn events(
     responses((status = 200, description = "A page of checkpoints", body = Page<JobCheckpoint>)))]
 pub(crate) async fn checkpoints(
     scheduler: Data<Scheduler>,
-    caller: Caller,
+    caller: Caller<JobsRead>,
     id: Path<String>,
     request: HttpRequest,
 ) -> Result<Json<Page<JobCheckpoint>>> {
     let mut query = Query::of(&request);
     let page = query.page::<CheckpointId>(10, PAGE_LIMIT_MAX, false)?;
     query.finish()?;
-    Ok(Json(scheduler.checkpoints(&caller.0, &job_id(&id)?, &page).await?))
+    Ok(Json(scheduler.checkpoints(&caller, &job_id(&id)?, &page).await?))
 }
 
 fn job_id(text: &str) -> Result<JobId, ApiError> {

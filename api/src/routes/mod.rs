@@ -6,6 +6,8 @@ pub(crate) mod files;
 pub(crate) mod health;
 pub(crate) mod jobs;
 pub(crate) mod models;
+pub(crate) mod tenants;
+pub(crate) mod usage;
 
 use std::str::FromStr;
 

@@ -56,7 +56,9 @@ async fn every_operation_is_guarded() {
             .replace("{file_id}", &file)
             .replace("{fine_tuning_job_id}", &job)
             .replace("{model}", "ft:tiny:x::y")
-            .replace("{name}", "manifest.json");
+            .replace("{name}", "manifest.json")
+            .replace("{tenant_id}", &server.tenant)
+            .replace("{key_id}", "000000000000");
         let verb = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
         let send = async |key: Option<&str>| {
             let mut request = server.http.request(verb.clone(), format!("{}{url}", server.url));
@@ -70,7 +72,9 @@ async fn every_operation_is_guarded() {
         }
         assert_eq!(send(None).await.status, 401, "{method} {path} without a key");
         guarded += 1;
-        if path.contains('{') {
+        if path.starts_with("/v1/admin") {
+            assert_eq!(send(Some(&server.stranger)).await.status, 403, "{method} {path}");
+        } else if path.contains('{') {
             let answer = send(Some(&server.stranger)).await;
             assert_eq!(answer.status, 404, "{method} {path} by a stranger: {}", answer.body);
             foreign += 1;

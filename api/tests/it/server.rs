@@ -7,16 +7,21 @@ use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use trainyard_api::{ApiOptions, app};
 use trainyard_openapi::id::TenantId;
+use trainyard_openapi::tenant::Scope;
 use trainyard_plan::HostFacts;
 use trainyard_scheduler::adapter::{fs::FsObjects, memory::MemoryQueue, sqlite::SqliteStore};
 use trainyard_scheduler::clock::SystemClock;
 use trainyard_scheduler::key::ApiKey;
-use trainyard_scheduler::port::store::{KeyRecord, Store};
+use trainyard_scheduler::port::document::Change;
+use trainyard_scheduler::port::store::Store;
+use trainyard_scheduler::tenant::{KeyRecord, TenantRecord};
 use trainyard_scheduler::{BaseModels, Parts, Scheduler, SchedulerConfig};
 
 pub(crate) struct Server {
     pub(crate) url: String,
     pub(crate) key: String,
+    /// The tenant of `key`.
+    pub(crate) tenant: String,
     /// The key of another tenant.
     pub(crate) stranger: String,
     pub(crate) http: reqwest::Client,
@@ -45,13 +50,11 @@ impl Server {
             config: SchedulerConfig::default(),
         });
         let key = scheduler.bootstrap_key().await.unwrap().unwrap();
-        let record = KeyRecord {
-            id: stranger.id().into(),
-            tenant: TenantId::generate().unwrap(),
-            secret_sha256: stranger.secret_sha256(),
-            created_at_ms: 0,
-        };
-        store.put_key(&record).await.unwrap();
+        let tenant = TenantRecord::new(TenantId::generate().unwrap(), "stranger", 0);
+        let record = KeyRecord::new(&stranger, &tenant.id, "stranger", Scope::TENANT.to_vec(), 0);
+        let change = Change::none().put(&tenant, 1).unwrap().put(&record, 1).unwrap();
+        store.apply(&change).await.unwrap();
+        let tenant = scheduler.authenticate(&key).await.unwrap().tenant().to_string();
         let server = HttpServer::new(move || {
             App::new().service(app(scheduler.clone(), ApiOptions::default()))
         })
@@ -66,6 +69,7 @@ impl Server {
         Self {
             url,
             key,
+            tenant,
             stranger: stranger.reveal(),
             http: reqwest::Client::new(),
             handle,

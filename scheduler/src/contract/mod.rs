@@ -8,6 +8,7 @@
     reason = "a suite is a test that other crates can run: it panics where the contract does not hold"
 )]
 
+mod document;
 pub mod objects;
 pub mod queue;
 mod sample;

@@ -8,14 +8,17 @@ use trainyard_openapi::extension::{JobResult, Progress};
 use trainyard_openapi::file::Purpose;
 use trainyard_openapi::id::{CheckpointId, EventId, FileId, JobId, TenantId};
 use trainyard_openapi::job::CreateJob;
+use trainyard_openapi::tenant::Scope;
 use trainyard_plan::{DataFacts, HostFacts, ModelFacts, Plan, resolve};
 
 use crate::job::state::Transition;
 use crate::job::{Attempts, JobRecord, JobState};
+use crate::key::ApiKey;
 use crate::port::queue::Ticket;
 use crate::port::store::{
-    CheckpointRecord, Commit, FileRecord, IdempotencyRecord, KeyRecord, ModelRecord, Store,
+    CheckpointRecord, Commit, FileRecord, IdempotencyRecord, ModelRecord, Store,
 };
+use crate::tenant::KeyRecord;
 
 /// All records bear the same time: order must not hang on it.
 const NOW_MS: i64 = 1_700_000_000_000;
@@ -27,9 +30,7 @@ pub(super) fn tenant() -> TenantId {
 pub(super) fn key(id: &str, tenant: &TenantId) -> KeyRecord {
     KeyRecord {
         id: id.to_string(),
-        tenant: tenant.clone(),
-        secret_sha256: "ab".repeat(32),
-        created_at_ms: NOW_MS,
+        ..KeyRecord::new(&ApiKey::generate().unwrap(), tenant, "key", vec![Scope::Admin], NOW_MS)
     }
 }
 
@@ -45,6 +46,7 @@ pub(super) fn file(tenant: &TenantId, purpose: Purpose) -> FileRecord {
         lines: 7,
         sha256: "cd".repeat(32),
         created_at_ms: NOW_MS,
+        expires_at_ms: None,
     }
 }
 
@@ -159,6 +161,7 @@ pub(super) fn model(job: &JobRecord, id: &str) -> ModelRecord {
         tenant: job.tenant.clone(),
         job: job.id.clone(),
         prefix: format!("jobs/{}/e1-x/adapter", job.id),
+        bytes: 7,
         created_at_ms: NOW_MS,
     }
 }
@@ -169,6 +172,7 @@ pub(super) fn idempotency(job: &JobRecord, key: &str) -> IdempotencyRecord {
         key: key.to_string(),
         request_sha256: "ef".repeat(32),
         job: job.id.clone(),
+        implied: false,
         created_at_ms: NOW_MS,
     }
 }

@@ -8,9 +8,13 @@ use trainyard_openapi::file::Purpose;
 use trainyard_openapi::id::{FileId, JobId};
 use trainyard_openapi::page::{Order, PageRequest};
 
+use serde::Deserialize;
+
 use super::sample;
 use crate::job::JobRecord;
+use crate::port::document::{Change, Kind};
 use crate::port::store::{Commit, JobFilter, Slice, Store, StoreError};
+use crate::tenant::KeyRecord;
 
 /// Writers at once in the races.
 const RACERS: usize = 20;
@@ -20,7 +24,7 @@ const RACERS: usize = 20;
 /// # Panics
 /// Where the contract does not hold.
 pub async fn holds(open: impl AsyncFn() -> Arc<dyn Store>) {
-    keys(open().await.as_ref()).await;
+    super::document::holds(&open).await;
     files(open().await.as_ref()).await;
     file_pages(open().await.as_ref()).await;
     a_commit_writes_all(open().await.as_ref()).await;
@@ -47,8 +51,8 @@ pub async fn survives(open: impl AsyncFn() -> Arc<dyn Store>) {
     let (key, file) = (sample::key("survivor", &tenant), sample::file(&tenant, Purpose::FineTune));
     let job = {
         let store = open().await;
-        store.put_key(&key).await.unwrap();
-        store.put_file(&file).await.unwrap();
+        store.apply(&Change::none().put(&key, 1).unwrap()).await.unwrap();
+        store.put_file(&file, &Change::none()).await.unwrap();
         sample::made(store.as_ref(), sample::job(&tenant)).await
     };
     let commit = sample::whole(&job, "ft:tiny::kept");
@@ -56,40 +60,32 @@ pub async fn survives(open: impl AsyncFn() -> Arc<dyn Store>) {
     // Twice: opening changes nothing.
     for _ in 0..2 {
         let store = open().await;
-        assert_eq!(store.key("survivor").await.unwrap(), Some(key.clone()));
+        let kept = store.document(Kind::Key, "survivor").await.unwrap().expect("the key");
+        assert_eq!(KeyRecord::deserialize(&kept.record).unwrap(), key);
         assert_eq!(store.file(&tenant, &file.id).await.unwrap(), Some(file.clone()));
         assert_written(store.as_ref(), &commit).await;
     }
-}
-
-async fn keys(store: &dyn Store) {
-    let tenant = sample::tenant();
-    assert_eq!((store.key("k").await.unwrap(), store.key_count().await.unwrap()), (None, 0));
-    let key = sample::key("k", &tenant);
-    store.put_key(&key).await.unwrap();
-    store.put_key(&key).await.expect("the same record again");
-    let other = sample::key("k", &sample::tenant());
-    assert!(matches!(store.put_key(&other).await, Err(StoreError::Conflict)));
-    assert_eq!(store.key("k").await.unwrap(), Some(key), "unchanged by the refused one");
-    assert_eq!((store.key("K").await.unwrap(), store.key_count().await.unwrap()), (None, 1));
 }
 
 async fn files(store: &dyn Store) {
     let (tenant, stranger) = (sample::tenant(), sample::tenant());
     let file = sample::file(&tenant, Purpose::FineTune);
     assert_eq!(store.file(&tenant, &file.id).await.unwrap(), None);
-    store.put_file(&file).await.unwrap();
-    store.put_file(&file).await.expect("the same record again");
+    store.put_file(&file, &Change::none()).await.unwrap();
+    store.put_file(&file, &Change::none()).await.expect("the same record again");
     let mut stolen = file.clone();
     stolen.tenant = stranger.clone();
-    assert!(matches!(store.put_file(&stolen).await, Err(StoreError::Conflict)));
+    assert!(matches!(store.put_file(&stolen, &Change::none()).await, Err(StoreError::Conflict)));
     assert_eq!(store.file(&tenant, &file.id).await.unwrap(), Some(file.clone()));
     assert_eq!(store.file(&stranger, &file.id).await.unwrap(), None);
     assert_eq!(store.files(&stranger, None, &first(9)).await.unwrap(), (vec![], false));
-    assert!(!store.delete_file(&stranger, &file.id).await.unwrap(), "not a stranger's to delete");
+    assert!(
+        !store.delete_file(&stranger, &file.id, &Change::none()).await.unwrap(),
+        "not a stranger's to delete"
+    );
     assert!(store.file(&tenant, &file.id).await.unwrap().is_some());
-    assert!(store.delete_file(&tenant, &file.id).await.unwrap());
-    assert!(!store.delete_file(&tenant, &file.id).await.unwrap());
+    assert!(store.delete_file(&tenant, &file.id, &Change::none()).await.unwrap());
+    assert!(!store.delete_file(&tenant, &file.id, &Change::none()).await.unwrap());
     assert_eq!(store.file(&tenant, &file.id).await.unwrap(), None);
 }
 
@@ -99,9 +95,9 @@ async fn file_pages(store: &dyn Store) {
     for number in 0..7 {
         let purpose = if number % 3 == 0 { Purpose::FineTuneResults } else { Purpose::FineTune };
         let file = sample::file(&tenant, purpose);
-        store.put_file(&file).await.unwrap();
+        store.put_file(&file, &Change::none()).await.unwrap();
         let foreign = sample::file(&stranger, purpose);
-        store.put_file(&foreign).await.unwrap();
+        store.put_file(&foreign, &Change::none()).await.unwrap();
         all.push(file);
     }
     for purpose in [None, Some(Purpose::FineTune), Some(Purpose::FineTuneResults)] {
@@ -318,9 +314,9 @@ async fn models(store: &dyn Store) {
     assert_eq!(store.models(&stranger).await.unwrap(), vec![]);
     assert_eq!(store.model(&tenant, "ft:a").await.unwrap(), Some(made[1].clone()));
     assert_eq!(store.model(&stranger, "ft:a").await.unwrap(), None);
-    assert!(!store.delete_model(&stranger, "ft:a").await.unwrap());
-    assert!(store.delete_model(&tenant, "ft:a").await.unwrap());
-    assert!(!store.delete_model(&tenant, "ft:a").await.unwrap());
+    assert!(!store.delete_model(&stranger, "ft:a", &Change::none()).await.unwrap());
+    assert!(store.delete_model(&tenant, "ft:a", &Change::none()).await.unwrap());
+    assert!(!store.delete_model(&tenant, "ft:a", &Change::none()).await.unwrap());
     assert_eq!(store.models(&tenant).await.unwrap(), vec![made[0].clone(), made[2].clone()]);
 }
 
@@ -423,6 +419,9 @@ async fn assert_written(store: &dyn Store, commit: &Commit) {
         result_file,
         ticket,
         idempotency,
+        live_max: _,
+        usage: _,
+        also: _,
     } = commit;
     let tenant = &job.tenant;
     assert_eq!(store.job(tenant, &job.id).await.unwrap().as_ref(), Some(job));
@@ -449,6 +448,9 @@ async fn assert_not_written(store: &dyn Store, commit: &Commit) {
         result_file,
         ticket,
         idempotency,
+        live_max: _,
+        usage: _,
+        also: _,
     } = commit;
     let tenant = &job.tenant;
     assert_eq!(store.events(&job.id, &first(99)).await.unwrap(), (vec![], false));

@@ -2,6 +2,7 @@
 //! every adapter to it. To add a backend: one file in `crate::adapter`, one URL scheme, the conformance suite run on it.
 
 pub mod control_plane;
+pub mod document;
 pub mod objects;
 pub mod queue;
 pub mod store;

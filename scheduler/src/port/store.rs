@@ -1,4 +1,4 @@
-//! The record: tenants' keys, files, models, jobs, their events and checkpoints.
+//! The record: tenants and keys, files, models, jobs, their events and checkpoints.
 //!
 //! One rule carries it: a job changes only by [`Store::commit`], which compares the revision it was read at and writes
 //! job, events and everything else of the change in one durable step. State machines run in the scheduler; a store
@@ -13,7 +13,10 @@ use trainyard_openapi::file::Purpose;
 use trainyard_openapi::id::{CheckpointId, FileId, JobId, TenantId};
 use trainyard_openapi::page::PageRequest;
 
+use super::document::{Change, Kind, Stored};
 use super::queue::Ticket;
+use crate::audit::AuditRecord;
+use crate::clock::Day;
 use crate::job::JobRecord;
 
 /// What a store answered instead of doing it.
@@ -22,6 +25,9 @@ pub enum StoreError {
     /// The job has another revision, or the id or key is taken: read it again.
     #[error("the record changed meanwhile")]
     Conflict,
+    /// The tenant has as many jobs that have not ended as it may.
+    #[error("the tenant has {0} jobs that have not ended")]
+    TooManyLive(u64),
     /// The cursor of a page names nothing in the list.
     #[error("no item '{0}' in this list")]
     UnknownCursor(String),
@@ -60,6 +66,9 @@ pub struct FileRecord {
     pub key: String,
     /// When, in Unix milliseconds.
     pub created_at_ms: i64,
+    /// When it is deleted by itself, in Unix milliseconds.
+    #[serde(default)]
+    pub expires_at_ms: Option<i64>,
 }
 
 /// A fine-tuned model: the result of a job.
@@ -73,8 +82,33 @@ pub struct ModelRecord {
     pub job: JobId,
     /// The prefix of its files in the object store.
     pub prefix: String,
+    /// Size of all its files in bytes.
+    #[serde(default)]
+    pub bytes: u64,
     /// When, in Unix milliseconds.
     pub created_at_ms: i64,
+}
+
+/// What a tenant has used on one day. Integers, so that adding up is exact.
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+pub struct UsageRecord {
+    /// The day, in UTC: days since 1970-01-01.
+    pub day: i64,
+    /// Time that executors held for its jobs, times the devices of each, in milliseconds.
+    pub accelerator_ms: u64,
+    /// Tokens of jobs that succeeded.
+    pub trained_tokens: u64,
+    /// Jobs that were made.
+    pub jobs_created: u64,
+    /// Jobs that succeeded.
+    pub jobs_succeeded: u64,
+}
+
+impl UsageRecord {
+    /// Nothing yet, on the day of `now_ms`.
+    pub fn on(now_ms: i64) -> Self {
+        Self { day: Day::of(now_ms).0, ..Self::default() }
+    }
 }
 
 /// A checkpoint that clients can list.
@@ -94,19 +128,6 @@ pub struct CheckpointRecord {
     pub created_at_ms: i64,
 }
 
-/// An API key. The secret is not in it: only its SHA-256.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct KeyRecord {
-    /// The public part.
-    pub id: String,
-    /// Whose it is.
-    pub tenant: TenantId,
-    /// SHA-256 of the secret part, in hexadecimal.
-    pub secret_sha256: String,
-    /// When, in Unix milliseconds.
-    pub created_at_ms: i64,
-}
-
 /// An answer kept under an idempotency key.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct IdempotencyRecord {
@@ -118,6 +139,9 @@ pub struct IdempotencyRecord {
     pub request_sha256: String,
     /// The job that the first request made.
     pub job: JobId,
+    /// The client gave no key and the server made one of what was sent: a later request may take its place.
+    #[serde(default)]
+    pub implied: bool,
     /// When, in Unix milliseconds.
     pub created_at_ms: i64,
 }
@@ -141,6 +165,12 @@ pub struct Commit {
     pub ticket: Option<Ticket>,
     /// The idempotency key of the request that makes this job.
     pub idempotency: Option<IdempotencyRecord>,
+    /// A new job is refused where the tenant has this many that have not ended.
+    pub live_max: Option<u32>,
+    /// What is added to the tenant's usage of its day.
+    pub usage: Option<UsageRecord>,
+    /// Documents and entries of the audit log.
+    pub also: Change,
 }
 
 impl Commit {
@@ -155,6 +185,9 @@ impl Commit {
             result_file: None,
             ticket: None,
             idempotency: None,
+            live_max: None,
+            usage: None,
+            also: Change::none(),
         }
     }
 }
@@ -175,15 +208,39 @@ pub trait Store: Send + Sync {
     /// The store's clock, in Unix milliseconds.
     async fn now_ms(&self) -> Result<i64, StoreError>;
 
-    /// Adds a key. Adding the same record again is `Ok`; another one under its id is a [`StoreError::Conflict`].
-    async fn put_key(&self, key: &KeyRecord) -> Result<(), StoreError>;
-    /// A key by its public part.
-    async fn key(&self, id: &str) -> Result<Option<KeyRecord>, StoreError>;
-    /// How many keys there are.
-    async fn key_count(&self) -> Result<u64, StoreError>;
+    /// Makes all writes of `change`, or none. [`StoreError::Conflict`] where a document has another revision.
+    async fn apply(&self, change: &Change) -> Result<(), StoreError>;
+    /// A document.
+    async fn document(&self, kind: Kind, id: &str) -> Result<Option<Stored>, StoreError>;
+    /// Documents of one scope, newest first unless asked otherwise.
+    async fn documents(
+        &self,
+        kind: Kind,
+        scope: &str,
+        page: &PageRequest,
+    ) -> Result<Slice<Stored>, StoreError>;
+    /// How many documents of a kind there are, in all scopes.
+    async fn document_count(&self, kind: Kind) -> Result<u64, StoreError>;
+
+    /// Entries of a tenant's audit log after place `after`, oldest first.
+    async fn audit(
+        &self,
+        tenant: &TenantId,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<AuditRecord>, StoreError>;
+    /// What a tenant has used from day `from` to day `to`, both included, by day.
+    async fn usage(
+        &self,
+        tenant: &TenantId,
+        from: i64,
+        to: i64,
+    ) -> Result<Vec<UsageRecord>, StoreError>;
+    /// Bytes of the tenant's files and models.
+    async fn stored_bytes(&self, tenant: &TenantId) -> Result<u64, StoreError>;
 
     /// Adds a file. Adding the same record again is `Ok`; another one under its id is a [`StoreError::Conflict`].
-    async fn put_file(&self, file: &FileRecord) -> Result<(), StoreError>;
+    async fn put_file(&self, file: &FileRecord, also: &Change) -> Result<(), StoreError>;
     /// A file of the tenant.
     async fn file(&self, tenant: &TenantId, id: &FileId) -> Result<Option<FileRecord>, StoreError>;
     /// Files of the tenant.
@@ -193,18 +250,30 @@ pub trait Store: Send + Sync {
         purpose: Option<Purpose>,
         page: &PageRequest,
     ) -> Result<Slice<FileRecord>, StoreError>;
-    /// Removes a file's record; whether there was one.
-    async fn delete_file(&self, tenant: &TenantId, id: &FileId) -> Result<bool, StoreError>;
+    /// Removes a file's record; whether there was one. Only then is `also` written.
+    async fn delete_file(
+        &self,
+        tenant: &TenantId,
+        id: &FileId,
+        also: &Change,
+    ) -> Result<bool, StoreError>;
+    /// Files of all tenants whose time has come.
+    async fn expired_files(&self, now_ms: i64, limit: u32) -> Result<Vec<FileRecord>, StoreError>;
 
     /// A model of the tenant.
     async fn model(&self, tenant: &TenantId, id: &str) -> Result<Option<ModelRecord>, StoreError>;
     /// All models of the tenant, newest first.
     async fn models(&self, tenant: &TenantId) -> Result<Vec<ModelRecord>, StoreError>;
-    /// Removes a model's record; whether there was one.
-    async fn delete_model(&self, tenant: &TenantId, id: &str) -> Result<bool, StoreError>;
+    /// Removes a model's record; whether there was one. Only then is `also` written.
+    async fn delete_model(
+        &self,
+        tenant: &TenantId,
+        id: &str,
+        also: &Change,
+    ) -> Result<bool, StoreError>;
 
     /// Makes one change of one job. [`StoreError::Conflict`] where the job's revision is not `expected_rev`, or where the
-    /// idempotency key is taken; nothing is written then.
+    /// idempotency key is taken (one that is implied takes the place of another such); nothing is written then.
     async fn commit(&self, commit: Commit) -> Result<(), StoreError>;
     /// A job of the tenant.
     async fn job(&self, tenant: &TenantId, id: &JobId) -> Result<Option<JobRecord>, StoreError>;

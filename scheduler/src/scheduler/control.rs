@@ -22,7 +22,7 @@ use crate::port::control_plane::{
     ReleaseReason,
 };
 use crate::port::queue::Ticket;
-use crate::port::store::{CheckpointRecord, FileRecord, ModelRecord, StoreError};
+use crate::port::store::{CheckpointRecord, FileRecord, ModelRecord, StoreError, UsageRecord};
 
 impl From<StoreError> for LeaseError {
     fn from(error: StoreError) -> Self {
@@ -98,7 +98,7 @@ impl ControlPlane for Scheduler {
         let job = self
             .change_leased(lease, |commit, now_ms| {
                 advance(&mut commit.job, progress);
-                charge(&mut commit.job, now_ms);
+                charge(commit, now_ms);
                 let renew = Transition::Renew { now_ms, until_ms: now_ms + lease_ms };
                 commit.job.state = commit.job.state.clone().apply(renew)?;
                 Ok(())
@@ -202,9 +202,10 @@ impl ControlPlane for Scheduler {
                 ))
             })?;
         let result_file = FileId::generate()?;
+        let bytes = manifest.files.values().map(|entry| entry.bytes).sum();
         let job = self
             .change_leased(lease, |commit, now_ms| {
-                charge(&mut commit.job, now_ms);
+                charge(commit, now_ms);
                 let model = model_name(&commit.job);
                 commit.job.state = commit.job.state.clone().apply(Transition::Succeed {
                     now_ms,
@@ -217,6 +218,9 @@ impl ControlPlane for Scheduler {
                     commit.events.push(message(now_ms, EventLevel::Info, "The job was cancelled")?);
                     return Ok(());
                 }
+                let usage = commit.usage.get_or_insert_with(|| UsageRecord::on(now_ms));
+                usage.jobs_succeeded += 1;
+                usage.trained_tokens += completion.trained_tokens;
                 let tenant = commit.job.tenant.clone();
                 commit.result_file = Some(FileRecord {
                     id: result_file.clone(),
@@ -228,12 +232,14 @@ impl ControlPlane for Scheduler {
                     sha256: entry.sha256.clone(),
                     key: completion.result_csv_key.clone(),
                     created_at_ms: now_ms,
+                    expires_at_ms: None,
                 });
                 commit.model = Some(ModelRecord {
                     id: model.clone(),
                     tenant,
                     job: commit.job.id.clone(),
                     prefix: completion.prefix.clone(),
+                    bytes,
                     created_at_ms: now_ms,
                 });
                 let created = format!("New fine-tuned model created: {model}");
@@ -261,7 +267,7 @@ impl ControlPlane for Scheduler {
     ) -> Result<(), LeaseError> {
         let budget = self.config().attempts_failed_max;
         self.change_leased(lease, |commit, now_ms| {
-            charge(&mut commit.job, now_ms);
+            charge(commit, now_ms);
             let job = &mut commit.job;
             let wish = job.state.owners_wish();
             if retryable && wish.is_none() {
@@ -299,7 +305,7 @@ impl ControlPlane for Scheduler {
     async fn release(&self, lease: &LeaseId, reason: ReleaseReason) -> Result<(), LeaseError> {
         let budget = self.config().attempts_preempted_max;
         self.change_leased(lease, |commit, now_ms| {
-            charge(&mut commit.job, now_ms);
+            charge(commit, now_ms);
             let job = &mut commit.job;
             let mut transition = Transition::Return { now_ms };
             if reason == ReleaseReason::Preempted && job.state.owners_wish().is_none() {

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use futures::stream::BoxStream;
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use trainyard_openapi::error::{ApiError, ErrorCode};
 use trainyard_openapi::file::{Deleted, File, Purpose};
@@ -11,7 +12,9 @@ use trainyard_openapi::page::{Page, PageRequest};
 
 use super::Scheduler;
 use super::view::file_of;
+use crate::audit::AuditEntry;
 use crate::error::Result;
+use crate::port::document::Change;
 use crate::port::objects::{ObjectError, ObjectWriter};
 use crate::port::store::FileRecord;
 use crate::tenant::TenantContext;
@@ -24,6 +27,8 @@ pub struct FileUpload {
     hash: Sha256,
     /// Whether the current line has something on it.
     line_begun: bool,
+    /// What the audit log will say of it; time and detail come at the end.
+    audit: AuditEntry,
 }
 
 impl FileUpload {
@@ -54,11 +59,16 @@ impl FileUpload {
     /// # Errors
     /// Where store or objects do not answer.
     pub async fn finish(self) -> Result<File> {
-        let Self { scheduler, writer, mut record, hash, line_begun: _ } = self;
+        let Self { scheduler, writer, mut record, hash, line_begun: _, audit } = self;
         writer.finish().await?;
         record.sha256 = hex::encode(hash.finalize());
         record.created_at_ms = scheduler.store().now_ms().await?;
-        if let Err(error) = scheduler.store().put_file(&record).await {
+        let entry = AuditEntry {
+            at_ms: record.created_at_ms,
+            detail: json!({"filename": record.filename, "bytes": record.bytes, "sha256": record.sha256}),
+            ..audit
+        };
+        if let Err(error) = scheduler.store().put_file(&record, &Change::audited(entry)).await {
             // No answer is not a no: the content of a file that is there stays. Without a record nobody could delete it.
             match scheduler.store().file(&record.tenant, &record.id).await {
                 Ok(Some(_)) => return Ok(file_of(&record)),
@@ -100,13 +110,16 @@ impl Scheduler {
             sha256: String::new(),
             key,
             created_at_ms: 0,
+            expires_at_ms: None,
         };
+        let audit = Self::audited(ctx, 0, "file.created", &record.id, json!({}));
         Ok(FileUpload {
             scheduler: self.clone(),
             writer,
             record,
             hash: Sha256::new(),
             line_begun: false,
+            audit,
         })
     }
 
@@ -145,7 +158,10 @@ impl Scheduler {
                 format!("'{id}' is read by a job that has not ended; cancel the job first");
             return Err(ApiError::new(ErrorCode::InUse, message).into());
         }
-        self.store().delete_file(ctx.tenant(), id).await?;
+        let now_ms = self.store().now_ms().await?;
+        let detail = json!({"filename": record.filename, "sha256": record.sha256});
+        let entry = Self::audited(ctx, now_ms, "file.deleted", id, detail);
+        self.store().delete_file(ctx.tenant(), id, &Change::audited(entry)).await?;
         match (record.purpose, job_of_key(&record.key)) {
             // The content is one of its model's files too, and stays as long as that.
             (Purpose::FineTuneResults, Some(job)) => self.collect(&job).await,

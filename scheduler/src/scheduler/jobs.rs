@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde_json::json;
 use trainyard_openapi::checkpoint::JobCheckpoint;
 use trainyard_openapi::error::{ApiError, ErrorCode};
 use trainyard_openapi::event::{EventLevel, JobEvent};
@@ -15,6 +16,7 @@ use crate::error::{Result, SchedulerError};
 use crate::job::state::{Stop, Transition};
 use crate::job::{JobRecord, JobState};
 use crate::policy;
+use crate::port::document::Change;
 use crate::port::store::JobFilter;
 use crate::tenant::TenantContext;
 
@@ -60,7 +62,10 @@ impl Scheduler {
     /// # Errors
     /// `not_found`; `invalid_state` where it has ended.
     pub async fn cancel(&self, ctx: &TenantContext, id: &JobId) -> Result<Job> {
-        self.wish(ctx, id, "The job was cancelled", |now_ms| Transition::Cancel { now_ms }).await?;
+        self.wish(ctx, id, "job.cancelled", "The job was cancelled", |now_ms| Transition::Cancel {
+            now_ms,
+        })
+        .await?;
         let ended = self.wait_until(id, |job| job.state.status().is_terminal());
         // The wish is stored: what does not end in time ends a little later.
         let _ = tokio::time::timeout(CANCEL_WAIT, ended).await;
@@ -72,7 +77,7 @@ impl Scheduler {
     /// # Errors
     /// `not_found`; `invalid_state` where it has ended.
     pub async fn pause(&self, ctx: &TenantContext, id: &JobId) -> Result<Job> {
-        self.wish(ctx, id, "The job is being paused", |_| Transition::Pause).await?;
+        self.wish(ctx, id, "job.paused", "The job is being paused", |_| Transition::Pause).await?;
         self.job(ctx, id).await
     }
 
@@ -81,7 +86,10 @@ impl Scheduler {
     /// # Errors
     /// `not_found`; `invalid_state` where it is not paused.
     pub async fn resume(&self, ctx: &TenantContext, id: &JobId) -> Result<Job> {
-        self.wish(ctx, id, "The job was resumed", |now_ms| Transition::Resume { now_ms }).await?;
+        self.wish(ctx, id, "job.resumed", "The job was resumed", |now_ms| Transition::Resume {
+            now_ms,
+        })
+        .await?;
         self.job(ctx, id).await
     }
 
@@ -171,6 +179,7 @@ impl Scheduler {
         &self,
         ctx: &TenantContext,
         id: &JobId,
+        action: &str,
         text: &str,
         transition: impl Fn(i64) -> Transition,
     ) -> Result<()> {
@@ -190,6 +199,7 @@ impl Scheduler {
             };
             commit.job.state = after;
             commit.events.push(message(now_ms, EventLevel::Info, text)?);
+            commit.also = Change::audited(Self::audited(ctx, now_ms, action, id, json!({})));
             Ok(true)
         })
         .await?;

@@ -1,50 +1,140 @@
-//! Keys: the first one, and who a key belongs to.
+//! Who a key belongs to, and the first key of a new store.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
 use trainyard_openapi::error::{ApiError, ErrorCode};
 use trainyard_openapi::id::TenantId;
+use trainyard_openapi::tenant::{Scope, TenantStatus};
 
-use super::Scheduler;
+use super::{Scheduler, documents};
+use crate::audit::AuditEntry;
 use crate::error::Result;
 use crate::key::ApiKey;
-use crate::port::store::KeyRecord;
-use crate::tenant::TenantContext;
+use crate::port::document::{Change, Kind};
+use crate::tenant::{KeyRecord, TenantContext, TenantRecord};
+
+/// How long a key is taken on trust after it was found good: a key that another process revokes stops working within this time.
+const TRUST: Duration = Duration::from_secs(20);
+/// Keys that are remembered; beyond that all are forgotten and read again.
+const REMEMBERED_MAX: usize = 10_000;
+/// How often the use of a key is written down, in milliseconds.
+const USE_WRITTEN_MS: i64 = 60_000;
+
+/// Keys that were found good a moment ago.
+#[derive(Default)]
+pub(super) struct KnownKeys(Mutex<HashMap<String, Known>>);
+
+#[derive(Clone)]
+struct Known {
+    secret_sha256: String,
+    ctx: TenantContext,
+    since: Instant,
+}
+
+impl KnownKeys {
+    fn get(&self, key: &ApiKey) -> Option<TenantContext> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key.id()).cloned()?;
+        let good = known.since.elapsed() < TRUST && key.matches(&known.secret_sha256);
+        good.then_some(known.ctx)
+    }
+
+    fn put(&self, key: &ApiKey, ctx: &TenantContext) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= REMEMBERED_MAX {
+            known.clear();
+        }
+        let secret_sha256 = key.secret_sha256();
+        let entry = Known { secret_sha256, ctx: ctx.clone(), since: Instant::now() };
+        known.insert(key.id().to_string(), entry);
+    }
+
+    /// Forgets all: a key or tenant has changed.
+    pub(super) fn forget(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
 
 impl Scheduler {
-    /// Makes the first key of a new store, with a tenant of its own. `None` where there is a key already: only its hash is
-    /// stored, so it cannot be shown again.
+    /// Makes the first key of a new store, an operator's, with a tenant of its own. `None` where there is a key already: only its
+    /// hash is stored, so it cannot be shown again.
     ///
     /// # Errors
     /// Where the store does not answer.
     pub async fn bootstrap_key(&self) -> Result<Option<String>> {
-        if self.store().key_count().await? > 0 {
+        if self.store().document_count(Kind::Key).await? > 0 {
             return Ok(None);
         }
-        let (key, tenant) = (ApiKey::generate()?, TenantId::generate()?);
-        let record = KeyRecord {
-            id: key.id().to_string(),
-            tenant,
-            secret_sha256: key.secret_sha256(),
-            created_at_ms: self.store().now_ms().await?,
-        };
-        self.store().put_key(&record).await?;
+        let now_ms = self.store().now_ms().await?;
+        let tenant = TenantRecord::new(TenantId::generate()?, "default", now_ms);
+        let key = ApiKey::generate()?;
+        let record = KeyRecord::new(&key, &tenant.id, "first key", vec![Scope::Admin], now_ms);
+        let change = Change::audited(AuditEntry {
+            tenant: tenant.id.clone(),
+            at_ms: now_ms,
+            actor: "system".to_string(),
+            action: "key.created".to_string(),
+            target: record.id.clone(),
+            detail: json!({"scopes": record.scopes, "first": true}),
+        });
+        let change = change.put(&tenant, 1).and_then(|change| change.put(&record, 1));
+        self.store().apply(&change.map_err(documents::json)?).await?;
         Ok(Some(key.reveal()))
     }
 
     /// Whose key this is.
     ///
     /// # Errors
-    /// `invalid_api_key` where it is nobody's; the answer does not tell how close it was.
+    /// `invalid_api_key` where it is nobody's, has expired or was revoked; the answer does not tell how close it was.
+    /// `tenant_suspended`.
     pub async fn authenticate(&self, bearer: &str) -> Result<TenantContext> {
         let refused = || ApiError::new(ErrorCode::InvalidApiKey, "Incorrect API key provided");
         let key = ApiKey::parse(bearer).ok_or_else(refused)?;
+        let now_ms = self.store().now_ms().await?;
+        if let Some(ctx) = self.inner.keys.get(&key)
+            && ctx.key().is_live(now_ms)
+        {
+            return Ok(ctx);
+        }
         // An unknown id costs the same comparison as a wrong secret.
-        let record = self.store().key(key.id()).await?;
-        let stored = record.as_ref().map_or("", |record| record.secret_sha256.as_str());
+        let record = self.document::<KeyRecord>(key.id()).await?.map(|(record, _)| record);
         let dummy = "0".repeat(64);
-        let matches = key.matches(if stored.is_empty() { &dummy } else { stored });
-        match record {
-            Some(record) if matches => Ok(TenantContext::new(record.tenant, record.id)),
-            _ => Err(refused().into()),
+        let matches = key.matches(record.as_ref().map_or(&dummy, |record| &record.secret_sha256));
+        let record = record.filter(|record| matches && record.is_live(now_ms));
+        let record = record.ok_or_else(refused)?;
+        let tenant = self.document::<TenantRecord>(record.tenant.as_str()).await?;
+        let (tenant, _) = tenant.ok_or_else(refused)?;
+        if tenant.status == TenantStatus::Suspended {
+            let text = "the tenant of this key is suspended; ask the operator of this server";
+            return Err(ApiError::new(ErrorCode::TenantSuspended, text).into());
+        }
+        let ctx = TenantContext::new(Arc::new(tenant), Arc::new(record));
+        self.inner.keys.put(&key, &ctx);
+        self.write_use(&ctx, now_ms).await;
+        Ok(ctx)
+    }
+
+    /// Writes down that the key was used. A store that does not take it does not hold up its owner.
+    async fn write_use(&self, ctx: &TenantContext, now_ms: i64) {
+        let old = |at: Option<i64>| at.is_none_or(|at| at + USE_WRITTEN_MS <= now_ms);
+        if !old(ctx.key().last_used_at_ms) {
+            return;
+        }
+        let written = self.alter::<KeyRecord>(ctx.key_id(), |record, now_ms| {
+            if !old(record.last_used_at_ms) {
+                return Ok(documents::Altered::No);
+            }
+            record.last_used_at_ms = Some(now_ms);
+            Ok(documents::Altered::Quietly)
+        });
+        if let Err(error) = written.await {
+            tracing::warn!(
+                key = ctx.key_id(),
+                error = &error as &dyn std::error::Error,
+                "the use of a key was not written down"
+            );
         }
     }
 }

@@ -8,7 +8,7 @@ use super::verify::run_prefix;
 use crate::job::state::Stop;
 use crate::job::{JobRecord, JobState};
 use crate::port::control_plane::{Claim, Completion, Directive, InputFile, LeaseError, LeaseId};
-use crate::port::store::Commit;
+use crate::port::store::{Commit, UsageRecord};
 
 impl Scheduler {
     pub(super) fn lease_ms(&self) -> i64 {
@@ -101,9 +101,12 @@ pub(super) fn advance(job: &mut JobRecord, progress: &Progress) {
     }
 }
 
-/// Adds the time since the run was last heard of.
-pub(super) fn charge(job: &mut JobRecord, now_ms: i64) {
-    if let Some(lease) = job.state.lease() {
-        job.running_seconds += (now_ms - lease.seen_ms).max(0) as f64 / 1000.0;
-    }
+/// Adds the time since the run was last heard of, to the job and to its tenant's usage of the day.
+pub(super) fn charge(commit: &mut Commit, now_ms: i64) {
+    let Some(lease) = commit.job.state.lease() else { return };
+    let held_ms = (now_ms - lease.seen_ms).max(0);
+    commit.job.running_seconds += held_ms as f64 / 1000.0;
+    let devices = u64::from(commit.job.plan.resources.devices);
+    let usage = commit.usage.get_or_insert_with(|| UsageRecord::on(now_ms));
+    usage.accelerator_ms += held_ms.unsigned_abs() * devices;
 }

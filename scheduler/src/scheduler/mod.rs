@@ -2,6 +2,7 @@
 
 mod collect;
 mod control;
+mod documents;
 mod files;
 mod jobs;
 mod keys;
@@ -10,6 +11,8 @@ mod models;
 mod queueing;
 mod reaper;
 mod submit;
+mod tenants;
+mod usage;
 mod validation;
 mod verify;
 mod view;
@@ -33,6 +36,7 @@ use crate::port::queue::Queue;
 use crate::port::store::{Commit, Store, StoreError};
 
 pub use files::FileUpload;
+use keys::KnownKeys;
 pub use submit::IdempotencyKey;
 
 /// Times that a change is tried anew after somebody else changed the job meanwhile. Each failure means that another change went
@@ -67,12 +71,14 @@ struct Inner {
     work: Notify,
     /// A job changed: whoever waits for one looks again.
     changed: Notify,
+    keys: KnownKeys,
 }
 
 impl Scheduler {
     /// A scheduler on `parts`. Nothing runs before [`Scheduler::run`].
     pub fn new(parts: Parts) -> Self {
-        Self { inner: Arc::new(Inner { parts, work: Notify::new(), changed: Notify::new() }) }
+        let (work, changed) = (Notify::new(), Notify::new());
+        Self { inner: Arc::new(Inner { parts, work, changed, keys: KnownKeys::default() }) }
     }
 
     /// Whether the store answers.

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use futures::stream::BoxStream;
+use serde_json::json;
 use trainyard_openapi::error::{ApiError, ErrorCode};
 use trainyard_openapi::file::Deleted;
 use trainyard_openapi::id::JobId;
@@ -15,6 +16,7 @@ use super::view::checkpoint_model_name;
 use crate::base_model::BaseModel;
 use crate::error::Result;
 use crate::job::JobRecord;
+use crate::port::document::Change;
 use crate::port::objects::ObjectError;
 use crate::port::store::{CheckpointRecord, JobFilter, ModelRecord};
 use crate::tenant::TenantContext;
@@ -52,8 +54,10 @@ impl Scheduler {
     /// # Errors
     /// `model_not_found`; `insufficient_scope` for a base model; `in_use` for a checkpoint of a job that has not ended.
     pub async fn delete_model(&self, ctx: &TenantContext, name: &str) -> Result<Deleted> {
+        let now_ms = self.store().now_ms().await?;
+        let entry = Self::audited(ctx, now_ms, "model.deleted", name, json!({}));
         let job = if let Some(record) = self.store().model(ctx.tenant(), name).await? {
-            self.store().delete_model(ctx.tenant(), name).await?;
+            self.store().delete_model(ctx.tenant(), name, &Change::audited(entry)).await?;
             record.job
         } else if let Some((job, checkpoint)) = self.checkpoint_named(ctx, name).await? {
             if !job.state.status().is_terminal() {
@@ -61,6 +65,7 @@ impl Scheduler {
                 return Err(ApiError::new(ErrorCode::InUse, text).into());
             }
             self.store().delete_checkpoint(&job.id, &checkpoint.id).await?;
+            self.store().apply(&Change::audited(entry)).await?;
             job.id
         } else if self.models_dir().get(name).is_some() {
             let text = format!("'{name}' is a base model; only fine-tuned models can be deleted");

@@ -1,5 +1,6 @@
 //! A create request becomes a job, or an error that names the field.
 
+use serde_json::json;
 use trainyard_openapi::error::{ApiError, ErrorCode};
 use trainyard_openapi::event::EventLevel;
 use trainyard_openapi::extension::Progress;
@@ -12,7 +13,8 @@ use trainyard_plan::{DataFacts, resolve};
 use super::{Scheduler, message};
 use crate::error::Result;
 use crate::job::{Attempts, JobRecord, JobState};
-use crate::port::store::{Commit, FileRecord, IdempotencyRecord, StoreError};
+use crate::port::document::Change;
+use crate::port::store::{Commit, FileRecord, IdempotencyRecord, StoreError, UsageRecord};
 use crate::tenant::TenantContext;
 
 /// What a request says where it leaves the pool to the server.
@@ -64,8 +66,14 @@ impl Scheduler {
             key: key.key.clone(),
             request_sha256: key.request_sha256.clone(),
             job: commit.job.id.clone(),
+            implied: false,
             created_at_ms: now_ms,
         });
+        commit.live_max = ctx.quota().live_jobs;
+        commit.usage = Some(UsageRecord { jobs_created: 1, ..UsageRecord::on(now_ms) });
+        let detail = json!({"model": commit.job.model, "training_file": commit.job.training_file});
+        commit.also =
+            Change::audited(Self::audited(ctx, now_ms, "job.created", &commit.job.id, detail));
         let id = commit.job.id.clone();
         match (self.store().commit(commit).await, &idempotency) {
             (Ok(()), _) => {}

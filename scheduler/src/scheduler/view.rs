@@ -21,7 +21,7 @@ pub(super) fn file_of(record: &FileRecord) -> File {
         object: "file".to_string(),
         bytes: record.bytes,
         created_at: record.created_at_ms / 1000,
-        expires_at: None,
+        expires_at: record.expires_at_ms.map(|at_ms| at_ms / 1000),
         filename: record.filename.clone(),
         purpose: record.purpose,
         status: "processed".to_string(),

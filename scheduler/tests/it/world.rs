@@ -14,9 +14,10 @@ use trainyard_openapi::error::{ApiError, ErrorCode};
 use trainyard_openapi::event::JobEvent;
 use trainyard_openapi::extension::{JobResult, Progress};
 use trainyard_openapi::file::Purpose;
-use trainyard_openapi::id::{ExecutorId, FileId, JobId, Nonce};
+use trainyard_openapi::id::{ExecutorId, FileId, JobId, Nonce, TenantId};
 use trainyard_openapi::job::{CreateJob, Job, JobStatus};
 use trainyard_openapi::page::{Order, PageRequest};
+use trainyard_openapi::tenant::Scope;
 use trainyard_plan::HostFacts;
 use trainyard_plan::trainer::{Manifest, ManifestEntry};
 use trainyard_scheduler::adapter::fs::FsObjects;
@@ -28,9 +29,11 @@ use trainyard_scheduler::key::ApiKey;
 use trainyard_scheduler::port::control_plane::{
     CheckpointPointer, Claim, Completion, ControlPlane, LeaseError, LeaseId,
 };
+use trainyard_scheduler::port::document::Change;
 use trainyard_scheduler::port::objects::{ObjectError, Objects};
 use trainyard_scheduler::port::queue::{Queue, Ticket};
-use trainyard_scheduler::port::store::{KeyRecord, Store};
+use trainyard_scheduler::port::store::Store;
+use trainyard_scheduler::tenant::{KeyRecord, TenantRecord};
 use trainyard_scheduler::{
     BaseModels, Parts, Scheduler, SchedulerConfig, SchedulerError, TenantContext,
 };
@@ -240,13 +243,10 @@ impl World {
 
 async fn tenant(scheduler: &Scheduler, store: &dyn Store) -> TenantContext {
     let key = ApiKey::generate().unwrap();
-    let record = KeyRecord {
-        id: key.id().to_string(),
-        tenant: trainyard_openapi::id::TenantId::generate().unwrap(),
-        secret_sha256: key.secret_sha256(),
-        created_at_ms: 0,
-    };
-    store.put_key(&record).await.unwrap();
+    let tenant = TenantRecord::new(TenantId::generate().unwrap(), "test", 0);
+    let record = KeyRecord::new(&key, &tenant.id, "test", Scope::TENANT.to_vec(), 0);
+    let change = Change::none().put(&tenant, 1).unwrap().put(&record, 1).unwrap();
+    store.apply(&change).await.unwrap();
     scheduler.authenticate(&key.reveal()).await.unwrap()
 }
 

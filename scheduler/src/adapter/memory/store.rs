@@ -9,12 +9,14 @@ use trainyard_openapi::file::Purpose;
 use trainyard_openapi::id::{CheckpointId, FileId, JobId, TenantId};
 use trainyard_openapi::page::{Order, PageRequest};
 
+use crate::audit::{AuditRecord, chain};
 use crate::clock::Clock;
 use crate::job::JobRecord;
+use crate::port::document::{Change, Kind, Stored, Write};
 use crate::port::queue::Ticket;
 use crate::port::store::{
-    CheckpointRecord, Commit, FileRecord, IdempotencyRecord, JobFilter, KeyRecord, ModelRecord,
-    Slice, Store, StoreError,
+    CheckpointRecord, Commit, FileRecord, IdempotencyRecord, JobFilter, ModelRecord, Slice, Store,
+    StoreError, UsageRecord,
 };
 
 /// The store.
@@ -26,7 +28,9 @@ pub struct MemoryStore {
 /// Each list is in the order of its making.
 #[derive(Default)]
 struct Tables {
-    keys: BTreeMap<String, KeyRecord>,
+    documents: Vec<Stored>,
+    audit: Vec<AuditRecord>,
+    usage: BTreeMap<(TenantId, i64), UsageRecord>,
     files: Vec<FileRecord>,
     models: Vec<ModelRecord>,
     jobs: Vec<JobRecord>,
@@ -60,6 +64,51 @@ impl Tables {
         }
     }
 
+    /// Whether a change can be made.
+    fn check(&self, change: &Change) -> Result<(), StoreError> {
+        let rev = |kind: Kind, id: &str| {
+            let there = self.documents.iter().find(|there| there.kind == kind && there.id == id);
+            there.map_or(0, |there| there.rev)
+        };
+        let fits = |write: &Write| match write {
+            Write::Put(new) => rev(new.kind, &new.id) + 1 == new.rev,
+            Write::Delete { kind, id, rev: read } => rev(*kind, id) == *read,
+        };
+        if change.writes.iter().all(fits) { Ok(()) } else { Err(StoreError::Conflict) }
+    }
+
+    /// Makes a change that was checked.
+    fn apply(&mut self, change: &Change) {
+        for write in &change.writes {
+            let (kind, id) = match write {
+                Write::Put(new) => (new.kind, &new.id),
+                Write::Delete { kind, id, .. } => (*kind, id),
+            };
+            let place =
+                self.documents.iter().position(|there| there.kind == kind && there.id == *id);
+            match (write, place) {
+                (Write::Put(new), Some(place)) => self.documents[place] = new.clone(),
+                (Write::Put(new), None) => self.documents.push(new.clone()),
+                (Write::Delete { .. }, Some(place)) => drop(self.documents.remove(place)),
+                (Write::Delete { .. }, None) => {}
+            }
+        }
+        for entry in &change.audit {
+            let last = self.audit.iter().rev().find(|last| last.entry.tenant == entry.tenant);
+            let next = chain(last.map(|last| (last.seq, last.hash.as_str())), entry);
+            self.audit.push(next);
+        }
+    }
+
+    fn add_usage(&mut self, tenant: &TenantId, usage: &UsageRecord) {
+        let sum = self.usage.entry((tenant.clone(), usage.day)).or_default();
+        sum.day = usage.day;
+        sum.accelerator_ms += usage.accelerator_ms;
+        sum.trained_tokens += usage.trained_tokens;
+        sum.jobs_created += usage.jobs_created;
+        sum.jobs_succeeded += usage.jobs_succeeded;
+    }
+
     fn commit(&mut self, commit: Commit) -> Result<(), StoreError> {
         let Commit {
             job,
@@ -70,12 +119,25 @@ impl Tables {
             result_file,
             ticket,
             idempotency,
+            live_max,
+            usage,
+            also,
         } = commit;
+        if let Some(most) = live_max {
+            let live = |there: &&JobRecord| {
+                there.tenant == job.tenant && !there.state.status().is_terminal()
+            };
+            let live = self.jobs.iter().filter(live).count() as u64;
+            if live >= u64::from(most) {
+                return Err(StoreError::TooManyLive(live));
+            }
+        }
         let place = self.jobs.iter().position(|there| there.id == job.id);
         let rev = place.map_or(0, |place| self.jobs[place].rev);
         let key = idempotency.as_ref().map(|kept| (kept.tenant.clone(), kept.key.clone()));
         let taken = rev != expected_rev
             || key.as_ref().is_some_and(|key| self.idempotency.contains_key(key))
+                && !idempotency.as_ref().is_some_and(|kept| kept.implied)
             || model.as_ref().is_some_and(|new| self.models.iter().any(|there| there.id == new.id))
             || checkpoint
                 .as_ref()
@@ -84,8 +146,13 @@ impl Tables {
         if taken {
             return Err(StoreError::Conflict);
         }
+        self.check(&also)?;
         if let Some(file) = &result_file {
             self.put_file(file)?;
+        }
+        self.apply(&also);
+        if let Some(usage) = usage {
+            self.add_usage(&job.tenant, &usage);
         }
         self.events.extend(events.into_iter().map(|event| (job.id.clone(), event)));
         self.checkpoints.extend(checkpoint);
@@ -131,22 +198,79 @@ impl Store for MemoryStore {
         Ok(self.clock.now_ms())
     }
 
-    async fn put_key(&self, key: &KeyRecord) -> Result<(), StoreError> {
+    async fn apply(&self, change: &Change) -> Result<(), StoreError> {
         let mut tables = self.tables();
-        let there = tables.keys.entry(key.id.clone()).or_insert_with(|| key.clone());
-        if there == key { Ok(()) } else { Err(StoreError::Conflict) }
+        tables.check(change)?;
+        tables.apply(change);
+        Ok(())
     }
 
-    async fn key(&self, id: &str) -> Result<Option<KeyRecord>, StoreError> {
-        Ok(self.tables().keys.get(id).cloned())
+    async fn document(&self, kind: Kind, id: &str) -> Result<Option<Stored>, StoreError> {
+        let tables = self.tables();
+        Ok(tables.documents.iter().find(|there| there.kind == kind && there.id == id).cloned())
     }
 
-    async fn key_count(&self) -> Result<u64, StoreError> {
-        Ok(self.tables().keys.len() as u64)
+    async fn documents(
+        &self,
+        kind: Kind,
+        scope: &str,
+        page: &PageRequest,
+    ) -> Result<Slice<Stored>, StoreError> {
+        let tables = self.tables();
+        let own =
+            tables.documents.iter().filter(|there| there.kind == kind && there.scope == scope);
+        paged(own.collect(), |_| true, |there| there.id.clone(), page)
     }
 
-    async fn put_file(&self, file: &FileRecord) -> Result<(), StoreError> {
-        self.tables().put_file(file)
+    async fn document_count(&self, kind: Kind) -> Result<u64, StoreError> {
+        Ok(self.tables().documents.iter().filter(|there| there.kind == kind).count() as u64)
+    }
+
+    async fn audit(
+        &self,
+        tenant: &TenantId,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<AuditRecord>, StoreError> {
+        let tables = self.tables();
+        let own = tables.audit.iter().filter(|one| one.entry.tenant == *tenant && one.seq > after);
+        Ok(own.take(limit as usize).cloned().collect())
+    }
+
+    async fn usage(
+        &self,
+        tenant: &TenantId,
+        from: i64,
+        to: i64,
+    ) -> Result<Vec<UsageRecord>, StoreError> {
+        let tables = self.tables();
+        let days = tables.usage.range((tenant.clone(), from)..=(tenant.clone(), to));
+        Ok(days.map(|(_, usage)| usage.clone()).collect())
+    }
+
+    async fn stored_bytes(&self, tenant: &TenantId) -> Result<u64, StoreError> {
+        let tables = self.tables();
+        let files =
+            tables.files.iter().filter(|file| file.tenant == *tenant).map(|file| file.bytes);
+        let models = tables.models.iter().filter(|model| model.tenant == *tenant);
+        Ok(files.chain(models.map(|model| model.bytes)).sum())
+    }
+
+    async fn put_file(&self, file: &FileRecord, also: &Change) -> Result<(), StoreError> {
+        let mut tables = self.tables();
+        tables.check(also)?;
+        tables.put_file(file)?;
+        tables.apply(also);
+        Ok(())
+    }
+
+    async fn expired_files(&self, now_ms: i64, limit: u32) -> Result<Vec<FileRecord>, StoreError> {
+        let tables = self.tables();
+        let due = |file: &&FileRecord| file.expires_at_ms.is_some_and(|at| at <= now_ms);
+        let mut files: Vec<_> = tables.files.iter().filter(due).cloned().collect();
+        files.sort_by_key(|file| file.expires_at_ms);
+        files.truncate(limit as usize);
+        Ok(files)
     }
 
     async fn file(&self, tenant: &TenantId, id: &FileId) -> Result<Option<FileRecord>, StoreError> {
@@ -166,11 +290,21 @@ impl Store for MemoryStore {
         paged(all, wanted, |file| file.id.to_string(), page)
     }
 
-    async fn delete_file(&self, tenant: &TenantId, id: &FileId) -> Result<bool, StoreError> {
+    async fn delete_file(
+        &self,
+        tenant: &TenantId,
+        id: &FileId,
+        also: &Change,
+    ) -> Result<bool, StoreError> {
         let mut tables = self.tables();
+        tables.check(also)?;
         let before = tables.files.len();
         tables.files.retain(|file| file.tenant != *tenant || file.id != *id);
-        Ok(tables.files.len() < before)
+        let there = tables.files.len() < before;
+        if there {
+            tables.apply(also);
+        }
+        Ok(there)
     }
 
     async fn model(&self, tenant: &TenantId, id: &str) -> Result<Option<ModelRecord>, StoreError> {
@@ -184,11 +318,21 @@ impl Store for MemoryStore {
         Ok(own.cloned().collect())
     }
 
-    async fn delete_model(&self, tenant: &TenantId, id: &str) -> Result<bool, StoreError> {
+    async fn delete_model(
+        &self,
+        tenant: &TenantId,
+        id: &str,
+        also: &Change,
+    ) -> Result<bool, StoreError> {
         let mut tables = self.tables();
+        tables.check(also)?;
         let before = tables.models.len();
         tables.models.retain(|model| model.tenant != *tenant || model.id != id);
-        Ok(tables.models.len() < before)
+        let there = tables.models.len() < before;
+        if there {
+            tables.apply(also);
+        }
+        Ok(there)
     }
 
     async fn commit(&self, commit: Commit) -> Result<(), StoreError> {

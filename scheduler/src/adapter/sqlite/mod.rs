@@ -2,6 +2,7 @@
 //!
 //! Records are JSON beside the columns that are searched by, so that a field needs no migration; `schema.rs` has the tables.
 
+mod documents;
 mod queries;
 mod rows;
 mod schema;
@@ -17,12 +18,14 @@ use trainyard_openapi::file::Purpose;
 use trainyard_openapi::id::{CheckpointId, FileId, JobId, TenantId};
 use trainyard_openapi::page::PageRequest;
 
+use crate::audit::AuditRecord;
 use crate::clock::Clock;
 use crate::job::JobRecord;
+use crate::port::document::{Change, Kind, Stored};
 use crate::port::queue::Ticket;
 use crate::port::store::{
-    CheckpointRecord, Commit, FileRecord, IdempotencyRecord, JobFilter, KeyRecord, ModelRecord,
-    Slice, Store, StoreError,
+    CheckpointRecord, Commit, FileRecord, IdempotencyRecord, JobFilter, ModelRecord, Slice, Store,
+    StoreError, UsageRecord,
 };
 
 type Work = Box<dyn FnOnce(&mut Connection) + Send>;
@@ -71,6 +74,25 @@ impl SqliteStore {
             let value = work(&transaction)?;
             transaction.commit().map_err(explain)?;
             Ok(value)
+        })
+        .await
+    }
+
+    /// Removes the row of a tenant that `sql` names by id and tenant, and makes the change that goes with it.
+    async fn delete_owned(
+        &self,
+        sql: &'static str,
+        tenant: &TenantId,
+        id: &str,
+        also: &Change,
+    ) -> Result<bool, StoreError> {
+        let (tenant, id, also) = (tenant.to_string(), id.to_string(), also.clone());
+        self.write(move |db| {
+            let there = queries::delete(db, sql, [&id, &tenant])?;
+            if there {
+                documents::apply(db, &also)?;
+            }
+            Ok(there)
         })
         .await
     }
@@ -123,23 +145,74 @@ impl Store for SqliteStore {
         Ok(self.clock.now_ms())
     }
 
-    async fn put_key(&self, key: &KeyRecord) -> Result<(), StoreError> {
-        let key = key.clone();
-        self.write(move |db| queries::put_key(db, &key)).await
+    async fn apply(&self, change: &Change) -> Result<(), StoreError> {
+        let change = change.clone();
+        self.write(move |db| documents::apply(db, &change)).await
     }
 
-    async fn key(&self, id: &str) -> Result<Option<KeyRecord>, StoreError> {
+    async fn document(&self, kind: Kind, id: &str) -> Result<Option<Stored>, StoreError> {
         let id = id.to_string();
-        self.read(move |db| rows::one(db, "SELECT record FROM keys WHERE id = ?1", [&id])).await
+        let sql = "SELECT record FROM documents WHERE kind = ?1 AND id = ?2";
+        self.read(move |db| rows::one(db, sql, [kind.as_str(), &id])).await
     }
 
-    async fn key_count(&self) -> Result<u64, StoreError> {
-        self.read(|db| queries::count(db, "SELECT count(*) FROM keys", [])).await
+    async fn documents(
+        &self,
+        kind: Kind,
+        scope: &str,
+        page: &PageRequest,
+    ) -> Result<Slice<Stored>, StoreError> {
+        let (scope, page) = (scope.to_string(), page.clone());
+        self.read(move |db| documents::page(db, kind, &scope, &page)).await
     }
 
-    async fn put_file(&self, file: &FileRecord) -> Result<(), StoreError> {
-        let file = file.clone();
-        self.write(move |db| queries::put_file(db, &file)).await
+    async fn document_count(&self, kind: Kind) -> Result<u64, StoreError> {
+        let sql = "SELECT count(*) FROM documents WHERE kind = ?1";
+        self.read(move |db| queries::count(db, sql, [kind.as_str()])).await
+    }
+
+    async fn audit(
+        &self,
+        tenant: &TenantId,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<AuditRecord>, StoreError> {
+        let tenant = tenant.to_string();
+        let sql = "SELECT record FROM audit WHERE tenant = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3";
+        let after = queries::signed(after);
+        self.read(move |db| rows::all(db, sql, rusqlite::params![tenant, after, limit])).await
+    }
+
+    async fn usage(
+        &self,
+        tenant: &TenantId,
+        from: i64,
+        to: i64,
+    ) -> Result<Vec<UsageRecord>, StoreError> {
+        let tenant = tenant.to_string();
+        self.read(move |db| documents::usage(db, &tenant, from, to)).await
+    }
+
+    async fn stored_bytes(&self, tenant: &TenantId) -> Result<u64, StoreError> {
+        let tenant = tenant.to_string();
+        let sql = "SELECT (SELECT coalesce(sum(bytes), 0) FROM files WHERE tenant = ?1)
+                        + (SELECT coalesce(sum(bytes), 0) FROM models WHERE tenant = ?1)";
+        self.read(move |db| queries::count(db, sql, [&tenant])).await
+    }
+
+    async fn put_file(&self, file: &FileRecord, also: &Change) -> Result<(), StoreError> {
+        let (file, also) = (file.clone(), also.clone());
+        self.write(move |db| {
+            queries::put_file(db, &file)?;
+            documents::apply(db, &also)
+        })
+        .await
+    }
+
+    async fn expired_files(&self, now_ms: i64, limit: u32) -> Result<Vec<FileRecord>, StoreError> {
+        let sql =
+            "SELECT record FROM files WHERE expires_at_ms <= ?1 ORDER BY expires_at_ms LIMIT ?2";
+        self.read(move |db| rows::all(db, sql, [now_ms, i64::from(limit)])).await
     }
 
     async fn file(&self, tenant: &TenantId, id: &FileId) -> Result<Option<FileRecord>, StoreError> {
@@ -160,12 +233,14 @@ impl Store for SqliteStore {
         self.read(move |db| queries::files(db, &tenant, purpose, &page)).await
     }
 
-    async fn delete_file(&self, tenant: &TenantId, id: &FileId) -> Result<bool, StoreError> {
-        let (tenant, id) = (tenant.to_string(), id.to_string());
-        self.write(move |db| {
-            queries::delete(db, "DELETE FROM files WHERE id = ?1 AND tenant = ?2", [&id, &tenant])
-        })
-        .await
+    async fn delete_file(
+        &self,
+        tenant: &TenantId,
+        id: &FileId,
+        also: &Change,
+    ) -> Result<bool, StoreError> {
+        let sql = "DELETE FROM files WHERE id = ?1 AND tenant = ?2";
+        self.delete_owned(sql, tenant, id.as_str(), also).await
     }
 
     async fn model(&self, tenant: &TenantId, id: &str) -> Result<Option<ModelRecord>, StoreError> {
@@ -188,12 +263,14 @@ impl Store for SqliteStore {
         .await
     }
 
-    async fn delete_model(&self, tenant: &TenantId, id: &str) -> Result<bool, StoreError> {
-        let (tenant, id) = (tenant.to_string(), id.to_string());
-        self.write(move |db| {
-            queries::delete(db, "DELETE FROM models WHERE id = ?1 AND tenant = ?2", [&id, &tenant])
-        })
-        .await
+    async fn delete_model(
+        &self,
+        tenant: &TenantId,
+        id: &str,
+        also: &Change,
+    ) -> Result<bool, StoreError> {
+        let sql = "DELETE FROM models WHERE id = ?1 AND tenant = ?2";
+        self.delete_owned(sql, tenant, id, also).await
     }
 
     async fn commit(&self, commit: Commit) -> Result<(), StoreError> {

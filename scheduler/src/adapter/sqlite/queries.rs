@@ -6,8 +6,8 @@ use serde::de::DeserializeOwned;
 use trainyard_openapi::file::Purpose;
 use trainyard_openapi::page::{Order, PageRequest};
 
-use super::{explain, rows};
-use crate::port::store::{Commit, FileRecord, JobFilter, KeyRecord, Slice, StoreError};
+use super::{documents, explain, rows};
+use crate::port::store::{Commit, FileRecord, JobFilter, Slice, StoreError};
 
 pub(super) fn count(db: &Connection, sql: &str, params: impl Params) -> Result<u64, StoreError> {
     let mut statement = db.prepare_cached(sql).map_err(explain)?;
@@ -23,17 +23,12 @@ pub(super) fn delete(
     execute(db, sql, params).map(|rows| rows > 0)
 }
 
-pub(super) fn put_key(db: &Transaction<'_>, key: &KeyRecord) -> Result<(), StoreError> {
-    let record = rows::encode(key)?;
-    let sql = "INSERT INTO keys (id, record) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
-    let added = execute(db, sql, params![key.id, record])?;
-    same_if_not(added, db, "SELECT record FROM keys WHERE id = ?1", &key.id, &record)
-}
-
 pub(super) fn put_file(db: &Transaction<'_>, file: &FileRecord) -> Result<(), StoreError> {
-    let sql = "INSERT INTO files (id, tenant, purpose, record) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING";
+    let sql = "INSERT INTO files (id, tenant, purpose, bytes, expires_at_ms, record) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+               ON CONFLICT DO NOTHING";
     let (id, tenant, record) = (file.id.as_str(), file.tenant.as_str(), rows::encode(file)?);
-    let added = execute(db, sql, params![id, tenant, purpose_word(file.purpose)?, record])?;
+    let (purpose, bytes) = (purpose_word(file.purpose)?, signed(file.bytes));
+    let added = execute(db, sql, params![id, tenant, purpose, bytes, file.expires_at_ms, record])?;
     same_if_not(added, db, "SELECT record FROM files WHERE id = ?1", id, &record)
 }
 
@@ -93,8 +88,8 @@ pub(super) fn of_job<T: DeserializeOwned>(
     paged(db, table, vec![("job = ?", vec![Value::from(job.to_string())])], page)
 }
 
-/// A page of the rows that meet all conditions. The first, with one parameter, says whose list it is.
-fn paged<T: DeserializeOwned>(
+/// A page of the rows that meet all conditions. The first says whose list it is.
+pub(super) fn paged<T: DeserializeOwned>(
     db: &Connection,
     table: &str,
     conditions: Vec<(&str, Vec<Value>)>,
@@ -104,6 +99,7 @@ fn paged<T: DeserializeOwned>(
         Order::Desc => ("<", "DESC"),
         Order::Asc => (">", "ASC"),
     };
+    let scope = conditions[0].1.len();
     let mut clauses: Vec<String> = Vec::new();
     let mut values: Vec<Value> = Vec::new();
     for (sql, parameters) in conditions {
@@ -112,10 +108,10 @@ fn paged<T: DeserializeOwned>(
     }
     if let Some(after) = &page.after {
         // The cursor must be an item of this very list: a foreign id is as unknown as one that never was.
-        let scope = clauses[0].clone();
-        let sql = format!("SELECT seq FROM {table} WHERE {scope} AND id = ?");
+        let sql = format!("SELECT seq FROM {table} WHERE {} AND id = ?", clauses[0]);
         let mut statement = db.prepare_cached(&sql).map_err(explain)?;
-        let cursor = params_from_iter([values[0].clone(), Value::from(after.clone())]);
+        let cursor = values[..scope].iter().cloned().chain([Value::from(after.clone())]);
+        let cursor = params_from_iter(cursor);
         let seq: Option<i64> =
             statement.query_row(cursor, |row| row.get(0)).optional().map_err(explain)?;
         let seq = seq.ok_or_else(|| StoreError::UnknownCursor(after.clone()))?;
@@ -135,8 +131,26 @@ fn paged<T: DeserializeOwned>(
 
 /// One change of one job.
 pub(super) fn commit(db: &Transaction<'_>, commit: &Commit) -> Result<(), StoreError> {
-    let Commit { job, expected_rev, events, checkpoint, model, result_file, ticket, idempotency } =
-        commit;
+    let Commit {
+        job,
+        expected_rev,
+        events,
+        checkpoint,
+        model,
+        result_file,
+        ticket,
+        idempotency,
+        live_max,
+        usage,
+        also,
+    } = commit;
+    if let Some(most) = live_max {
+        let sql = "SELECT count(*) FROM jobs WHERE live AND tenant = ?1";
+        let there = count(db, sql, [job.tenant.as_str()])?;
+        if there >= u64::from(*most) {
+            return Err(StoreError::TooManyLive(there));
+        }
+    }
     let live = !job.state.status().is_terminal();
     let record = rows::encode(job)?;
     let written = match expected_rev {
@@ -173,7 +187,8 @@ pub(super) fn commit(db: &Transaction<'_>, commit: &Commit) -> Result<(), StoreE
         return Err(StoreError::Conflict);
     }
     if let Some(kept) = idempotency {
-        let sql = "INSERT INTO idempotency (tenant, key, record) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
+        let sql = "INSERT INTO idempotency (tenant, key, record) VALUES (?1, ?2, ?3)
+                   ON CONFLICT DO UPDATE SET record = excluded.record WHERE excluded.record ->> 'implied'";
         if execute(db, sql, params![kept.tenant.as_str(), kept.key, rows::encode(kept)?])? == 0 {
             return Err(StoreError::Conflict);
         }
@@ -191,8 +206,9 @@ pub(super) fn commit(db: &Transaction<'_>, commit: &Commit) -> Result<(), StoreE
         )?;
     }
     if let Some(model) = model {
-        let sql = "INSERT INTO models (id, tenant, record) VALUES (?1, ?2, ?3)";
-        execute(db, sql, params![model.id, model.tenant.as_str(), rows::encode(model)?])?;
+        let sql = "INSERT INTO models (id, tenant, bytes, record) VALUES (?1, ?2, ?3, ?4)";
+        let (tenant, bytes) = (model.tenant.as_str(), signed(model.bytes));
+        execute(db, sql, params![model.id, tenant, bytes, rows::encode(model)?])?;
     }
     if let Some(file) = result_file {
         put_file(db, file)?;
@@ -201,15 +217,22 @@ pub(super) fn commit(db: &Transaction<'_>, commit: &Commit) -> Result<(), StoreE
         let sql = "INSERT INTO outbox (job, ticket, record) VALUES (?1, ?2, ?3)";
         execute(db, sql, params![ticket.job.as_str(), signed(ticket.seq), rows::encode(ticket)?])?;
     }
-    Ok(())
+    if let Some(usage) = usage {
+        documents::add_usage(db, &job.tenant, usage)?;
+    }
+    documents::apply(db, also)
 }
 
-fn execute(db: &Transaction<'_>, sql: &str, params: impl Params) -> Result<usize, StoreError> {
+pub(super) fn execute(
+    db: &Transaction<'_>,
+    sql: &str,
+    params: impl Params,
+) -> Result<usize, StoreError> {
     db.prepare_cached(sql).and_then(|mut statement| statement.execute(params)).map_err(explain)
 }
 
 /// SQLite's integers are signed; counters never come near the difference.
-fn signed(value: u64) -> i64 {
+pub(super) fn signed(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 

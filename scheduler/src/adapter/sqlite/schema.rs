@@ -46,6 +46,37 @@ const MIGRATIONS: &[&str] = &["
     CREATE TABLE outbox (
         seq INTEGER PRIMARY KEY AUTOINCREMENT, job TEXT NOT NULL, ticket INTEGER NOT NULL, record TEXT NOT NULL
     ) STRICT;
+", "
+    CREATE TABLE documents (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, id TEXT NOT NULL, scope TEXT NOT NULL, rev INTEGER NOT NULL,
+        record TEXT NOT NULL, UNIQUE (kind, id)
+    ) STRICT;
+    CREATE INDEX documents_by_scope ON documents (kind, scope, seq);
+    -- Keys of version 1 may do everything, and each made a tenant of its own.
+    INSERT INTO documents (kind, id, scope, rev, record)
+        SELECT 'key', id, record ->> 'tenant', 1, json_object('kind', 'key', 'id', id, 'scope', record ->> 'tenant', 'rev', 1,
+            'record', json_patch(record, json_object('name', 'first key', 'scopes', json_array('admin')))) FROM keys;
+    INSERT INTO documents (kind, id, scope, rev, record)
+        SELECT 'tenant', record ->> 'tenant', '', 1, json_object('kind', 'tenant', 'id', record ->> 'tenant', 'scope', '', 'rev', 1,
+            'record', json_object('id', record ->> 'tenant', 'name', 'default', 'created_at_ms', record ->> 'created_at_ms'))
+        FROM keys WHERE true ON CONFLICT DO NOTHING;
+    DROP TABLE keys;
+
+    CREATE TABLE audit (
+        tenant TEXT NOT NULL, seq INTEGER NOT NULL, hash TEXT NOT NULL, record TEXT NOT NULL, PRIMARY KEY (tenant, seq)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE usage (
+        tenant TEXT NOT NULL, day INTEGER NOT NULL, accelerator_ms INTEGER NOT NULL, trained_tokens INTEGER NOT NULL,
+        jobs_created INTEGER NOT NULL, jobs_succeeded INTEGER NOT NULL, PRIMARY KEY (tenant, day)
+    ) STRICT, WITHOUT ROWID;
+
+    ALTER TABLE files ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE files ADD COLUMN expires_at_ms INTEGER;
+    ALTER TABLE models ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;
+    UPDATE files SET bytes = record ->> 'bytes';
+    CREATE INDEX files_by_expiry ON files (expires_at_ms) WHERE expires_at_ms IS NOT NULL;
+    CREATE INDEX jobs_live_by_tenant ON jobs (tenant) WHERE live;
 "];
 
 /// Settings of every connection.

@@ -1,0 +1,56 @@
+//! What a tenant has used, and what it may.
+
+use trainyard_openapi::tenant::{Usage, UsageDay};
+
+use super::Scheduler;
+use crate::clock::Day;
+use crate::error::Result;
+use crate::port::store::UsageRecord;
+use crate::tenant::TenantContext;
+
+impl Scheduler {
+    /// What the caller's tenant has used from day `from` to day `to`, both included; this month where they are left out.
+    ///
+    /// # Errors
+    /// Where the store does not answer.
+    pub async fn usage(
+        &self,
+        ctx: &TenantContext,
+        from: Option<Day>,
+        to: Option<Day>,
+    ) -> Result<Usage> {
+        let today = Day::of(self.store().now_ms().await?);
+        let month = self.store().usage(ctx.tenant(), today.first_of_month().0, today.0).await?;
+        let days = match (from, to) {
+            (None, None) => month.clone(),
+            (from, to) => {
+                let (from, to) = (from.unwrap_or(today.first_of_month()), to.unwrap_or(today));
+                self.store().usage(ctx.tenant(), from.0, to.0).await?
+            }
+        };
+        let live = self.store().live_jobs().await?;
+        let sum = |of: &mut dyn Iterator<Item = &UsageRecord>| {
+            of.map(|usage| usage.accelerator_ms).sum::<u64>() as f64 / 1000.0
+        };
+        Ok(Usage {
+            object: "usage".to_string(),
+            data: days.iter().map(day_of).collect(),
+            storage_bytes: self.store().stored_bytes(ctx.tenant()).await?,
+            live_jobs: live.iter().filter(|job| job.tenant == *ctx.tenant()).count() as u64,
+            accelerator_seconds_today: sum(&mut month.iter().filter(|usage| usage.day == today.0)),
+            accelerator_seconds_this_month: sum(&mut month.iter()),
+            quota: ctx.quota().clone(),
+        })
+    }
+}
+
+fn day_of(record: &UsageRecord) -> UsageDay {
+    UsageDay {
+        date: Day(record.day).to_string(),
+        object: "usage.day".to_string(),
+        accelerator_seconds: record.accelerator_ms as f64 / 1000.0,
+        trained_tokens: record.trained_tokens,
+        jobs_created: record.jobs_created,
+        jobs_succeeded: record.jobs_succeeded,
+    }
+}
