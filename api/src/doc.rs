@@ -19,7 +19,7 @@ const METHODS: [&str; 3] = ["get", "post", "delete"];
 #[openapi(
     paths(
         files::create, files::list, files::retrieve, files::remove, files::content,
-        jobs::create, jobs::list, jobs::retrieve, jobs::cancel, jobs::pause, jobs::resume, jobs::events, jobs::checkpoints,
+        jobs::create, jobs::preflight, jobs::list, jobs::retrieve, jobs::cancel, jobs::pause, jobs::resume, jobs::events, jobs::checkpoints,
         models::list, models::retrieve, models::remove, artifacts::list, artifacts::download,
         tenants::create, tenants::list, tenants::retrieve, tenants::update, tenants::create_key, tenants::keys,
         tenants::retrieve_key, tenants::revoke_key, tenants::rotate_key, tenants::audit, usage::retrieve,
@@ -120,6 +120,12 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
             ErrorCode::TooLarge,
             ErrorCode::UnsupportedMediaType,
             ErrorCode::IdempotencyMismatch,
+        ]),
+        "preflightFineTuningJob" => codes.extend([
+            ErrorCode::InvalidValue,
+            ErrorCode::ModelNotFound,
+            ErrorCode::TooLarge,
+            ErrorCode::UnsupportedMediaType,
         ]),
         "createFile" => codes.extend([
             ErrorCode::InvalidPurpose,

@@ -20,6 +20,7 @@ pub(crate) fn routes(root: Scope) -> Scope {
                 .route(get().to(jobs::list))
                 .route(post().to(jobs::create)),
         )
+        .service(resource("/fine_tuning/jobs/preflight").route(post().to(jobs::preflight)))
         .service(resource("/fine_tuning/jobs/{fine_tuning_job_id}").route(get().to(jobs::retrieve)))
         .service(
             resource("/fine_tuning/jobs/{fine_tuning_job_id}/cancel")

@@ -32,17 +32,12 @@ pub struct Agent {
 impl Agent {
     /// An agent that does nothing before [`Agent::run`].
     pub fn new(
-        mut config: AgentConfig,
+        config: AgentConfig,
         control: Arc<dyn ControlPlane>,
         queue: Arc<dyn Queue>,
         objects: Arc<dyn Objects>,
     ) -> Self {
-        // Trainers run in directories of their own, where a relative path would mean another place.
-        for path in [&mut config.work_dir, &mut config.models_dir, &mut config.trainer] {
-            if let Ok(absolute) = std::path::absolute(&*path) {
-                *path = absolute;
-            }
-        }
+        let config = config.absolute();
         Self { context: Arc::new(Context { config, control, objects }), queue }
     }
 

@@ -31,3 +31,15 @@ pub struct AgentConfig {
     /// Time between reports: many events share a write.
     pub report_every: Duration,
 }
+
+impl AgentConfig {
+    /// The same with absolute paths: trainers run in directories of their own, where a relative path would mean another place.
+    pub(crate) fn absolute(mut self) -> Self {
+        for path in [&mut self.work_dir, &mut self.models_dir, &mut self.trainer] {
+            if let Ok(absolute) = std::path::absolute(&*path) {
+                *path = absolute;
+            }
+        }
+        self
+    }
+}

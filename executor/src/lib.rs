@@ -7,6 +7,7 @@ mod agent;
 mod config;
 mod events;
 mod inputs;
+mod inspect;
 mod lease;
 mod lines;
 mod outcome;
@@ -16,3 +17,4 @@ mod upload;
 
 pub use agent::Agent;
 pub use config::AgentConfig;
+pub use inspect::TrainerInspector;

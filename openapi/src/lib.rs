@@ -17,5 +17,6 @@ pub mod line;
 pub mod method;
 pub mod model;
 pub mod page;
+pub mod preflight;
 pub mod result;
 pub mod tenant;

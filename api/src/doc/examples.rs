@@ -42,7 +42,7 @@ pub(super) fn error_text(code: ErrorCode) -> &'static str {
 
 fn request(id: &str) -> Option<Value> {
     match id {
-        "createFineTuningJob" => Some(json!({
+        "createFineTuningJob" | "preflightFineTuningJob" => Some(json!({
             "model": "smollm2-135m-instruct",
             "training_file": FILE,
             "validation_file": "file-4bNq7Vx2Lk9Tz0Wc6Rm3Jp8S",
@@ -87,6 +87,7 @@ fn response(id: &str) -> (&'static str, Value) {
         "deleteModel" => json(json!({"id": MODEL, "object": "model", "deleted": true})),
         "listModelArtifacts" => json(list(vec![artifact()], "adapter_model.safetensors")),
         "downloadModelArtifact" => ("application/octet-stream", json!("")),
+        "preflightFineTuningJob" => json(preflight()),
         "createTenant" | "retrieveTenant" | "updateTenant" => json(tenant()),
         "listTenants" => json(list(vec![tenant()], TENANT)),
         "createTenantKey" | "rotateTenantKey" => json(key(true)),
@@ -135,6 +136,32 @@ fn audit_event() -> Value {
         "id": "1", "object": "audit.event", "created_at": 1_790_000_000, "created_at_ms": 1_790_000_000_123_i64, "tenant_id": TENANT,
         "actor": "key:dR4nLk29XzQ1", "action": "job.created", "target": JOB, "detail": {"model": "smollm2-135m-instruct"},
         "prev_hash": "0".repeat(64), "hash": "3f0a377ba0a4a460ecb616f6507ce0d8cfa3e704025d4fda3ed0c5ca05468728",
+    })
+}
+
+fn preflight() -> Value {
+    let report = json!({
+        "examples": 139, "blank_lines": 0, "rows": 139, "tokens": 26_114, "target_tokens": 9_802, "truncated": 2,
+        "truncated_tokens": 311, "split": 0, "rejected": 0, "without_target": 0,
+    });
+    json!({
+        "object": "fine_tuning.preflight", "valid": false, "model": "smollm2-135m-instruct", "seed": 7, "method": job()["method"],
+        "trainyard": extension(),
+        "files": [{
+            "param": "training_file", "id": FILE, "filename": "train.jsonl", "lines": 140, "examples": 139, "blank_lines": 0,
+            "errors": [{"line": 7, "code": "invalid_value", "field": "messages[1].role", "message": "unknown role 'robot'"}],
+            "error_count": 1, "data_report": report,
+        }],
+        "total_steps": 54, "total_tokens": 78_342, "token_counts": null,
+        "memory": {"fits": true, "estimated_bytes": 4_100_000_000_u64, "limit_bytes": 25_000_000_000_u64,
+                   "parts": {"weights": 269_000_000, "adapter": 88_000_000, "activations": 3_100_000_000_u64, "loss": 201_000_000, "engine": 419_430_400},
+                   "largest_micro_batch_size": 8},
+        "time": {"seconds": 157.6, "tokens_per_second": 497.0, "basis": "earlier_jobs"},
+        "queue": {"position": 1, "waiting_reason": null},
+        "compatibility": [
+            {"consumer": "peft", "accepted": true, "notes": []}, {"consumer": "vllm", "accepted": true, "notes": []},
+            {"consumer": "llama.cpp", "accepted": true, "notes": ["convert it with convert_lora_to_gguf.py and the base model's directory"]},
+        ],
     })
 }
 

@@ -11,6 +11,7 @@ use trainyard_openapi::id::{CheckpointId, EventId, JobId};
 use trainyard_openapi::job::{CreateJob, Job};
 use trainyard_openapi::limits::{IDEMPOTENCY_KEY_BYTES_MAX, PAGE_LIMIT_MAX};
 use trainyard_openapi::page::Page;
+use trainyard_openapi::preflight::Preflight;
 use trainyard_scheduler::port::store::JobFilter;
 use trainyard_scheduler::{IdempotencyKey, Scheduler};
 
@@ -38,6 +39,26 @@ pub(crate) async fn create(
     let job: CreateJob = body::parse(&bytes)?;
     let key = idempotency_key(request.headers(), &job)?;
     Ok(Json(scheduler.submit(&caller, job, key).await?))
+}
+
+/// Check a create request
+///
+/// A dry run: every `"auto"` resolved, every bad line with number and code, tokens counted by the model's own tokenizer and template,
+/// memory, time, place in the queue, and what PEFT, vLLM and llama.cpp would make of the adapter. Nothing is stored. What a create
+/// request is refused for is refused here too.
+#[utoipa::path(post, path = "/v1/fine_tuning/jobs/preflight", operation_id = "preflightFineTuningJob", tag = "Fine-tuning",
+    security(("bearer" = ["jobs.read"])),
+    request_body = CreateJob, responses((status = 200, description = "What it would come to", body = Preflight)))]
+pub(crate) async fn preflight(
+    scheduler: Data<Scheduler>,
+    caller: Caller<JobsRead>,
+    request: HttpRequest,
+    bytes: Bytes,
+) -> Result<Json<Preflight>> {
+    Query::of(&request).finish()?;
+    refuse_encoded(request.headers())?;
+    let job: CreateJob = body::parse(&bytes)?;
+    Ok(Json(scheduler.preflight(&caller, &job).await?))
 }
 
 /// List fine-tuning jobs

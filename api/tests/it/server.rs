@@ -47,6 +47,7 @@ impl Server {
             objects: Arc::new(FsObjects::open(&dir.path().join("objects")).unwrap()),
             models: BaseModels::new(dir.path().join("models")),
             host: HostFacts { cuda: false, fast_bf16: true, memory_bytes: 1 << 32 },
+            inspector: None,
             config: SchedulerConfig::default(),
         });
         let key = scheduler.bootstrap_key().await.unwrap().unwrap();

@@ -46,6 +46,7 @@ impl Bench {
             objects: objects.clone(),
             models: BaseModels::new(dir.path().join("models")),
             host: HostFacts { cuda: false, fast_bf16: true, memory_bytes: 1 << 32 },
+            inspector: None,
             config: SchedulerConfig {
                 lease_seconds: 2,
                 lease_grace_seconds: 1,

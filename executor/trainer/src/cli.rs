@@ -33,6 +33,8 @@ pub enum Command {
     /// Train a job.
     #[command(after_help = RUN_EXAMPLES)]
     Run(RunArgs),
+    /// Look at the files of a run and train nothing: tokens, bad lines, steps. Prints one JSON object.
+    Inspect(InspectArgs),
     /// Write a GGUF file as a Hugging Face directory that this trainer, transformers and PEFT load.
     #[command(
         after_help = "Example:\n  trainyard-trainer import SmolLM2-135M-Instruct.Q4_1.gguf --out models/smollm2-135m"
@@ -69,6 +71,17 @@ pub struct RunArgs {
     /// Say nothing to people on standard error.
     #[arg(long, short)]
     pub quiet: bool,
+}
+
+/// Settings of `inspect`.
+#[derive(Debug, clap::Args)]
+pub struct InspectArgs {
+    /// A resolved run, as the agent writes it.
+    #[arg(long)]
+    pub plan: PathBuf,
+    /// Threads of tokenizing and of matrix products [default: one a physical core].
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub threads: Option<u32>,
 }
 
 /// Where commands come from.

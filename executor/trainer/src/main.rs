@@ -9,7 +9,7 @@ use clap::Parser;
 use nix::sys::signal::{SigSet, Signal};
 use trainyard_plan::trainer::{TrainerCommand, TrainerEvent, exit};
 use trainyard_trainer::bench;
-use trainyard_trainer::cli::{Cli, Command, ControlSource, ImportArgs, RunArgs};
+use trainyard_trainer::cli::{Cli, Command, ControlSource, ImportArgs, InspectArgs, RunArgs};
 use trainyard_trainer::device;
 use trainyard_trainer::error::{Result, TrainerError};
 use trainyard_trainer::import::{self, ImportOptions};
@@ -23,6 +23,7 @@ fn main() -> ExitCode {
     device::keep_freed_memory();
     let code = match Cli::parse().command {
         Command::Run(args) => run_job(&args),
+        Command::Inspect(args) => report(inspect_run(&args)),
         Command::Import(args) => report(import_model(&args)),
         Command::BenchStep(args) => {
             report(bench::bench_step(&args).and_then(|figures| say(&figures.to_string())))
@@ -160,6 +161,12 @@ fn import_model(args: &ImportArgs) -> Result<()> {
         report.vocab_size,
         if report.chat_template { ", with chat template" } else { ", no chat template" }
     ))
+}
+
+fn inspect_run(args: &InspectArgs) -> Result<()> {
+    let inspection = run::inspect::inspect(&spec::read_run(&args.plan)?, args.threads)?;
+    let json = serde_json::to_string(&inspection);
+    say(&json.map_err(|error| TrainerError::io("standard output")(error.into()))?)
 }
 
 fn say(line: &str) -> Result<()> {

@@ -5,12 +5,16 @@
 //! randomness: the same request and facts give the same plan.
 
 mod check;
+mod compatibility;
 mod facts;
+mod memory;
 mod plan;
 mod resolve;
 pub mod trainer;
 
+pub use compatibility::compatibility;
 pub use facts::{DataFacts, HostFacts, ModelFacts};
+pub use memory::memory_fit;
 pub use plan::{
     AdapterPlan, BatchingPlan, CheckpointPlan, EarlyStoppingPlan, EvaluationPlan, LoraPlan,
     OptimizerPlan, Plan, SchedulePlan, SequencePlan,

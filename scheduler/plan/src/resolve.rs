@@ -14,6 +14,7 @@ use trainyard_openapi::method::{Hyperparameters, MethodKind};
 
 use crate::check::{invalid, not_available, positive, text, within};
 use crate::facts::{DataFacts, HostFacts, ModelFacts};
+use crate::memory::activation_bytes;
 use crate::plan::{
     AdapterPlan, BatchingPlan, CheckpointPlan, EarlyStoppingPlan, EvaluationPlan, LoraPlan,
     OptimizerPlan, Plan, SchedulePlan, SequencePlan,
@@ -297,17 +298,6 @@ fn resolve_batching(
         activation_bytes(model, rows, precision) > host.memory_bytes / 2
     });
     Ok(BatchingPlan { micro_batch_size: micro, gradient_checkpointing: checkpointing })
-}
-
-/// Bytes of activations that a backward pass keeps for `tokens` tokens: about 16 vectors of the model's width and 4 of
-/// the MLP's a block, measured on Llama-family `LoRA` steps and rounded up.
-fn activation_bytes(model: &ModelFacts, tokens: u64, precision: Precision) -> u64 {
-    let width = match precision {
-        Precision::Fp32 => 4,
-        Precision::Bf16 | Precision::Fp16 => 2,
-    };
-    let per_token = model.layers * (16 * model.hidden_size + 4 * model.intermediate_size) * width;
-    tokens.saturating_mul(per_token)
 }
 
 fn resolve_checkpoint(checkpoint: Checkpointing) -> Result<CheckpointPlan, ApiError> {

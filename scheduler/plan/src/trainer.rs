@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use trainyard_openapi::preflight::BadLine;
 
 use crate::plan::Plan;
 
@@ -213,6 +214,32 @@ pub struct Finished {
     pub target_tokens: u64,
     /// Seconds of training over all attempts.
     pub training_seconds: f64,
+}
+
+/// What the trainer finds in a run's files without training: the answer of `trainyard-trainer inspect`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Inspection {
+    /// The training file.
+    pub training: InspectedFile,
+    /// The validation file.
+    pub validation: Option<InspectedFile>,
+    /// Whether rows would be packed.
+    pub packing: bool,
+    /// Optimizer steps of the whole run.
+    pub total_steps: u64,
+    /// Matrix products of this model's shape on this machine, in floating-point operations a second.
+    pub matmul_flops_per_second: f64,
+}
+
+/// What is in a file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct InspectedFile {
+    /// What would become of its rows, by name.
+    pub report: BTreeMap<String, u64>,
+    /// Lines that cannot be trained on, the first of them.
+    pub errors: Vec<BadLine>,
+    /// Such lines in all.
+    pub error_count: u64,
 }
 
 /// The last file written into a checkpoint or an adapter directory: what belongs to it.

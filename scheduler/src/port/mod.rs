@@ -3,6 +3,7 @@
 
 pub mod control_plane;
 pub mod document;
+pub mod inspector;
 pub mod objects;
 pub mod queue;
 pub mod store;

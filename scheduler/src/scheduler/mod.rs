@@ -8,6 +8,7 @@ mod jobs;
 mod keys;
 mod lease;
 mod models;
+mod preflight;
 mod queueing;
 mod reaper;
 mod submit;
@@ -31,6 +32,7 @@ use crate::base_model::BaseModels;
 use crate::config::SchedulerConfig;
 use crate::error::{Result, SchedulerError};
 use crate::job::JobRecord;
+use crate::port::inspector::Inspector;
 use crate::port::objects::Objects;
 use crate::port::queue::Queue;
 use crate::port::store::{Commit, Store, StoreError};
@@ -55,6 +57,8 @@ pub struct Parts {
     pub models: BaseModels,
     /// The machines of the pool.
     pub host: HostFacts,
+    /// Who counts tokens for a dry run, where somebody can.
+    pub inspector: Option<Arc<dyn Inspector>>,
     /// Settings.
     pub config: SchedulerConfig,
 }

@@ -200,7 +200,7 @@ fn artifact(name: &str, bytes: u64, sha256: &str) -> Artifact {
     }
 }
 
-fn not_found(name: &str) -> ApiError {
+pub(super) fn not_found(name: &str) -> ApiError {
     let name: String = name.chars().take(160).collect();
     ApiError::field(ErrorCode::ModelNotFound, "model", format!("The model '{name}' does not exist"))
 }

@@ -110,7 +110,11 @@ impl Scheduler {
         self.job(ctx, &earlier.job).await.map(Some)
     }
 
-    async fn new_job(&self, ctx: &TenantContext, request: &CreateJob) -> Result<JobRecord> {
+    pub(super) async fn new_job(
+        &self,
+        ctx: &TenantContext,
+        request: &CreateJob,
+    ) -> Result<JobRecord> {
         let Some(facts) = self.models_dir().facts(&request.model)? else {
             let name: String = request.model.chars().take(80).collect();
             let text =

@@ -117,7 +117,11 @@ impl Scheduler {
     }
 
     /// The file's name and what is in it.
-    async fn read_lines(&self, job: &JobRecord, id: &FileId) -> Result<(String, FileReport)> {
+    pub(super) async fn read_lines(
+        &self,
+        job: &JobRecord,
+        id: &FileId,
+    ) -> Result<(String, FileReport)> {
         let gone = || SchedulerError::Object(ObjectError::NotFound(id.to_string()));
         let file = self.store().file(&job.tenant, id).await?.ok_or_else(gone)?;
         let (_, mut stream) = self.objects().read(&file.key, None).await?;

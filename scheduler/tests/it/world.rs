@@ -98,6 +98,7 @@ impl World {
             objects: self.objects.clone(),
             models: BaseModels::new(self.dir.path().join("models")),
             host: HOST,
+            inspector: None,
             config: self.config.clone(),
         }
     }
@@ -124,6 +125,7 @@ impl World {
         store: Arc<dyn Store>,
         clock: Arc<ManualClock>,
         dir: Arc<TempDir>,
+        inspector: None,
         config: SchedulerConfig,
     ) -> Self {
         let model = dir.path().join("models/tiny");
@@ -142,6 +144,7 @@ impl World {
             objects: objects.clone(),
             models: BaseModels::new(dir.path().join("models")),
             host: HOST,
+            inspector: None,
             config: config.clone(),
         });
         let ctx = tenant(&scheduler, store.as_ref()).await;

@@ -15,6 +15,7 @@ use crate::client::{Client, ClientError};
 #[command(after_help = "Examples:
   trainyard jobs create --model smollm2 --training-file train.jsonl --watch
   trainyard jobs create --model smollm2 --training-file file-abc… --validation-file valid.jsonl --epochs 3 --rank 8
+  trainyard jobs create --model smollm2 --training-file train.jsonl --dry-run
   trainyard jobs create --body job.json --set trainyard.precision=fp32 --set trainyard.checkpoint.every_steps=50")]
 pub(crate) struct CreateArgs {
     /// The base model, by a name that `trainyard models list` shows.
@@ -59,6 +60,9 @@ pub(crate) struct CreateArgs {
     /// Key under which repeats of this request make one job [default: a random one].
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
+    /// Make no job: tell what it would come to. Local files are uploaded.
+    #[arg(long, conflicts_with = "watch")]
+    pub(crate) dry_run: bool,
     /// Watch the job until it ends.
     #[arg(long)]
     pub(crate) watch: bool,
@@ -84,7 +88,11 @@ impl CreateArgs {
             Some(key) => key.clone(),
             None => idempotency_key()?,
         };
-        client.post(&["fine_tuning", "jobs"], Some(&Value::Object(body)), &key).await
+        let path: &[&str] = match self.dry_run {
+            true => &["fine_tuning", "jobs", "preflight"],
+            false => &["fine_tuning", "jobs"],
+        };
+        client.post(path, Some(&Value::Object(body)), &key).await
     }
 
     /// The body, but for the files.

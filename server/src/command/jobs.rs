@@ -93,6 +93,9 @@ pub(crate) async fn run(command: Jobs) -> Result<Exit, ClientError> {
         Jobs::Create(create) => {
             let client = create.connection.client()?;
             let job = create.send(&client).await?;
+            if create.dry_run {
+                return super::preflight::show(&job, create.connection.format());
+            }
             if create.watch {
                 return watch(&client, job, create.connection.format()).await;
             }

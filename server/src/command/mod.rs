@@ -8,5 +8,6 @@ pub(crate) mod files;
 pub(crate) mod import;
 pub(crate) mod jobs;
 pub(crate) mod models;
+mod preflight;
 pub(crate) mod upload;
 pub(crate) mod watch;

@@ -1,8 +1,9 @@
 //! From configuration to the scheduler's and the agent's parts.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use trainyard_executor::AgentConfig;
+use trainyard_executor::{AgentConfig, TrainerInspector};
 use trainyard_openapi::id::ExecutorId;
 use trainyard_plan::HostFacts;
 use trainyard_scheduler::adapter::{open_objects, open_queue, open_store};
@@ -18,12 +19,14 @@ pub(crate) fn scheduler(config: &Config) -> Result<Parts, ServeError> {
     let queue = open_queue(&storage.queue)?;
     let objects = open_objects(&storage.objects_url())?;
     let memory = training.memory_per_job_bytes()?;
+    let inspector = TrainerInspector::new(agent(config)?, objects.clone());
     Ok(Parts {
         store,
         queue,
         objects,
         models: BaseModels::new(storage.models_dir()),
         host: HostFacts::of_this_processor(memory),
+        inspector: Some(Arc::new(inspector)),
         config: SchedulerConfig {
             pool: training.pool.clone(),
             slots: training.slots,

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use trainyard_openapi::extension::Overlong;
 use trainyard_openapi::line::parse_line;
 use trainyard_openapi::line::validator::LINE_BYTES_MAX;
+use trainyard_openapi::preflight::BadLine;
 
 use crate::data::batch::Batch;
 use crate::data::encode::{Example, encode};
@@ -21,6 +22,8 @@ use crate::error::{Result, TrainerError};
 
 /// Lines written as tokens at a time: enough to keep the threads busy, few enough to hold.
 const BLOCK_LINES: usize = 1024;
+/// Bad lines that are kept of a file that is only looked at; the rest is counted.
+const BAD_LINES_KEPT: usize = 10_000;
 
 /// How lines become rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,40 +61,10 @@ impl Dataset {
         tokenizer: &ChatTokenizer,
         options: &DatasetOptions,
     ) -> Result<(Self, DataReport)> {
-        let file = File::open(path).map_err(TrainerError::io(path))?;
-        let mut reader = BufReader::with_capacity(1 << 20, file);
-        let mut hash = Sha256::new();
-        let mut report = DataReport::default();
-        let mut examples = Vec::new();
-        let mut number = 0;
-        loop {
-            let block =
-                read_block(&mut reader, &mut hash, &mut number).map_err(|error| match error {
-                    ReadError::Io(source) => TrainerError::io(path)(source),
-                    ReadError::TooLong(line) => refuse(
-                        param,
-                        name,
-                        line,
-                        "",
-                        &format!("has more than {LINE_BYTES_MAX} bytes"),
-                    ),
-                })?;
-            if block.is_empty() {
-                break;
-            }
-            for (line, outcome) in encode_block(&block, tokenizer, options) {
-                match outcome {
-                    Outcome::Blank => report.blank_lines += 1,
-                    Outcome::Example(example) => {
-                        report.examples += 1;
-                        fit(example, options, &mut examples, &mut report);
-                    }
-                    Outcome::Refused { field, message } => {
-                        return Err(refuse(param, name, line, &field, &message));
-                    }
-                }
-            }
-        }
+        let (scanned, mut report) = scan(path, tokenizer, options, &mut |line, bad| {
+            Err(refuse(param, name, line, &bad.field, &bad.message))
+        })?;
+        let Scanned { examples, sha256 } = scanned;
         if examples.is_empty() {
             let counts: Vec<String> = report
                 .to_map()
@@ -102,12 +75,35 @@ impl Dataset {
             let message = format!("{name}: no row is left to train on ({})", counts.join(", "));
             return Err(TrainerError::user("no_examples", Some(param.to_string()), message));
         }
-        report.tokens = examples.iter().map(|example| example.ids.len() as u64).sum();
-        report.target_tokens = examples.iter().map(|example| example.targets() as u64).sum();
-        report.rows = examples.len() as u64;
+        count(&examples, &mut report);
+        Ok((Self::of(examples, sha256, options), report))
+    }
+
+    /// Reads `path` to its end whatever is on its lines: what can be trained on, and what cannot.
+    ///
+    /// # Errors
+    /// Where the file cannot be read.
+    pub fn examine(
+        path: &Path,
+        tokenizer: &ChatTokenizer,
+        options: &DatasetOptions,
+    ) -> Result<(Self, DataReport, Vec<BadLine>, u64)> {
+        let (mut errors, mut error_count) = (Vec::new(), 0);
+        let (scanned, mut report) = scan(path, tokenizer, options, &mut |line, bad| {
+            error_count += 1;
+            if errors.len() < BAD_LINES_KEPT {
+                errors.push(BadLine { line, ..bad });
+            }
+            Ok(())
+        })?;
+        count(&scanned.examples, &mut report);
+        let dataset = Self::of(scanned.examples, scanned.sha256, options);
+        Ok((dataset, report, errors, error_count))
+    }
+
+    fn of(examples: Vec<Example>, sha256: String, options: &DatasetOptions) -> Self {
         let rows = (0..examples.len()).map(|index| vec![index]).collect();
-        let sha256 = hex::encode(hash.finalize());
-        Ok((Self { examples, rows, packed: false, max_length: options.max_length, sha256 }, report))
+        Self { examples, rows, packed: false, max_length: options.max_length, sha256 }
     }
 
     /// Puts several examples into a row, best fit first.
@@ -143,42 +139,100 @@ impl Dataset {
     }
 }
 
+struct Scanned {
+    examples: Vec<Example>,
+    sha256: String,
+}
+
+/// Reads a file's lines in order; `refused` hears of each that cannot be trained on and says whether to go on.
+fn scan(
+    path: &Path,
+    tokenizer: &ChatTokenizer,
+    options: &DatasetOptions,
+    refused: &mut dyn FnMut(u64, BadLine) -> Result<()>,
+) -> Result<(Scanned, DataReport)> {
+    let file = File::open(path).map_err(TrainerError::io(path))?;
+    let mut reader = BufReader::with_capacity(1 << 20, file);
+    let mut hash = Sha256::new();
+    let mut report = DataReport::default();
+    let mut examples = Vec::new();
+    let mut number = 0;
+    loop {
+        let block =
+            read_block(&mut reader, &mut hash, &mut number).map_err(TrainerError::io(path))?;
+        if block.is_empty() {
+            break;
+        }
+        for (line, outcome) in encode_block(&block, tokenizer, options) {
+            match outcome {
+                Outcome::Blank => report.blank_lines += 1,
+                Outcome::Example(example) => {
+                    report.examples += 1;
+                    fit(example, options, &mut examples, &mut report);
+                }
+                Outcome::Refused(bad) => refused(line, bad)?,
+            }
+        }
+    }
+    Ok((Scanned { examples, sha256: hex::encode(hash.finalize()) }, report))
+}
+
+fn count(examples: &[Example], report: &mut DataReport) {
+    report.tokens = examples.iter().map(|example| example.ids.len() as u64).sum();
+    report.target_tokens = examples.iter().map(|example| example.targets() as u64).sum();
+    report.rows = examples.len() as u64;
+}
+
 enum Outcome {
     Blank,
     Example(Example),
-    Refused { field: String, message: String },
+    Refused(BadLine),
 }
 
-enum ReadError {
-    Io(std::io::Error),
-    TooLong(u64),
+/// A refusal; the number of its line comes with it.
+fn bad(code: &str, field: &str, message: &str) -> Outcome {
+    let (code, field, message) = (code.to_string(), field.to_string(), message.to_string());
+    Outcome::Refused(BadLine { line: 0, code, field, message })
 }
 
-/// The next lines with their numbers, from 1.
+/// The next lines with their numbers, from 1; of one that is too long only the beginning is held, still over the limit.
 fn read_block(
     reader: &mut impl BufRead,
     hash: &mut Sha256,
     number: &mut u64,
-) -> std::result::Result<Vec<(u64, Vec<u8>)>, ReadError> {
+) -> std::io::Result<Vec<(u64, Vec<u8>)>> {
     let mut block = Vec::new();
     while block.len() < BLOCK_LINES {
         let mut line = Vec::new();
         // One byte above the limit tells a line that is over it from one that just fits.
         let mut limited = std::io::Read::take(&mut *reader, LINE_BYTES_MAX as u64 + 2);
-        if limited.read_until(b'\n', &mut line).map_err(ReadError::Io)? == 0 {
+        if limited.read_until(b'\n', &mut line)? == 0 {
             break;
         }
         *number += 1;
         hash.update(&line);
         if line.last() == Some(&b'\n') {
             line.pop();
-        }
-        if line.len() > LINE_BYTES_MAX {
-            return Err(ReadError::TooLong(*number));
+        } else if line.len() > LINE_BYTES_MAX {
+            pass_over_line(reader, hash)?;
         }
         block.push((*number, line));
     }
     Ok(block)
+}
+
+/// Reads to the end of a line that nobody looks at.
+fn pass_over_line(reader: &mut impl BufRead, hash: &mut Sha256) -> std::io::Result<()> {
+    loop {
+        let buffer = reader.fill_buf()?;
+        let end = buffer.iter().position(|byte| *byte == b'\n');
+        let used = end.map_or(buffer.len(), |end| end + 1);
+        hash.update(&buffer[..used]);
+        reader.consume(used);
+        if end.is_some() || used == 0 {
+            return Ok(());
+        }
+    }
 }
 
 /// Writes a block's lines as tokens, in order.
@@ -213,16 +267,19 @@ fn encode_line(number: u64, line: &[u8], tokenizer: &ChatTokenizer, vocab_size: 
         1 => line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line),
         _ => line,
     };
+    if line.len() > LINE_BYTES_MAX {
+        return bad("line_too_long", "", &format!("has more than {LINE_BYTES_MAX} bytes"));
+    }
     if line.iter().all(u8::is_ascii_whitespace) {
         return Outcome::Blank;
     }
     let Ok(text) = std::str::from_utf8(line) else {
-        return Outcome::Refused { field: String::new(), message: "is not UTF-8".to_string() };
+        return bad("invalid_utf8", "", "is not UTF-8");
     };
     match parse_line(text) {
-        Err(error) => Outcome::Refused { field: error.field, message: error.message },
+        Err(error) => bad(error.code, &error.field, &error.message),
         Ok(line) => match encode(&line, tokenizer, vocab_size) {
-            Err(error) => Outcome::Refused { field: error.field, message: error.message },
+            Err(error) => bad("not_encodable", &error.field, &error.message),
             Ok(example) => Outcome::Example(example),
         },
     }

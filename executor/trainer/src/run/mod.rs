@@ -3,6 +3,7 @@
 pub mod base;
 pub mod events;
 pub mod export;
+pub mod inspect;
 pub mod output;
 pub mod spec;
 pub mod tensors;
