@@ -9,10 +9,12 @@ mod events;
 mod inputs;
 mod lease;
 mod lines;
+mod oom;
 mod outcome;
 mod process;
 mod run;
 mod upload;
+mod watchdog;
 
 pub use agent::Agent;
 pub use config::AgentConfig;

@@ -83,6 +83,8 @@ impl Bench {
             heartbeat: Duration::from_millis(500),
             self_fence: Duration::from_millis(1500),
             stop_grace: Duration::from_secs(2),
+            stall: Duration::from_millis(1500),
+            stall_start: Duration::from_secs(4),
             report_every: Duration::from_millis(100),
         };
         let agent = Agent::new(

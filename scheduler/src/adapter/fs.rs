@@ -19,6 +19,8 @@ use crate::port::objects::{ObjectError, ObjectWriter, Objects};
 const TEMPORARY: &str = ".writing";
 /// Bytes of a piece when reading: large enough for full speed, small beside a thousand readers.
 const PIECE_BYTES: u64 = 256 * 1024;
+/// The system's number for a medium that cannot be read; it has no kind of its own.
+const EIO: i32 = 5;
 /// Times that a name is given anew after its directory vanished: each time means a deletion at that very moment.
 const PUBLISH_TRIES: u32 = 100;
 
@@ -294,6 +296,10 @@ fn explain(key: &str, error: &io::Error) -> ObjectError {
         ErrorKind::NotFound | ErrorKind::NotADirectory => ObjectError::NotFound(key.to_string()),
         ErrorKind::AlreadyExists => ObjectError::Exists(key.to_string()),
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => ObjectError::NoSpace,
+        ErrorKind::PermissionDenied => ObjectError::Unreadable(format!("'{key}': {error}")),
+        _ if error.raw_os_error() == Some(EIO) => {
+            ObjectError::Unreadable(format!("'{key}': {error}"))
+        }
         _ => ObjectError::Other(format!("'{key}': {error}")),
     }
 }

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use trainyard_openapi::extension::Overlong;
 use trainyard_openapi::line::parse_line;
 use trainyard_openapi::line::validator::LINE_BYTES_MAX;
+use trainyard_openapi::job_error::JobErrorCode;
 
 use crate::data::batch::Batch;
 use crate::data::encode::{Example, encode};
@@ -48,7 +49,7 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// Reads `path`; `param` and `name` are what the user calls it in errors.
+    /// Reads `path`; `param` and `name` are what the user calls it in errors. Calls `progress` after each block of lines.
     ///
     /// # Errors
     /// A user error naming file, line and field of the first line that cannot be trained on, or that no row is left.
@@ -57,6 +58,7 @@ impl Dataset {
         (param, name): (&str, &str),
         tokenizer: &ChatTokenizer,
         options: &DatasetOptions,
+        progress: &dyn Fn() -> Result<()>,
     ) -> Result<(Self, DataReport)> {
         let file = File::open(path).map_err(TrainerError::io(path))?;
         let mut reader = BufReader::with_capacity(1 << 20, file);
@@ -79,6 +81,7 @@ impl Dataset {
             if block.is_empty() {
                 break;
             }
+            progress()?;
             for (line, outcome) in encode_block(&block, tokenizer, options) {
                 match outcome {
                     Outcome::Blank => report.blank_lines += 1,
@@ -100,7 +103,7 @@ impl Dataset {
                 .map(|(key, n)| format!("{key} {n}"))
                 .collect();
             let message = format!("{name}: no row is left to train on ({})", counts.join(", "));
-            return Err(TrainerError::user("no_examples", Some(param.to_string()), message));
+            return Err(TrainerError::user(JobErrorCode::NoExamples, Some(param.to_string()), message));
         }
         report.tokens = examples.iter().map(|example| example.ids.len() as u64).sum();
         report.target_tokens = examples.iter().map(|example| example.targets() as u64).sum();
@@ -266,7 +269,7 @@ fn fit(
 fn refuse(param: &str, name: &str, line: u64, field: &str, message: &str) -> TrainerError {
     let place = if field.is_empty() { String::new() } else { format!("{field}: ") };
     TrainerError::user(
-        "invalid_data",
+        JobErrorCode::InvalidData,
         Some(param.to_string()),
         format!("{name}: line {line}: {place}{message}"),
     )

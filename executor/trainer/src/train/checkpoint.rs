@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use tch::Tensor;
 use trainyard_plan::trainer::Manifest;
+use trainyard_openapi::job_error::JobErrorCode;
 
 use crate::artifact::{directory, manifest, peft};
 use crate::error::{Result, TrainerError};
@@ -103,7 +104,7 @@ pub fn read(directory: &Path, expected: &RunState, optimizer: &mut AdamW) -> Res
                  --resume never",
                 state.step
             );
-            return Err(TrainerError::user("checkpoint_mismatch", None, message));
+            return Err(TrainerError::user(JobErrorCode::CheckpointMismatch, None, message));
         }
     }
     let source = SafetensorsSource::open_file(&directory.join("optimizer.safetensors"))?;
