@@ -20,3 +20,18 @@ pub fn halve(rows: u32, step: u64, reason: String, events: &Events) -> Result<u3
     events.emit(&TrainerEvent::MicroBatchReduced { step, from: rows, to: half, reason })?;
     Ok(half)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_row_is_the_least() {
+        let events = Events::new(Box::new(std::io::sink()), None);
+        assert_eq!(halve(5, 1, "no memory".into(), &events).unwrap(), 2);
+        let error = halve(1, 1, "can't allocate memory".into(), &events).unwrap_err();
+        assert_eq!((error.code(), error.is_user()), ("out_of_memory", true));
+        assert!(error.to_string().contains("max_length"), "{error}");
+        assert!(!TrainerError::OutOfMemory("elsewhere".into()).is_user(), "a smaller one may fit");
+    }
+}
