@@ -42,6 +42,10 @@ impl FsObjects {
             _ => {}
         }
         fs::create_dir_all(&temporary)?;
+        // Its own name too: objects that are durable in a directory that is not would be lost with it.
+        if let Some(parent) = std::path::absolute(root)?.parent() {
+            sync_dir(parent)?;
+        }
         Ok(Self { root: root.to_path_buf() })
     }
 
