@@ -99,10 +99,7 @@ pub(crate) fn judge(
         true => JobErrorCode::OutOfMemory,
         false => JobErrorCode::TrainerCrashed,
     };
-    Verdict::Fail {
-        error: JobError { code, message, param: None },
-        retryable: true,
-    }
+    Verdict::Fail { error: JobError { code, message, param: None }, retryable: true }
 }
 
 /// Makes a call until it has a definite answer, with growing pauses.

@@ -153,7 +153,7 @@ async fn a_trainer_that_stands_still_is_ended_and_tried_again() {
     let id = bench.submit().await;
     let error = bench.ended(&id).await.error.unwrap();
     assert_eq!(error.code.as_str(), "no_progress");
-    assert!(error.message.contains("before step 1 for 4 s; the limit is 4 s"), "{}", error.message);
+    assert!(error.message.contains("before step 1 for 3 s; the limit is 3 s"), "{}", error.message);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -169,7 +169,8 @@ async fn long_work_between_steps_is_not_standing_still() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trainer_without_memory_gets_smaller_micro_batches() {
     let bench = Bench::start("smaller").await;
-    let id = bench.submit().await;
+    let batching = serde_json::json!({"batching": {"micro_batch_size": 4}});
+    let id = bench.submit_with(batching).await;
     let job = bench.ended(&id).await;
     assert_eq!(job.status, JobStatus::Succeeded, "{:?}", job.error);
     let told = bench.messages(&id).await;

@@ -140,7 +140,8 @@ impl From<tch::TchError> for TrainerError {
         };
         let first = text.lines().next().unwrap_or_default().trim().to_string();
         // In order: CUDA, the CPU allocator of libtorch, the C++ library, oneDNN.
-        let ran_out = ["out of memory", "can't allocate memory", "bad_alloc", "could not create a memory"];
+        let ran_out =
+            ["out of memory", "can't allocate memory", "bad_alloc", "could not create a memory"];
         if ran_out.iter().any(|words| first.contains(words)) {
             Self::OutOfMemory(first)
         } else {

@@ -24,5 +24,8 @@ fn every_code_is_one_word_of_its_own_with_a_class_and_a_meaning() {
 fn an_error_of_another_version_stays_readable() {
     let record = r#"{"code": "tape_torn", "message": "the tape is torn", "param": null}"#;
     let error: JobError = serde_json::from_str(record).unwrap();
-    assert_eq!((error.code, error.message.as_str()), (JobErrorCode::UnknownError, "the tape is torn"));
+    assert_eq!(
+        (error.code, error.message.as_str()),
+        (JobErrorCode::UnknownError, "the tape is torn")
+    );
 }

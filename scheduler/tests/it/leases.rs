@@ -295,7 +295,8 @@ async fn lost_attempts_have_a_budget() {
 async fn failed_attempts_have_a_budget() {
     let world = World::new(1).await;
     let id = world.submit().await;
-    let error = JobError { code: JobErrorCode::EngineError, message: "too large".into(), param: None };
+    let error =
+        JobError { code: JobErrorCode::EngineError, message: "too large".into(), param: None };
     let run = world.started().await;
     world.scheduler.fail(run.lease(), &error, true).await.unwrap();
     assert_eq!(world.status(&id).await, JobStatus::Queued);

@@ -75,7 +75,8 @@ async fn only_complete_ones_were_chosen(api: &Api, id: &str) {
     for message in api.messages(id).await {
         if let Some(step) = message.strip_prefix("Checkpoint created at step ") {
             complete.push(step.to_string());
-        } else if let Some(step) = message.strip_prefix("Fine-tuning job started again from step ") {
+        } else if let Some(step) = message.strip_prefix("Fine-tuning job started again from step ")
+        {
             assert!(complete.iter().any(|known| known == step), "{message}: {complete:?}");
         }
         assert!(!message.contains("passed over") && !message.contains("damaged"), "{message}");
@@ -113,9 +114,9 @@ fn is_under_way(data: &Path, moment: Moment) -> bool {
         Moment::After(_) => true,
         Moment::Uploading => !entries(&data.join("objects/.writing")).is_empty(),
         Moment::Writing => entries(&data.join("work")).iter().any(|work| {
-            entries(&work.join("out/checkpoints")).iter().any(|path| {
-                path.extension().is_some_and(|extension| extension == "partial")
-            })
+            entries(&work.join("out/checkpoints"))
+                .iter()
+                .any(|path| path.extension().is_some_and(|extension| extension == "partial"))
         }),
     }
 }
@@ -167,7 +168,10 @@ async fn killed_twenty_times_no_bit_changes_and_no_half_checkpoint_is_chosen() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         };
         let Some(trainer) = trainer else {
-            assert!(outcome(&api, &id).await == expected, "the adapter differs after {kills} kills");
+            assert!(
+                outcome(&api, &id).await == expected,
+                "the adapter differs after {kills} kills"
+            );
             only_complete_ones_were_chosen(&api, &id).await;
             ended += 1;
             id = create(&api, &file, &valid).await;
@@ -209,6 +213,9 @@ async fn killed_twenty_times_no_bit_changes_and_no_half_checkpoint_is_chosen() {
     only_complete_ones_were_chosen(&api, &id).await;
     manifests_hold(&directory.path().join("data/objects"));
     let attempts = number(&api.job(&id).await, "/trainyard/progress/attempts");
-    println!("{kills} kills over {} jobs, {caught} inside a write, {attempts} attempts of the last", ended + 1);
+    println!(
+        "{kills} kills over {} jobs, {caught} inside a write, {attempts} attempts of the last",
+        ended + 1
+    );
     assert!(caught >= 3, "only {caught} kills fell inside the write of a checkpoint");
 }

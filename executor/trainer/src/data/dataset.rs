@@ -9,9 +9,9 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 use trainyard_openapi::extension::Overlong;
+use trainyard_openapi::job_error::JobErrorCode;
 use trainyard_openapi::line::parse_line;
 use trainyard_openapi::line::validator::LINE_BYTES_MAX;
-use trainyard_openapi::job_error::JobErrorCode;
 
 use crate::data::batch::Batch;
 use crate::data::encode::{Example, encode};
@@ -103,7 +103,11 @@ impl Dataset {
                 .map(|(key, n)| format!("{key} {n}"))
                 .collect();
             let message = format!("{name}: no row is left to train on ({})", counts.join(", "));
-            return Err(TrainerError::user(JobErrorCode::NoExamples, Some(param.to_string()), message));
+            return Err(TrainerError::user(
+                JobErrorCode::NoExamples,
+                Some(param.to_string()),
+                message,
+            ));
         }
         report.tokens = examples.iter().map(|example| example.ids.len() as u64).sum();
         report.target_tokens = examples.iter().map(|example| example.targets() as u64).sum();

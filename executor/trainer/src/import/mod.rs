@@ -69,7 +69,11 @@ pub fn import(
 ) -> Result<ImportReport> {
     if out.exists() {
         let message = format!("{} exists already; remove it or choose another", out.display());
-        return Err(TrainerError::user(JobErrorCode::OutputExists, Some("--out".to_string()), message));
+        return Err(TrainerError::user(
+            JobErrorCode::OutputExists,
+            Some("--out".to_string()),
+            message,
+        ));
     }
     let file = GgufFile::open(gguf)?;
     let model = llama::LlamaGguf::new(file)?;

@@ -157,7 +157,11 @@ pub fn check_targets(settings: &LoraSettings, paths: &[&str]) -> Result<()> {
                 endings.join(", ")
             );
             let param = "trainyard.adapter.target_modules".to_string();
-            return Err(TrainerError::user(JobErrorCode::InvalidTargetModules, Some(param), message));
+            return Err(TrainerError::user(
+                JobErrorCode::InvalidTargetModules,
+                Some(param),
+                message,
+            ));
         }
     }
     Ok(())

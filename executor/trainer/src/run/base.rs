@@ -44,7 +44,11 @@ pub fn open(path: &Path, out: &OutputDir, events: &Events) -> Result<Base> {
             "{} is no model: neither a directory with config.json nor a GGUF file",
             path.display()
         );
-        return Err(TrainerError::user(JobErrorCode::ModelNotFound, Some("model".to_string()), message));
+        return Err(TrainerError::user(
+            JobErrorCode::ModelNotFound,
+            Some("model".to_string()),
+            message,
+        ));
     }
     let config = ModelConfig::read(&dir.join("config.json"))?;
     Ok(Base { dir, config })

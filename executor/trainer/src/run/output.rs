@@ -38,7 +38,11 @@ impl OutputDir {
                 Err(fs::TryLockError::WouldBlock) => {
                     let message = format!("another run is using {}", path.display());
                     let param = "--out".to_string();
-                    return Err(TrainerError::user(JobErrorCode::OutputInUse, Some(param), message));
+                    return Err(TrainerError::user(
+                        JobErrorCode::OutputInUse,
+                        Some(param),
+                        message,
+                    ));
                 }
                 Err(fs::TryLockError::Error(error)) => {
                     return Err(TrainerError::io(&lock_path)(error));

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use trainyard_openapi::body;
 use trainyard_openapi::error::ErrorCode;
 use trainyard_openapi::job::CreateJob;
+use trainyard_openapi::job_error::JobErrorCode;
 use trainyard_plan::trainer::RunSpec;
 use trainyard_plan::{DataFacts, HostFacts, ModelFacts, resolve};
-use trainyard_openapi::job_error::JobErrorCode;
 
 use crate::device;
 use crate::error::{Result, TrainerError};
@@ -43,7 +43,11 @@ pub fn read_request(path: &Path, config: impl FnOnce(&Path) -> Result<PathBuf>) 
     let config = config(&model)?;
     let json = std::fs::read(&config).map_err(TrainerError::io(&config))?;
     let json = serde_json::from_slice(&json).map_err(|error| {
-        TrainerError::user(JobErrorCode::InvalidModel, None, format!("{}: {error}", config.display()))
+        TrainerError::user(
+            JobErrorCode::InvalidModel,
+            None,
+            format!("{}: {error}", config.display()),
+        )
     })?;
     let facts = ModelFacts::from_config(&json)?;
     let examples =

@@ -7,8 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use tch::Tensor;
-use trainyard_plan::trainer::Manifest;
 use trainyard_openapi::job_error::JobErrorCode;
+use trainyard_plan::trainer::Manifest;
 
 use crate::artifact::{directory, manifest, peft};
 use crate::error::{Result, TrainerError};

@@ -6,9 +6,9 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use trainyard_openapi::job_error::JobErrorCode;
 use trainyard_plan::Plan;
 use trainyard_plan::trainer::{CheckpointWritten, EvaluationReport, Stage, TrainerEvent};
-use trainyard_openapi::job_error::JobErrorCode;
 
 use crate::arch::CausalLm;
 use crate::artifact::peft::AdapterDescription;
@@ -122,11 +122,11 @@ impl Session<'_> {
         let stats = loop {
             let rows = self.micro_batch_size as usize;
             let working = || self.events.working(Stage::Evaluating);
-            let measured =
-                evaluate(&self.model, validation, rows, self.pad, self.control, working);
+            let measured = evaluate(&self.model, validation, rows, self.pad, self.control, working);
             match measured {
                 Err(TrainerError::OutOfMemory(reason)) => {
-                    self.micro_batch_size = halve(self.micro_batch_size, step, reason, self.events)?;
+                    self.micro_batch_size =
+                        halve(self.micro_batch_size, step, reason, self.events)?;
                     self.state.micro_batch_size = Some(self.micro_batch_size);
                 }
                 measured => break measured?,

@@ -1,7 +1,7 @@
 //! One optimizer step: the gradient of the effective batch, micro-batch by micro-batch, the update, and its figures.
 
-use trainyard_plan::trainer::{Step, TrainerEvent};
 use trainyard_openapi::job_error::JobErrorCode;
+use trainyard_plan::trainer::{Step, TrainerEvent};
 
 use crate::arch::StepOptions;
 use crate::data::Sampler;

@@ -57,7 +57,7 @@ fn a_step_without_memory_is_done_again_in_smaller_pieces() {
     let large = place(BATCH);
     let (small_kib, _) = peak_kib(&place(1));
     let (large_kib, calm) = peak_kib(&large);
-    assert!(large_kib > small_kib + 100 * 1024, "{small_kib} and {large_kib} KiB tell nothing");
+    assert!(large_kib > small_kib + 64 * 1024, "{small_kib} and {large_kib} KiB tell nothing");
 
     let held = run_within(&large, small_kib + (large_kib - small_kib) / 2);
     assert_eq!(held.code, Some(0), "{}", held.stderr);

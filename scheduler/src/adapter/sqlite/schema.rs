@@ -106,7 +106,8 @@ pub(super) fn configure(
     synchronous: Synchronous,
 ) -> Result<(), StoreError> {
     connection.busy_timeout(std::time::Duration::from_secs(10)).map_err(explain)?;
-    for (name, value) in [("journal_mode", "WAL"), ("synchronous", synchronous.as_str()), ("foreign_keys", "ON")]
+    for (name, value) in
+        [("journal_mode", "WAL"), ("synchronous", synchronous.as_str()), ("foreign_keys", "ON")]
     {
         connection.pragma_update(None, name, value).map_err(explain)?;
     }
