@@ -359,3 +359,18 @@ async fn blocking<T: Send + 'static>(
         .await
         .map_err(|error| ObjectError::Other(error.to_string()))?
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_system_refuses_is_told_apart() {
+        let of = |number| explain("files/a", &io::Error::from_raw_os_error(number));
+        assert!(matches!(of(28), ObjectError::NoSpace), "ENOSPC");
+        assert!(matches!(of(13), ObjectError::Unreadable(_)), "EACCES");
+        assert!(matches!(of(EIO), ObjectError::Unreadable(_)), "EIO");
+        assert!(matches!(of(2), ObjectError::NotFound(_)), "ENOENT");
+        assert!(matches!(of(24), ObjectError::Other(_)), "EMFILE");
+    }
+}
