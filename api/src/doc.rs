@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 use trainyard_openapi::error::{ErrorBody, ErrorCode};
+use trainyard_openapi::job_error::JobErrorCode;
 use trainyard_openapi::page::Order;
 use trainyard_openapi::result::COLUMNS;
 use utoipa::OpenApi as _;
@@ -174,6 +175,12 @@ fn description() -> String {
     );
     for code in ErrorCode::ALL {
         text += &format!("| `{}` | {} | `{}` |\n", code.as_str(), code.status(), code.kind());
+    }
+    text += "\n## Why a job failed\n\n`error.code` of a job that failed. Class `user`: the request, its files or its model have to change. Class \
+             `infrastructure`: the request is good; it was tried again as often as the server allows.\n\n| code | class | meaning |\n|---|---|---|\n";
+    for code in JobErrorCode::ALL {
+        let (class, meaning) = (code.class().as_str(), code.meaning());
+        text += &format!("| `{code}` | {class} | {meaning} |\n");
     }
     text += "\n## Result files\n\nA job that succeeded has a CSV among its `result_files`, one row a step.\n\n| column | meaning |\n|---|---|\n";
     for column in COLUMNS {

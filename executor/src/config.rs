@@ -28,6 +28,11 @@ pub struct AgentConfig {
     pub self_fence: Duration,
     /// Time that a trainer has to obey before it is killed.
     pub stop_grace: Duration,
+    /// The least time without progress after which a trainer that has taken steps is taken to be stuck and is killed; twenty times its
+    /// usual step where that is more.
+    pub stall: Duration,
+    /// The same before the first step of an attempt and while the adapter is written.
+    pub stall_start: Duration,
     /// Time between reports: many events share a write.
     pub report_every: Duration,
 }

@@ -88,8 +88,16 @@ impl Journal {
                 };
                 self.say(level, message.clone());
             }
+            TrainerEvent::MicroBatchReduced { step, from, to, reason } => {
+                let text = format!(
+                    "Memory ran out in step {step} with micro-batches of {from}; going on with {to}, at the same effective batch"
+                );
+                let data = json!({"step": step, "micro_batch_size": to, "reason": reason});
+                self.pending.push(new_event(EventLevel::Warn, EventKind::Message, text, data));
+            }
             // These end a run or are told by the control plane when they count.
-            TrainerEvent::Checkpoint(CheckpointWritten { .. })
+            TrainerEvent::Working { .. }
+            | TrainerEvent::Checkpoint(CheckpointWritten { .. })
             | TrainerEvent::Finished(_)
             | TrainerEvent::Stopped { .. }
             | TrainerEvent::Cancelled { .. }

@@ -1,9 +1,12 @@
 //! What a run needs on its disk before the trainer starts.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use sha2::{Digest, Sha256};
 use tokio::fs;
+use trainyard_openapi::job_error::JobErrorCode;
 use trainyard_plan::trainer::{Manifest, RunSpec};
 use trainyard_scheduler::port::control_plane::{CheckpointPointer, Claim};
 use trainyard_scheduler::port::objects::{ObjectError, Objects};
@@ -31,6 +34,26 @@ pub(crate) enum InputError {
         /// What differs.
         reason: String,
     },
+}
+
+impl InputError {
+    /// As the job carries it.
+    pub(crate) fn code(&self) -> JobErrorCode {
+        match self {
+            Self::Object(ObjectError::NoSpace) => JobErrorCode::DiskFull,
+            Self::Object(ObjectError::Unreadable(_)) => JobErrorCode::FileUnreadable,
+            Self::Object(_) => JobErrorCode::ObjectStoreError,
+            Self::Io { source, .. } => match source.kind() {
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => JobErrorCode::DiskFull,
+                ErrorKind::PermissionDenied => JobErrorCode::FileUnreadable,
+                _ if source.raw_os_error() == Some(Errno::EIO as i32) => {
+                    JobErrorCode::FileUnreadable
+                }
+                _ => JobErrorCode::IoError,
+            },
+            Self::Damaged { .. } => JobErrorCode::CheckpointDamaged,
+        }
+    }
 }
 
 /// The directories of a run.
@@ -90,6 +113,8 @@ pub(crate) async fn prepare(
         validation_file,
         training_file_name: claim.training_file.filename.clone(),
         validation_file_name: claim.validation_file.as_ref().map(|file| file.filename.clone()),
+        micro_batch_size: (claim.micro_batch_size != claim.plan.batching.micro_batch_size)
+            .then_some(claim.micro_batch_size),
     };
     let json = serde_json::to_vec_pretty(&spec)
         .map_err(|error| io(&places.spec)(std::io::Error::other(error)))?;

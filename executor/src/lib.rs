@@ -10,10 +10,12 @@ mod inputs;
 mod inspect;
 mod lease;
 mod lines;
+mod oom;
 mod outcome;
 mod process;
 mod run;
 mod upload;
+mod watchdog;
 
 pub use agent::Agent;
 pub use config::AgentConfig;

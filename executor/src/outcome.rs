@@ -5,6 +5,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use trainyard_openapi::job::JobError;
+use trainyard_openapi::job_error::JobErrorCode;
 use trainyard_plan::trainer::{TrainerEvent, exit};
 use trainyard_scheduler::port::control_plane::{Directive, LeaseError, ReleaseReason};
 
@@ -38,12 +39,14 @@ pub(crate) enum Verdict {
     },
 }
 
-/// Judges a trainer that has ended: by its last word where it had one, else by how it ended.
+/// Judges a trainer that has ended: by its last word where it had one, else by how it ended. `out_of_memory` says that the kernel
+/// killed for want of memory meanwhile.
 pub(crate) fn judge(
     ending: Ending,
     last: Option<TrainerEvent>,
     status: ExitStatus,
     last_words: &str,
+    out_of_memory: bool,
 ) -> Verdict {
     match ending {
         // Whatever it managed to finish meanwhile: the owner's wish stands.
@@ -53,7 +56,7 @@ pub(crate) fn judge(
                 .to_string();
             let param = Some("trainyard.resources.max_runtime_seconds".to_string());
             return Verdict::Fail {
-                error: JobError { code: "max_runtime_exceeded".into(), message, param },
+                error: JobError { code: JobErrorCode::MaxRuntimeExceeded, message, param },
                 retryable: false,
             };
         }
@@ -64,6 +67,10 @@ pub(crate) fn judge(
             return Verdict::Complete(Box::new(finished));
         }
         Some(TrainerEvent::Failed { code, message, param, user }) => {
+            let (code, message) = match JobErrorCode::parse(&code) {
+                Some(code) => (code, message),
+                None => (JobErrorCode::UnknownError, format!("{code}: {message}")),
+            };
             return Verdict::Fail { error: JobError { code, message, param }, retryable: !user };
         }
         _ => {}
@@ -75,19 +82,24 @@ pub(crate) fn judge(
         Ending::Directed(_) | Ending::Own => {}
     }
     let how = match (status.signal(), status.code()) {
-        (Some(9), _) => {
-            "was killed (signal 9); the system does that when it runs out of memory".to_string()
+        (Some(9), _) if out_of_memory => {
+            "was killed by the system, which ran out of memory (signal 9)".to_string()
         }
+        (Some(9), _) => "was killed (signal 9)".to_string(),
         (Some(signal), _) => format!("was ended by signal {signal}"),
         (None, Some(code)) => format!("ended with code {code} and no result"),
         (None, None) => "ended".to_string(),
     };
     let words = if last_words.is_empty() { String::new() } else { format!(": {last_words}") };
     let message = format!("the trainer {how}{words}");
-    Verdict::Fail {
-        error: JobError { code: "trainer_crashed".into(), message, param: None },
-        retryable: true,
-    }
+    // What Rust says when it cannot allocate; it ends the process then.
+    let aborted = status.signal() == Some(6) && last_words.starts_with("memory allocation of ");
+    let killed = status.signal() == Some(9) && out_of_memory;
+    let code = match killed || aborted {
+        true => JobErrorCode::OutOfMemory,
+        false => JobErrorCode::TrainerCrashed,
+    };
+    Verdict::Fail { error: JobError { code, message, param: None }, retryable: true }
 }
 
 /// Makes a call until it has a definite answer, with growing pauses.
@@ -107,4 +119,41 @@ where
         }
     }
     call().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(status: i32, words: &str, out_of_memory: bool) -> JobErrorCode {
+        let status = ExitStatus::from_raw(status);
+        match judge(Ending::Own, None, status, words, out_of_memory) {
+            Verdict::Fail { error, retryable: true } => error.code,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn only_the_kernel_or_the_allocator_make_a_kill_a_want_of_memory() {
+        assert_eq!(code(9, "", true), JobErrorCode::OutOfMemory);
+        assert_eq!(code(9, "", false), JobErrorCode::TrainerCrashed);
+        assert_eq!(code(11, "", true), JobErrorCode::TrainerCrashed);
+        let words = "memory allocation of 4096 bytes failed";
+        assert_eq!(code(6, words, false), JobErrorCode::OutOfMemory);
+        assert_eq!(code(6, "terminate called", false), JobErrorCode::TrainerCrashed);
+    }
+
+    #[test]
+    fn a_code_of_another_trainer_is_kept_in_the_message() {
+        let failed = TrainerEvent::Failed {
+            code: "tape_torn".into(),
+            message: "the tape is torn".into(),
+            param: None,
+            user: false,
+        };
+        let verdict = judge(Ending::Own, Some(failed), ExitStatus::from_raw(1 << 8), "", false);
+        let Verdict::Fail { error, retryable: true } = verdict else { panic!("{verdict:?}") };
+        assert_eq!(error.code, JobErrorCode::UnknownError);
+        assert_eq!(error.message, "tape_torn: the tape is torn");
+    }
 }

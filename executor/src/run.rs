@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use trainyard_openapi::event::EventLevel;
 use trainyard_openapi::extension::JobResult;
 use trainyard_openapi::job::JobError;
+use trainyard_openapi::job_error::JobErrorCode;
 use trainyard_plan::trainer::{Finished, TrainerCommand, TrainerEvent};
 use trainyard_scheduler::port::control_plane::{Claim, Completion, Directive, LeaseError};
 
@@ -18,9 +19,11 @@ use crate::events::Journal;
 use crate::inputs::{InputError, Places, prepare};
 use crate::lease::{Keeper, Order};
 use crate::lines::Line;
+use crate::oom::kernel_kills;
 use crate::outcome::{Ending, Verdict, judge, persist};
 use crate::process::Trainer;
 use crate::upload::{Uploader, run_prefix, upload_directory};
+use crate::watchdog::{Limits, Watchdog};
 
 /// The job is another's: nothing more is said or written.
 struct Fenced;
@@ -86,7 +89,7 @@ async fn attempt(
             persist(|| context.control.release(&claim.lease, reason)).await
         }
         Some(Verdict::Fail { error, retryable }) => {
-            tracing::warn!(job = %claim.lease.job, code = error.code, retryable, "the attempt failed: {}", error.message);
+            tracing::warn!(job = %claim.lease.job, code = error.code.as_str(), retryable, "the attempt failed: {}", error.message);
             persist(|| context.control.fail(&claim.lease, &error, retryable)).await
         }
         Some(Verdict::Complete(_)) => Ok(()),
@@ -106,7 +109,7 @@ fn start(context: &Context, places: &Places) -> Result<Running, JobError> {
         args.push(threads.to_string().into());
     }
     Trainer::start(&config.trainer, &args, &places.work).map_err(|error| JobError {
-        code: "trainer_not_started".into(),
+        code: JobErrorCode::TrainerNotStarted,
         message: format!("{}: {error}", config.trainer.display()),
         param: None,
     })
@@ -130,6 +133,10 @@ async fn supervise(
     let time_up = Instant::now() + Duration::from_secs(claim.runtime_seconds_left);
     let (mut ending, mut kill_at, mut last) = (Ending::Own, None::<Instant>, None);
     let mut frozen = false;
+    let limits = Limits { floor: context.config.stall, start: context.config.stall_start };
+    let mut watchdog = Watchdog::new(limits, Instant::now());
+    let mut stuck = None;
+    let kernel_kills_before = kernel_kills();
     let grace = context.config.stop_grace;
     let mut lines_open = true;
     let mut exited = None;
@@ -144,6 +151,9 @@ async fn supervise(
                 Some(line) => {
                     let event = journal.hear(&line);
                     keeper.set_progress(&journal.progress);
+                    if let Some(event) = &event {
+                        watchdog.hear(event, Instant::now());
+                    }
                     match event {
                         Some(TrainerEvent::Checkpoint(written)) => {
                             // Its own step comes before it in the history.
@@ -166,6 +176,7 @@ async fn supervise(
                 if frozen != (order == Order::Freeze) {
                     frozen = order == Order::Freeze;
                     trainer.freeze(frozen);
+                    watchdog.hold(frozen, Instant::now());
                 }
                 match order {
                     Order::Fenced => {
@@ -186,6 +197,15 @@ async fn supervise(
                         kill_at = Some(kill_at.map_or(at, |before| before.min(at)));
                     }
                     Order::Continue | Order::Freeze => {}
+                }
+            }
+            // Lines that wait to be heard may be progress: then it is the agent that is late.
+            () = tokio::time::sleep_until(watchdog.deadline().unwrap_or(time_up)),
+                if stuck.is_none() && ending == Ending::Own && exited.is_none() && lines.is_empty() =>
+            {
+                stuck = watchdog.verdict(Instant::now()).filter(|_| lines.is_empty());
+                if stuck.is_some() {
+                    trainer.kill();
                 }
             }
             () = shutdown.cancelled(), if ending == Ending::Own => {
@@ -209,11 +229,16 @@ async fn supervise(
     while let Ok(text) = uploader.troubles.try_recv() {
         journal.say(EventLevel::Warn, text);
     }
+    if let (Some(message), Ending::Own) = (stuck, ending) {
+        let error = JobError { code: JobErrorCode::NoProgress, message, param: None };
+        return Ok(Verdict::Fail { error, retryable: true });
+    }
+    let out_of_memory = kernel_kills() > kernel_kills_before;
     match status {
-        Ok(status) => Ok(judge(ending, last, status, &trainer.last_words())),
+        Ok(status) => Ok(judge(ending, last, status, &trainer.last_words(), out_of_memory)),
         Err(error) => Ok(Verdict::Fail {
             error: JobError {
-                code: "trainer_crashed".into(),
+                code: JobErrorCode::TrainerCrashed,
                 message: error.to_string(),
                 param: None,
             },
@@ -274,7 +299,7 @@ async fn complete(
     match persist(|| context.control.complete(&claim.lease, &completion)).await {
         Err(LeaseError::Refused(reason)) => {
             let error =
-                JobError { code: "integrity_check_failed".into(), message: reason, param: None };
+                JobError { code: JobErrorCode::IntegrityCheckFailed, message: reason, param: None };
             Ok(Some(Verdict::Fail { error, retryable: true }))
         }
         told => settle(told).map(|()| None),
@@ -290,6 +315,7 @@ fn result(journal: &Journal, finished: &Finished) -> JobResult {
         valid_mean_token_accuracy: finished.valid_mean_token_accuracy,
         steps: finished.steps,
         stopped_early: finished.stopped_early,
+        micro_batch_size: finished.micro_batch_size,
         target_tokens: finished.target_tokens,
         trainable_parameters: started.map_or(0, |started| started.trainable_parameters),
         training_seconds: finished.training_seconds,
@@ -315,10 +341,5 @@ fn settle(told: Result<(), LeaseError>) -> Result<(), Fenced> {
 }
 
 fn trouble(error: InputError) -> JobError {
-    let code = match &error {
-        InputError::Object(_) => "object_store_error",
-        InputError::Io { .. } => "io_error",
-        InputError::Damaged { .. } => "checkpoint_damaged",
-    };
-    JobError { code: code.into(), message: error.to_string(), param: None }
+    JobError { code: error.code(), message: error.to_string(), param: None }
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::extension::{Extension, JobExtension};
 use crate::id::{FileId, JobId};
+use crate::job_error::JobErrorCode;
 use crate::method::{Hyperparameters, Method};
 
 /// The body of `POST /v1/fine_tuning/jobs`.
@@ -98,8 +99,9 @@ impl JobStatus {
 /// Why a job failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct JobError {
-    /// Machine-readable: `invalid_data`, `executor_lost`, `integrity_check_failed` and so on.
-    pub code: String,
+    /// Machine-readable; the document's table of job errors has them all, with who can mend each.
+    #[schema(value_type = String, example = "invalid_training_file")]
+    pub code: JobErrorCode,
     /// A sentence for people.
     pub message: String,
     /// The field or the place in a file at fault.

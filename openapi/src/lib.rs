@@ -12,6 +12,7 @@ pub mod extension;
 pub mod file;
 pub mod id;
 pub mod job;
+pub mod job_error;
 pub mod limits;
 pub mod line;
 pub mod method;

@@ -21,26 +21,34 @@ pub struct Server {
     directory: PathBuf,
     address: String,
     key: String,
+    more: Vec<String>,
 }
 
 impl Server {
     /// Starts a server with the tiny model in a new directory below `directory`.
     pub fn start(directory: &Path) -> Self {
+        Self::start_with(directory, &[])
+    }
+
+    /// The same with more flags, which a start again has too.
+    pub fn start_with(directory: &Path, more: &[&str]) -> Self {
         data::install_model(&directory.join("data/models"));
         // Nothing can be read from it: what is not there yet is the server's to make.
         built::binary("trainyard-trainer");
-        Self::launch(directory, "127.0.0.1:0", &[])
+        let more = more.iter().map(|flag| (*flag).to_string()).collect();
+        Self::launch(directory, "127.0.0.1:0", more)
     }
 
     /// Starts the server again in the same directory on the same port, as an orchestrator would after a crash.
     #[must_use]
     pub fn start_again(self) -> Self {
         let (directory, address) = (self.directory.clone(), self.address.clone());
+        let more = self.more.clone();
         drop(self);
-        Self::launch(&directory, &address, &[])
+        Self::launch(&directory, &address, more)
     }
 
-    fn launch(directory: &Path, listen: &str, more: &[&str]) -> Self {
+    fn launch(directory: &Path, listen: &str, more: Vec<String>) -> Self {
         let (log, key) = (directory.join("server.log"), directory.join("key"));
         let mut command = process::clean(&built::binary("trainyard"));
         command.current_dir(directory).args(["serve", "--listen", listen, "--data-dir", "data"]);
@@ -54,7 +62,7 @@ impl Server {
             "--lease-seconds",
             "8",
         ]);
-        command.args(["--lease-grace-seconds", "1", "--tick-milliseconds", "200"]).args(more);
+        command.args(["--lease-grace-seconds", "1", "--tick-milliseconds", "200"]).args(&more);
         command.stdout(File::create(directory.join("server.out")).expect("a file"));
         command.stderr(File::create(&log).expect("a file"));
         let mut child = command.spawn().expect("trainyard starts");
@@ -73,7 +81,7 @@ impl Server {
             std::thread::sleep(Duration::from_millis(20));
         };
         let key = fs::read_to_string(key).expect("the first key").trim().to_string();
-        Self { child, directory: directory.to_path_buf(), address, key }
+        Self { child, directory: directory.to_path_buf(), address, key, more }
     }
 
     /// The root of its URLs.

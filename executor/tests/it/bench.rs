@@ -84,6 +84,8 @@ impl Bench {
             heartbeat: Duration::from_millis(500),
             self_fence: Duration::from_millis(1500),
             stop_grace: Duration::from_secs(2),
+            stall: Duration::from_millis(1500),
+            stall_start: Duration::from_secs(3),
             report_every: Duration::from_millis(100),
         };
         let agent = Agent::new(
@@ -108,11 +110,19 @@ impl Bench {
     }
 
     pub(crate) async fn submit(&self) -> JobId {
+        self.submit_with(serde_json::json!({})).await
+    }
+
+    /// Submits a job with these settings of Trainyard's own.
+    pub(crate) async fn submit_with(&self, settings: serde_json::Value) -> JobId {
         let mut upload =
             self.scheduler.begin_upload(&self.ctx, "train.jsonl", Purpose::FineTune).await.unwrap();
         upload.write("{\"text\": \"a line\"}\n".repeat(8).into()).await.unwrap();
         let file = upload.finish().await.unwrap();
-        let request = serde_json::json!({"model": "tiny", "training_file": file.id});
+        let request = serde_json::json!({
+            "model": "tiny", "training_file": file.id, "trainyard": settings,
+            "method": {"type": "supervised", "supervised": {"hyperparameters": {"batch_size": 4}}},
+        });
         self.scheduler
             .submit(&self.ctx, serde_json::from_value(request).unwrap(), None)
             .await

@@ -108,6 +108,30 @@ elif behaviour == "die-once":
             print("about to die", file=sys.stderr, flush=True)
             os.kill(os.getpid(), signal.SIGKILL)
     finish()
+elif behaviour == "hang":
+    for number in range(begin + 1, begin + 4):
+        step(number)
+    checkpoint(begin + 3)
+    while True:
+        say("log", level="info", message="still here")
+        time.sleep(0.2)
+elif behaviour == "hang-at-start":
+    time.sleep(600)
+elif behaviour == "slow":
+    step(begin + 1)
+    for _ in range(8):
+        time.sleep(0.5)
+        say("working", stage="evaluating")
+    say("working", stage="exporting")
+    time.sleep(2.5)
+    finish()
+elif behaviour == "smaller":
+    rows = json.loads(Path(arguments[arguments.index("--plan") + 1]).read_text()).get("micro_batch_size")
+    if rows is None:
+        say("failed", code="out_of_memory", message="no memory", param=None, user=False)
+        sys.exit(1)
+    say("micro_batch_reduced", step=1, **{"from": rows + 1}, to=rows, reason="can't allocate memory")
+    finish()
 elif behaviour == "die":
     os.kill(os.getpid(), signal.SIGSEGV)
 elif behaviour == "refuse":

@@ -136,6 +136,50 @@ async fn errors_are_the_users_or_are_tried_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_trainer_that_stands_still_is_ended_and_tried_again() {
+    let bench = Bench::start("hang").await;
+    let id = bench.submit().await;
+    let job = bench.ended(&id).await;
+    let error = job.error.unwrap();
+    assert_eq!((job.status, error.code.as_str()), (JobStatus::Failed, "no_progress"));
+    assert!(error.message.contains("after step 9 for 1 s; the limit is 1 s"), "{}", error.message);
+    let told = bench.messages(&id).await;
+    let tries = told.iter().filter(|message| message.contains("tried again")).count();
+    assert_eq!(tries, 2, "{told:?}");
+    assert!(told.contains(&"Fine-tuning job started again from step 6".to_string()), "{told:?}");
+    assert!(bench.work().is_empty());
+
+    let bench = Bench::start("hang-at-start").await;
+    let id = bench.submit().await;
+    let error = bench.ended(&id).await.error.unwrap();
+    assert_eq!(error.code.as_str(), "no_progress");
+    assert!(error.message.contains("before step 1 for 3 s; the limit is 3 s"), "{}", error.message);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn long_work_between_steps_is_not_standing_still() {
+    let bench = Bench::start("slow").await;
+    let id = bench.submit().await;
+    let job = bench.ended(&id).await;
+    assert_eq!(job.status, JobStatus::Succeeded, "{:?}", job.error);
+    let told = bench.messages(&id).await;
+    assert!(!told.iter().any(|message| message.contains("tried again")), "{told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trainer_without_memory_gets_smaller_micro_batches() {
+    let bench = Bench::start("smaller").await;
+    let batching = serde_json::json!({"batching": {"micro_batch_size": 4}});
+    let id = bench.submit_with(batching).await;
+    let job = bench.ended(&id).await;
+    assert_eq!(job.status, JobStatus::Succeeded, "{:?}", job.error);
+    let told = bench.messages(&id).await;
+    let again = told.iter().find(|message| message.contains("out of memory")).unwrap();
+    assert!(again.contains("tried again with micro-batches of"), "{again}");
+    assert!(told.iter().any(|message| message.starts_with("Memory ran out in step 1")), "{told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_event_is_counted_and_floods_are_thinned() {
     let bench = Bench::start("garbage").await;
     let id = bench.submit().await;

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 use tch::{Device, Kind, Tensor};
+use trainyard_openapi::error::ErrorCode;
 use trainyard_openapi::extension::TargetModules;
 
 use crate::arch::config::ModelConfig;
@@ -73,7 +74,8 @@ fn batch(args: &BenchArgs, vocab_size: i64, device: Device) -> Result<ModelBatch
         Some(path) => {
             let text = std::fs::read(path).map_err(TrainerError::io(path))?;
             let rows: Vec<Vec<i64>> = serde_json::from_slice(&text).map_err(|error| {
-                TrainerError::user("invalid_value", Some("--tokens".to_string()), error.to_string())
+                let param = Some("--tokens".to_string());
+                TrainerError::request(ErrorCode::InvalidValue, param, error.to_string())
             })?;
             rows.concat()
         }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use clap::Parser;
 use nix::sys::signal::{SigSet, Signal};
+use trainyard_openapi::error::ErrorCode;
 use trainyard_plan::trainer::{TrainerCommand, TrainerEvent, exit};
 use trainyard_trainer::bench;
 use trainyard_trainer::cli::{Cli, Command, ControlSource, ImportArgs, InspectArgs, RunArgs};
@@ -84,7 +85,7 @@ fn read_spec(
             Ok(base::open(model, out, events)?.dir.join("config.json"))
         }),
         (None, None) => {
-            Err(TrainerError::user("missing_required_parameter", None, "SPEC or --plan is needed"))
+            Err(TrainerError::request(ErrorCode::MissingField, None, "SPEC or --plan is needed"))
         }
     }
 }

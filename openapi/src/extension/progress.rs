@@ -48,6 +48,9 @@ pub struct JobResult {
     pub target_tokens: u64,
     /// Parameters that were trained.
     pub trainable_parameters: u64,
+    /// Rows of a micro-batch at the end: fewer than `batching.micro_batch_size` where memory ran out. Null where an older version
+    /// trained it.
+    pub micro_batch_size: Option<u32>,
     /// Seconds of training, all attempts together.
     pub training_seconds: f64,
     /// SHA-256 of the training file.

@@ -43,6 +43,9 @@ pub struct RunSpec {
     pub training_file_name: String,
     /// The same for the validation data.
     pub validation_file_name: Option<String>,
+    /// Rows of a micro-batch, where earlier attempts ran out of memory with the plan's. The effective batch stays the plan's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub micro_batch_size: Option<u32>,
 }
 
 /// A word from agent to trainer.
@@ -69,6 +72,22 @@ pub enum TrainerEvent {
     Evaluation(EvaluationReport),
     /// A checkpoint is complete on disk.
     Checkpoint(CheckpointWritten),
+    /// Work between steps goes on. Who hears nothing for long takes the trainer to be stuck.
+    Working {
+        /// At what.
+        stage: Stage,
+    },
+    /// Memory ran out; the same step is done again with smaller micro-batches.
+    MicroBatchReduced {
+        /// The step, from 1; the step after which the validation data was looked at.
+        step: u64,
+        /// Rows of a micro-batch before.
+        from: u32,
+        /// Rows of a micro-batch from now on.
+        to: u32,
+        /// What the allocator said.
+        reason: String,
+    },
     /// Something worth telling the user.
     Log {
         /// `info`, `warn` or `error`.
@@ -99,6 +118,20 @@ pub enum TrainerEvent {
         /// Whether it is the user's to mend, so that a retry is pointless.
         user: bool,
     },
+}
+
+/// What is done when no step is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Reading data, model and checkpoint.
+    Loading,
+    /// Looking at the validation data.
+    Evaluating,
+    /// Writing a checkpoint.
+    Saving,
+    /// Checking and writing the adapter.
+    Exporting,
 }
 
 /// What is known when training begins.
@@ -200,6 +233,9 @@ pub struct Finished {
     pub steps: u64,
     /// Whether early stopping ended it.
     pub stopped_early: bool,
+    /// Rows of a micro-batch at the end; null from an older trainer.
+    #[serde(default)]
+    pub micro_batch_size: Option<u32>,
     /// Mean training loss over the last epoch's steps.
     pub train_loss: Option<f64>,
     /// Validation loss before the first step.

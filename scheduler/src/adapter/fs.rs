@@ -15,10 +15,15 @@ use trainyard_openapi::id::random_base62;
 
 use crate::port::objects::{ObjectError, ObjectWriter, Objects};
 
+/// The layout of the directory: one file a key, under the key's own name. Its number stands in a file that no key can reach.
+const LAYOUT: &str = "1";
+const LAYOUT_FILE: &str = ".version";
 /// Where files are written before they have their name; no key can reach it.
 const TEMPORARY: &str = ".writing";
 /// Bytes of a piece when reading: large enough for full speed, small beside a thousand readers.
 const PIECE_BYTES: u64 = 256 * 1024;
+/// The system's number for a medium that cannot be read; it has no kind of its own.
+const EIO: i32 = 5;
 /// Times that a name is given anew after its directory vanished: each time means a deletion at that very moment.
 const PUBLISH_TRIES: u32 = 100;
 
@@ -32,14 +37,20 @@ impl FsObjects {
     /// Opens `root`, making it where it is not there. What an earlier process left half-written is removed.
     ///
     /// # Errors
-    /// Where the directory cannot be made.
+    /// Where the directory cannot be made, or has a layout of another version.
     pub fn open(root: &Path) -> io::Result<Self> {
+        check_layout(root)?;
         let temporary = root.join(TEMPORARY);
         match fs::remove_dir_all(&temporary) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
             _ => {}
         }
         fs::create_dir_all(&temporary)?;
+        write_layout(root, &temporary)?;
+        // Its own name too: objects that are durable in a directory that is not would be lost with it.
+        if let Some(parent) = std::path::absolute(root)?.parent() {
+            sync_dir(parent)?;
+        }
         Ok(Self { root: root.to_path_buf() })
     }
 
@@ -153,6 +164,37 @@ impl Objects for FsObjects {
         })
         .await
     }
+}
+
+/// Refuses a directory whose layout this program does not know, before anything in it is touched. One without a number is new, or
+/// of the first version, which wrote none.
+fn check_layout(root: &Path) -> io::Result<()> {
+    let path = root.join(LAYOUT_FILE);
+    let found = match fs::read_to_string(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        found => found?,
+    };
+    if found.trim() == LAYOUT {
+        return Ok(());
+    }
+    let found: String = found.trim().chars().take(20).collect();
+    Err(io::Error::other(format!(
+        "the objects in {} have layout version {found}, this program knows {LAYOUT}; use a newer program",
+        root.display()
+    )))
+}
+
+fn write_layout(root: &Path, temporary: &Path) -> io::Result<()> {
+    let path = root.join(LAYOUT_FILE);
+    if path.exists() {
+        return Ok(());
+    }
+    let partial = temporary.join("version");
+    let mut file = fs::File::create(&partial)?;
+    file.write_all(LAYOUT.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&partial, &path)?;
+    sync_dir(root)
 }
 
 /// An object being written.
@@ -294,6 +336,10 @@ fn explain(key: &str, error: &io::Error) -> ObjectError {
         ErrorKind::NotFound | ErrorKind::NotADirectory => ObjectError::NotFound(key.to_string()),
         ErrorKind::AlreadyExists => ObjectError::Exists(key.to_string()),
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => ObjectError::NoSpace,
+        ErrorKind::PermissionDenied => ObjectError::Unreadable(format!("'{key}': {error}")),
+        _ if error.raw_os_error() == Some(EIO) => {
+            ObjectError::Unreadable(format!("'{key}': {error}"))
+        }
         _ => ObjectError::Other(format!("'{key}': {error}")),
     }
 }
@@ -312,4 +358,19 @@ async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|error| ObjectError::Other(error.to_string()))?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_system_refuses_is_told_apart() {
+        let of = |number| explain("files/a", &io::Error::from_raw_os_error(number));
+        assert!(matches!(of(28), ObjectError::NoSpace), "ENOSPC");
+        assert!(matches!(of(13), ObjectError::Unreadable(_)), "EACCES");
+        assert!(matches!(of(EIO), ObjectError::Unreadable(_)), "EIO");
+        assert!(matches!(of(2), ObjectError::NotFound(_)), "ENOENT");
+        assert!(matches!(of(24), ObjectError::Other(_)), "EMFILE");
+    }
 }

@@ -53,6 +53,14 @@ pub struct JobRecord {
     pub traceparent: Option<String>,
 }
 
+impl JobRecord {
+    /// Rows of a micro-batch in the next attempt: the plan's, halved each time that memory ran out.
+    pub fn micro_batch_size(&self) -> u32 {
+        let planned = self.plan.batching.micro_batch_size;
+        planned.checked_shr(self.attempts.out_of_memory).unwrap_or(0).max(1)
+    }
+}
+
 /// Attempts that ended without a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Attempts {
@@ -62,4 +70,7 @@ pub struct Attempts {
     pub preempted: u32,
     /// The trainer failed for a reason that a retry may mend.
     pub failed: u32,
+    /// Memory ran out, and the next attempt takes half the micro-batch.
+    #[serde(default)]
+    pub out_of_memory: u32,
 }

@@ -36,6 +36,8 @@ pub struct Claim {
     pub lease_seconds: u64,
     /// What to do.
     pub plan: Plan,
+    /// Rows of a micro-batch: the plan's, or fewer where earlier attempts ran out of memory.
+    pub micro_batch_size: u32,
     /// The base model's name.
     pub model: String,
     /// The training file.
@@ -191,7 +193,7 @@ pub trait ControlPlane: Send + Sync {
     async fn complete(&self, lease: &LeaseId, completion: &Completion) -> Result<(), LeaseError>;
 
     /// Ends the attempt with an error. `retryable` errors (faults of engine or machine) are tried again while the job has
-    /// attempts left; others end the job.
+    /// attempts left; others end the job. Where memory ran out, the next attempt takes half the micro-batch, and costs nothing.
     async fn fail(
         &self,
         lease: &LeaseId,

@@ -22,6 +22,9 @@ pub enum ObjectError {
     /// No space is left.
     #[error("no space left in the object store")]
     NoSpace,
+    /// The file is there and the system refuses to read it.
+    #[error("cannot be read: {0}")]
+    Unreadable(String),
     /// Anything else.
     #[error("object store: {0}")]
     Other(String),

@@ -10,6 +10,7 @@ use trainyard_openapi::extension::Progress;
 use trainyard_openapi::file::Purpose;
 use trainyard_openapi::id::{CheckpointId, ExecutorId, FileId, Nonce};
 use trainyard_openapi::job::JobError;
+use trainyard_openapi::job_error::JobErrorCode;
 
 use super::lease::{advance, charge, directive_of, holds};
 use super::view::model_name;
@@ -270,10 +271,17 @@ impl ControlPlane for Scheduler {
             charge(commit, now_ms);
             let job = &mut commit.job;
             let wish = job.state.owners_wish();
-            if retryable && wish.is_none() {
+            let smaller = retryable
+                && wish.is_none()
+                && error.code == JobErrorCode::OutOfMemory
+                && job.micro_batch_size() > 1;
+            if smaller {
+                job.attempts.out_of_memory += 1;
+            } else if retryable && wish.is_none() {
                 job.attempts.failed += 1;
             }
-            let again = retryable && (wish.is_some() || job.attempts.failed <= budget);
+            let again =
+                retryable && (wish.is_some() || smaller || job.attempts.failed <= budget);
             let transition = match again {
                 true => Transition::Return { now_ms },
                 false => Transition::Fail { now_ms, error: error.clone() },
@@ -284,6 +292,13 @@ impl ControlPlane for Scheduler {
                 JobState::Cancelled { .. } => (EventLevel::Info, "The job was cancelled".into()),
                 JobState::Paused { .. } => {
                     (EventLevel::Warn, "The job was paused; the attempt had failed".into())
+                }
+                _ if smaller => {
+                    let rows = job.micro_batch_size();
+                    (
+                        EventLevel::Warn,
+                        format!("The attempt ran out of memory and will be tried again with micro-batches of {rows}"),
+                    )
                 }
                 _ => {
                     let left = budget + 1 - job.attempts.failed;
@@ -314,7 +329,7 @@ impl ControlPlane for Scheduler {
                     let message = format!("the job gave way to others {budget} times");
                     transition = Transition::Fail {
                         now_ms,
-                        error: JobError { code: "preempted".into(), message, param: None },
+                        error: JobError { code: JobErrorCode::Preempted, message, param: None },
                     };
                 }
             }

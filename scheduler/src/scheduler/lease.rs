@@ -41,6 +41,7 @@ impl Scheduler {
             lease: LeaseId { job: job.id.clone(), epoch: job.epoch, nonce: nonce.clone() },
             lease_seconds: self.config().lease_seconds,
             plan: job.plan.clone(),
+            micro_batch_size: job.micro_batch_size(),
             model: job.model.clone(),
             training_file: self.input_of(job, &job.training_file).await?,
             validation_file: match &job.validation_file {

@@ -3,6 +3,7 @@
 use trainyard_openapi::event::EventLevel;
 use trainyard_openapi::id::JobId;
 use trainyard_openapi::job::JobError;
+use trainyard_openapi::job_error::JobErrorCode;
 
 use super::{Scheduler, message};
 use crate::error::{Result, SchedulerError};
@@ -94,7 +95,7 @@ fn lose(commit: &mut Commit, now_ms: i64, budget: u32) -> Result<()> {
         let message = format!("the executor was lost {lost} times before a checkpoint was written");
         Transition::Fail {
             now_ms,
-            error: JobError { code: "executor_lost".into(), message, param: None },
+            error: JobError { code: JobErrorCode::ExecutorLost, message, param: None },
         }
     } else {
         Transition::Return { now_ms }

@@ -5,6 +5,7 @@ use serde_json::{Map, json};
 use trainyard_openapi::event::{EventKind, EventLevel};
 use trainyard_openapi::id::FileId;
 use trainyard_openapi::job::JobError;
+use trainyard_openapi::job_error::JobErrorCode;
 use trainyard_openapi::line::validator::{FileReport, FileValidator};
 
 use super::{Scheduler, event, message};
@@ -141,7 +142,11 @@ impl Scheduler {
 }
 
 fn refusal(param: &str, text: String) -> JobError {
-    JobError { code: format!("invalid_{param}"), message: text, param: Some(param.to_string()) }
+    let code = match param {
+        "validation_file" => JobErrorCode::InvalidValidationFile,
+        _ => JobErrorCode::InvalidTrainingFile,
+    };
+    JobError { code, message: text, param: Some(param.to_string()) }
 }
 
 fn counts(report: &FileReport) -> serde_json::Value {

@@ -6,6 +6,7 @@ use serde_json::json;
 use trainyard_openapi::checkpoint::CheckpointMetrics;
 use trainyard_openapi::id::{ExecutorId, Nonce};
 use trainyard_openapi::job::{JobError, JobStatus};
+use trainyard_openapi::job_error::JobErrorCode;
 use trainyard_scheduler::port::control_plane::{
     CheckpointPointer, ControlPlane, Directive, LeaseError, LeaseId, ReleaseReason,
 };
@@ -16,7 +17,7 @@ use crate::world::{Run, World, fenced, progress, refused};
 /// Everything that a run can say is refused.
 async fn assert_fenced(world: &World, run: &Run, lease: &LeaseId) {
     let scheduler = &world.scheduler;
-    let error = JobError { code: "x".into(), message: "y".into(), param: None };
+    let error = JobError { code: JobErrorCode::EngineError, message: "y".into(), param: None };
     let before = world.record(&lease.job).await;
     fenced(scheduler.heartbeat(lease, &progress(9)).await);
     fenced(scheduler.directive(lease, Duration::ZERO).await);
@@ -294,7 +295,8 @@ async fn lost_attempts_have_a_budget() {
 async fn failed_attempts_have_a_budget() {
     let world = World::new(1).await;
     let id = world.submit().await;
-    let error = JobError { code: "out_of_memory".into(), message: "too large".into(), param: None };
+    let error =
+        JobError { code: JobErrorCode::EngineError, message: "too large".into(), param: None };
     let run = world.started().await;
     world.scheduler.fail(run.lease(), &error, true).await.unwrap();
     assert_eq!(world.status(&id).await, JobStatus::Queued);
@@ -308,6 +310,34 @@ async fn failed_attempts_have_a_budget() {
     world.scheduler.fail(run.lease(), &error, false).await.unwrap();
     assert_eq!(world.job(&other).await.error, Some(error), "the owner's fault is not tried again");
     assert_eq!(world.record(&other).await.attempts.failed, 0);
+}
+
+#[tokio::test]
+async fn memory_that_ran_out_halves_the_micro_batch_and_costs_no_attempt() {
+    let world = World::new(1).await;
+    let batching = json!({
+        "method": {"type": "supervised", "supervised": {"hyperparameters": {"batch_size": 8}}},
+        "trainyard": {"batching": {"micro_batch_size": 4}},
+    });
+    let id = world.submit_for(&world.ctx, batching).await;
+    let error =
+        JobError { code: JobErrorCode::OutOfMemory, message: "too large".into(), param: None };
+    for rows in [4, 2] {
+        let run = world.started().await;
+        assert_eq!(run.claim.micro_batch_size, rows);
+        world.scheduler.fail(run.lease(), &error, true).await.unwrap();
+        let told = world.messages(&id).await.pop().unwrap();
+        assert!(told.contains(&format!("micro-batches of {}: too large", rows / 2)), "{told}");
+    }
+    assert_eq!(world.record(&id).await.attempts.failed, 0);
+    assert_eq!(world.record(&id).await.plan.batching.micro_batch_size, 4, "the plan stays");
+    // Nothing is left to halve: now it counts.
+    for _ in 0..2 {
+        let run = world.started().await;
+        assert_eq!(run.claim.micro_batch_size, 1);
+        world.scheduler.fail(run.lease(), &error, true).await.unwrap();
+    }
+    assert_eq!(world.job(&id).await.error, Some(error));
 }
 
 #[tokio::test]

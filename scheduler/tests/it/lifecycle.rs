@@ -112,7 +112,7 @@ async fn files_are_read_before_a_job_is_queued() {
         let job = world.job(&id).await;
         assert_eq!(job.status, JobStatus::Failed);
         let error = job.error.unwrap();
-        assert_eq!(error.code, format!("invalid_{param}"));
+        assert_eq!(error.code.as_str(), format!("invalid_{param}"));
         assert_eq!(error.param.as_deref(), Some(param));
         assert!(error.message.contains("lines.jsonl"), "{}", error.message);
         assert!(error.message.contains(place), "{}", error.message);

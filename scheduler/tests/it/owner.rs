@@ -6,6 +6,7 @@ use serde_json::json;
 use trainyard_openapi::error::ErrorCode;
 use trainyard_openapi::id::JobId;
 use trainyard_openapi::job::{JobError, JobStatus};
+use trainyard_openapi::job_error::JobErrorCode;
 use trainyard_scheduler::port::control_plane::{
     ControlPlane, Directive, LeaseError, ReleaseReason,
 };
@@ -37,7 +38,7 @@ async fn brought_to(world: &World, state: &str) -> (JobId, Option<Run>) {
         run.complete().await.unwrap();
     }
     if let ("failed", Some(run)) = (state, &run) {
-        let error = JobError { code: "x".into(), message: "y".into(), param: None };
+        let error = JobError { code: JobErrorCode::EngineError, message: "y".into(), param: None };
         world.scheduler.fail(run.lease(), &error, false).await.unwrap();
     }
     (id, run)
@@ -128,7 +129,7 @@ async fn a_running_job_is_cancelled_when_its_run_has_heard() {
 
 #[tokio::test]
 async fn a_cancelled_run_cannot_end_otherwise() {
-    let error = JobError { code: "x".into(), message: "y".into(), param: None };
+    let error = JobError { code: JobErrorCode::EngineError, message: "y".into(), param: None };
     for end in ["complete", "fail", "fail again", "lost", "preempted", "silent"] {
         let world = World::new(1).await;
         let (id, run) = brought_to(&world, "running").await;
@@ -163,7 +164,7 @@ async fn a_cancelled_run_cannot_end_otherwise() {
 
 #[tokio::test]
 async fn a_pause_survives_the_run() {
-    let error = JobError { code: "x".into(), message: "y".into(), param: None };
+    let error = JobError { code: JobErrorCode::EngineError, message: "y".into(), param: None };
     for end in ["fail again", "lost", "preempted"] {
         let world = World::new(1).await;
         let (id, run) = brought_to(&world, "running").await;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::json;
 use trainyard_openapi::id::{FileId, JobId};
 use trainyard_openapi::job::{JobError, JobStatus};
+use trainyard_openapi::job_error::JobErrorCode;
 use trainyard_scheduler::IdempotencyKey;
 use trainyard_scheduler::job::{JobRecord, JobState};
 use trainyard_scheduler::port::control_plane::{ControlPlane, LeaseError, ReleaseReason};
@@ -132,7 +133,7 @@ impl Simulation {
     async fn let_a_run_end(&mut self) {
         let Some(run) = self.some_run() else { return };
         let before = self.world.record(&run.lease().job).await;
-        let error = JobError { code: "x".into(), message: "y".into(), param: None };
+        let error = JobError { code: JobErrorCode::EngineError, message: "y".into(), param: None };
         let scheduler = &self.world.scheduler;
         let answer = match self.random.below(8) {
             0 | 1 => run.complete().await,

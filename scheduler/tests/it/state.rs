@@ -3,6 +3,7 @@
 use trainyard_openapi::extension::JobResult;
 use trainyard_openapi::id::{ExecutorId, FileId, Nonce};
 use trainyard_openapi::job::JobError;
+use trainyard_openapi::job_error::JobErrorCode;
 use trainyard_scheduler::job::JobState;
 use trainyard_scheduler::job::state::{Lease, Stop, Transition};
 
@@ -73,7 +74,7 @@ fn transition(name: &str, now_ms: i64) -> Transition {
         },
         "fail" => Transition::Fail {
             now_ms,
-            error: JobError { code: "c".into(), message: "m".into(), param: None },
+            error: JobError { code: JobErrorCode::EngineError, message: "m".into(), param: None },
         },
         other => panic!("no transition '{other}'"),
     }

@@ -166,6 +166,8 @@ fn check(config: &Config) -> Result<(), ConfigError> {
         ("threads", u64::from(training.threads.unwrap_or(1))),
         ("memory_per_job_mib", training.memory_per_job_mib.unwrap_or(1)),
         ("heartbeat_seconds", training.heartbeat_seconds),
+        ("stall_seconds", training.stall_seconds),
+        ("stall_start_seconds", training.stall_start_seconds),
         ("report_milliseconds", training.report_milliseconds),
         ("lease_seconds", dispatch.lease_seconds),
         ("tick_milliseconds", dispatch.tick_milliseconds),

@@ -20,6 +20,10 @@ settings! {
         self_fence_seconds: u64 = "45", "TRAINYARD_SELF_FENCE_SECONDS";
         /// Seconds that a trainer has to save a checkpoint and end before it is killed.
         stop_grace_seconds: u64 = "20", "TRAINYARD_STOP_GRACE_SECONDS";
+        /// Seconds without progress after which a trainer that has taken steps is ended and tried again; 20 times its median step where that is more.
+        stall_seconds: u64 = "60", "TRAINYARD_STALL_SECONDS";
+        /// The same before the first step of an attempt and while the adapter is written.
+        stall_start_seconds: u64 = "1800", "TRAINYARD_STALL_START_SECONDS";
         /// Milliseconds between two reports of a run's progress.
         report_milliseconds: u64 = "500", "TRAINYARD_REPORT_MILLISECONDS";
     }

@@ -38,6 +38,7 @@ impl DataLock {
     pub(crate) fn take(directory: &Path) -> Result<Self, LockError> {
         let failed = |source| LockError::Io { path: directory.to_path_buf(), source };
         DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
+        sync_name(directory).map_err(failed)?;
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let mut file = options.open(directory.join("lock")).map_err(failed)?;
@@ -53,6 +54,14 @@ impl DataLock {
         }
         write_pid(&mut file).map_err(failed)?;
         Ok(Self(file))
+    }
+}
+
+/// Makes the directory's own name durable: what is kept in it would be lost with it.
+fn sync_name(directory: &Path) -> io::Result<()> {
+    match std::path::absolute(directory)?.parent() {
+        Some(parent) => File::open(parent)?.sync_all(),
+        None => Ok(()),
     }
 }
 

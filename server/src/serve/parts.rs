@@ -56,6 +56,8 @@ pub(crate) fn agent(config: &Config) -> Result<AgentConfig, ServeError> {
         heartbeat: Duration::from_secs(training.heartbeat_seconds),
         self_fence: Duration::from_secs(training.self_fence_seconds),
         stop_grace: Duration::from_secs(training.stop_grace_seconds),
+        stall: Duration::from_secs(training.stall_seconds),
+        stall_start: Duration::from_secs(training.stall_start_seconds),
         report_every: Duration::from_millis(training.report_milliseconds),
     })
 }

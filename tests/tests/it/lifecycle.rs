@@ -8,6 +8,7 @@ use trainyard_tests::api::{self, number, text};
 use trainyard_tests::{Server, data, process};
 
 const LIMIT: Duration = Duration::from_secs(60);
+const WEIGHTS: &str = "adapter_model.safetensors";
 
 #[tokio::test]
 async fn an_orderly_end_keeps_the_work_and_a_start_goes_on() {
@@ -15,8 +16,12 @@ async fn an_orderly_end_keeps_the_work_and_a_start_goes_on() {
     let mut server = Server::start(directory.path());
     let api = server.api();
     let file = api.file("train.jsonl", data::chat(80)).await;
-    let mut request = api::request(&file, 40, 4);
+    let mut request = api::request(&file, 20, 4);
     request["trainyard"]["checkpoint"] = json!({"every_steps": null, "every_seconds": 3600});
+    request["trainyard"]["adapter"]["dropout"] = json!(0.1);
+    let calm = api.create(request.clone()).await;
+    let calm = api.end(&calm, LIMIT).await;
+    let expected = api.artifact(&text(&calm, "/fine_tuned_model"), WEIGHTS).await;
     let id = api.create(request).await;
     let reached = |job: &Value| job.pointer("/trainyard/progress/step").and_then(Value::as_u64);
     api.wait(&id, LIMIT, |job| reached(job) >= Some(50)).await;
@@ -32,7 +37,14 @@ async fn an_orderly_end_keeps_the_work_and_a_start_goes_on() {
     assert!(reached(&job) >= Some(50), "the work before the end is lost: {job:#}");
     let job = api.end(&id, LIMIT).await;
     assert_eq!(text(&job, "/status"), "succeeded", "{job:#}");
-    assert_eq!(number(&job, "/trainyard/result/steps"), 800.0);
+    assert_eq!(number(&job, "/trainyard/result/steps"), 400.0);
+    let weights = api.artifact(&text(&job, "/fine_tuned_model"), WEIGHTS).await;
+    assert!(expected == weights, "the adapter differs after an orderly end");
+    // Two runs, and neither cost an attempt: nothing is told to have failed or been lost.
+    assert_eq!(number(&job, "/trainyard/progress/attempts"), 2.0);
+    let told = api.messages(&id).await;
+    assert!(told.iter().any(|text| text.contains("gave the job back")), "{told:?}");
+    assert!(!told.iter().any(|text| text.contains("failed") || text.contains("lost")), "{told:?}");
 }
 
 #[tokio::test]
@@ -71,6 +83,63 @@ fn a_second_server_on_the_same_data_is_refused() {
     );
     assert_eq!(said.code, 1, "{said:?}");
     assert!(said.stderr.contains(&format!("in use by process {}", server.pid())), "{said:?}");
+}
+
+#[test]
+fn data_of_a_newer_version_is_refused_and_left_as_it_is() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut server = Server::start(directory.path());
+    server.terminate();
+    let serve = || {
+        let args = ["serve", "--listen", "127.0.0.1:0", "--data-dir", "data"];
+        process::trainyard(directory.path(), &args)
+    };
+
+    let layout = directory.path().join("data/objects/.version");
+    assert_eq!(api::read(&layout), b"1");
+    std::fs::write(&layout, "7").expect("written");
+    let said = serve();
+    assert_eq!(said.code, 1, "{said:?}");
+    assert!(said.stderr.contains("have layout version 7, this program knows 1"), "{said:?}");
+    std::fs::write(&layout, "1").expect("written");
+
+    // user_version: the big-endian number at byte 60 of the file's header (sqlite.org/fileformat2.html).
+    let database = directory.path().join("data/trainyard.db");
+    let mut bytes = api::read(&database);
+    bytes[60..64].copy_from_slice(&900_u32.to_be_bytes());
+    std::fs::write(&database, &bytes).expect("written");
+    let said = serve();
+    assert_eq!(said.code, 1, "{said:?}");
+    assert!(
+        said.stderr.contains("the database has version 900, this program knows up to"),
+        "{said:?}"
+    );
+    assert_eq!(&api::read(&database)[60..64], &900_u32.to_be_bytes(), "the file was changed");
+}
+
+#[tokio::test]
+async fn a_trainer_that_is_held_from_outside_is_ended_and_changes_no_bit() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let server = Server::start_with(directory.path(), &["--stall-seconds", "2"]);
+    let api = server.api();
+    let file = api.file("train.jsonl", data::chat(80)).await;
+    let calm = api.create(api::request(&file, 20, 4)).await;
+    let calm = api.end(&calm, LIMIT).await;
+    let expected = api.artifact(&text(&calm, "/fine_tuned_model"), WEIGHTS).await;
+
+    let id = api.create(api::request(&file, 20, 4)).await;
+    api.wait(&id, LIMIT, |job| number(job, "/trainyard/progress/step") >= 50.0).await;
+    let trainers = process::children(server.pid());
+    assert_eq!(trainers.len(), 1);
+    process::signal(trainers[0], nix::sys::signal::Signal::SIGSTOP);
+    let job = api.end(&id, LIMIT).await;
+    assert_eq!(text(&job, "/status"), "succeeded", "{job:#}");
+    assert_eq!(number(&job, "/trainyard/progress/attempts"), 2.0);
+    let told = api.messages(&id).await;
+    let stuck = told.iter().find(|text| text.contains("made no progress after step"));
+    assert!(stuck.is_some_and(|text| text.ends_with("the limit is 2 s")), "{told:?}");
+    let weights = api.artifact(&text(&job, "/fine_tuned_model"), WEIGHTS).await;
+    assert!(expected == weights, "the adapter differs");
 }
 
 #[test]

@@ -4,6 +4,8 @@
 mod bad_input;
 mod cli;
 mod crash;
+mod disks;
+mod kills;
 mod lifecycle;
 mod openai_client;
 mod peft_parity;

@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use serde_json::{Map, Value};
+use trainyard_openapi::job_error::JobErrorCode;
 
 use crate::error::{Result, TrainerError};
 use crate::nn::rope::{RopeConfig, RopeScaling};
@@ -321,9 +322,9 @@ impl<'a> Keys<'a> {
 }
 
 fn invalid(message: impl Into<String>) -> TrainerError {
-    TrainerError::user("invalid_model", Some("model".to_string()), message)
+    TrainerError::user(JobErrorCode::InvalidModel, Some("model".to_string()), message)
 }
 
 fn unsupported(message: impl Into<String>) -> TrainerError {
-    TrainerError::user("unsupported_model", Some("model".to_string()), message)
+    TrainerError::user(JobErrorCode::UnsupportedModel, Some("model".to_string()), message)
 }

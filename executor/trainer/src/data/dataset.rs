@@ -9,6 +9,7 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 use trainyard_openapi::extension::Overlong;
+use trainyard_openapi::job_error::JobErrorCode;
 use trainyard_openapi::line::parse_line;
 use trainyard_openapi::line::validator::LINE_BYTES_MAX;
 use trainyard_openapi::preflight::BadLine;
@@ -51,7 +52,7 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// Reads `path`; `param` and `name` are what the user calls it in errors.
+    /// Reads `path`; `param` and `name` are what the user calls it in errors. Calls `progress` after each block of lines.
     ///
     /// # Errors
     /// A user error naming file, line and field of the first line that cannot be trained on, or that no row is left.
@@ -60,8 +61,9 @@ impl Dataset {
         (param, name): (&str, &str),
         tokenizer: &ChatTokenizer,
         options: &DatasetOptions,
+        progress: &dyn Fn() -> Result<()>,
     ) -> Result<(Self, DataReport)> {
-        let (scanned, mut report) = scan(path, tokenizer, options, &mut |line, bad| {
+        let (scanned, mut report) = scan(path, tokenizer, options, progress, &mut |line, bad| {
             Err(refuse(param, name, line, &bad.field, &bad.message))
         })?;
         let Scanned { examples, sha256 } = scanned;
@@ -73,7 +75,11 @@ impl Dataset {
                 .map(|(key, n)| format!("{key} {n}"))
                 .collect();
             let message = format!("{name}: no row is left to train on ({})", counts.join(", "));
-            return Err(TrainerError::user("no_examples", Some(param.to_string()), message));
+            return Err(TrainerError::user(
+                JobErrorCode::NoExamples,
+                Some(param.to_string()),
+                message,
+            ));
         }
         count(&examples, &mut report);
         Ok((Self::of(examples, sha256, options), report))
@@ -89,7 +95,7 @@ impl Dataset {
         options: &DatasetOptions,
     ) -> Result<(Self, DataReport, Vec<BadLine>, u64)> {
         let (mut errors, mut error_count) = (Vec::new(), 0);
-        let (scanned, mut report) = scan(path, tokenizer, options, &mut |line, bad| {
+        let (scanned, mut report) = scan(path, tokenizer, options, &|| Ok(()), &mut |line, bad| {
             error_count += 1;
             if errors.len() < BAD_LINES_KEPT {
                 errors.push(BadLine { line, ..bad });
@@ -144,11 +150,12 @@ struct Scanned {
     sha256: String,
 }
 
-/// Reads a file's lines in order; `refused` hears of each that cannot be trained on and says whether to go on.
+/// Reads a file's lines in order, calling `progress` after each block; `refused` hears of each that cannot be trained on and says whether to go on.
 fn scan(
     path: &Path,
     tokenizer: &ChatTokenizer,
     options: &DatasetOptions,
+    progress: &dyn Fn() -> Result<()>,
     refused: &mut dyn FnMut(u64, BadLine) -> Result<()>,
 ) -> Result<(Scanned, DataReport)> {
     let file = File::open(path).map_err(TrainerError::io(path))?;
@@ -163,6 +170,7 @@ fn scan(
         if block.is_empty() {
             break;
         }
+        progress()?;
         for (line, outcome) in encode_block(&block, tokenizer, options) {
             match outcome {
                 Outcome::Blank => report.blank_lines += 1,
@@ -323,7 +331,7 @@ fn fit(
 fn refuse(param: &str, name: &str, line: u64, field: &str, message: &str) -> TrainerError {
     let place = if field.is_empty() { String::new() } else { format!("{field}: ") };
     TrainerError::user(
-        "invalid_data",
+        JobErrorCode::InvalidData,
         Some(param.to_string()),
         format!("{name}: line {line}: {place}{message}"),
     )

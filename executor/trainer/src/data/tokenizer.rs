@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 use tokenizers::Tokenizer;
+use trainyard_openapi::job_error::JobErrorCode;
 
 use crate::arch::config::ModelConfig;
 use crate::data::chat_template::ChatTemplate;
@@ -122,5 +123,5 @@ fn token_text(value: Option<&Value>) -> Option<String> {
 }
 
 fn invalid(message: impl Into<String>) -> TrainerError {
-    TrainerError::user("invalid_model", Some("model".to_string()), message)
+    TrainerError::user(JobErrorCode::InvalidModel, Some("model".to_string()), message)
 }

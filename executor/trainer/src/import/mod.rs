@@ -13,6 +13,7 @@ use std::path::Path;
 
 use serde_json::Value;
 use tch::{Kind, Tensor};
+use trainyard_openapi::job_error::JobErrorCode;
 
 use crate::error::{Result, TrainerError};
 use crate::weights::{WeightSource, writer};
@@ -68,7 +69,11 @@ pub fn import(
 ) -> Result<ImportReport> {
     if out.exists() {
         let message = format!("{} exists already; remove it or choose another", out.display());
-        return Err(TrainerError::user("output_exists", Some("--out".to_string()), message));
+        return Err(TrainerError::user(
+            JobErrorCode::OutputExists,
+            Some("--out".to_string()),
+            message,
+        ));
     }
     let file = GgufFile::open(gguf)?;
     let model = llama::LlamaGguf::new(file)?;
@@ -118,5 +123,5 @@ fn write_json(path: &Path, value: &Value) -> Result<()> {
 
 /// An error in a GGUF file.
 pub(crate) fn invalid(message: impl Into<String>) -> TrainerError {
-    TrainerError::user("invalid_gguf", Some("model".to_string()), message)
+    TrainerError::user(JobErrorCode::InvalidGguf, Some("model".to_string()), message)
 }

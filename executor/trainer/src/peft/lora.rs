@@ -6,6 +6,7 @@
 
 use tch::{Device, Kind, Tensor};
 use trainyard_openapi::extension::TargetModules;
+use trainyard_openapi::job_error::JobErrorCode;
 
 use crate::error::{Result, TrainerError};
 use crate::rng::Rng;
@@ -156,7 +157,11 @@ pub fn check_targets(settings: &LoraSettings, paths: &[&str]) -> Result<()> {
                 endings.join(", ")
             );
             let param = "trainyard.adapter.target_modules".to_string();
-            return Err(TrainerError::user("invalid_target_modules", Some(param), message));
+            return Err(TrainerError::user(
+                JobErrorCode::InvalidTargetModules,
+                Some(param),
+                message,
+            ));
         }
     }
     Ok(())

@@ -5,6 +5,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
+use trainyard_openapi::job_error::JobErrorCode;
 
 use crate::arch::config::ModelConfig;
 use crate::error::{Result, TrainerError};
@@ -43,7 +44,11 @@ pub fn open(path: &Path, out: &OutputDir, events: &Events) -> Result<Base> {
             "{} is no model: neither a directory with config.json nor a GGUF file",
             path.display()
         );
-        return Err(TrainerError::user("model_not_found", Some("model".to_string()), message));
+        return Err(TrainerError::user(
+            JobErrorCode::ModelNotFound,
+            Some("model".to_string()),
+            message,
+        ));
     }
     let config = ModelConfig::read(&dir.join("config.json"))?;
     Ok(Base { dir, config })

@@ -2,13 +2,18 @@
 
 use std::io::Write;
 use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
-use trainyard_plan::trainer::TrainerEvent;
+use trainyard_plan::trainer::{Stage, TrainerEvent};
 
 use crate::error::{Result, TrainerError};
 
+/// The least time between two words that work goes on: it is told often enough that nobody takes the run to be stuck.
+const WORKING_EVERY: Duration = Duration::from_secs(1);
+
 /// Where events go. `human` also gets a line for people.
 pub struct Events {
+    working: Mutex<Option<(Stage, Instant)>>,
     lines: Mutex<Box<dyn Write + Send>>,
     human: Option<Mutex<Box<dyn Write + Send>>>,
 }
@@ -16,7 +21,7 @@ pub struct Events {
 impl Events {
     /// NDJSON to `lines`, and text for people to `human`.
     pub fn new(lines: Box<dyn Write + Send>, human: Option<Box<dyn Write + Send>>) -> Self {
-        Self { lines: Mutex::new(lines), human: human.map(Mutex::new) }
+        Self { working: Mutex::new(None), lines: Mutex::new(lines), human: human.map(Mutex::new) }
     }
 
     /// Tells of `event`.
@@ -37,6 +42,22 @@ impl Events {
             let _ = writeln!(human, "{text}");
         }
         Ok(())
+    }
+
+    /// Tells that work goes on, unless that was told just now. To be called after each piece of it, never by a clock: a run that is
+    /// stuck must fall silent.
+    ///
+    /// # Errors
+    /// As [`Events::emit`].
+    pub fn working(&self, stage: Stage) -> Result<()> {
+        {
+            let mut told = self.working.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            if told.is_some_and(|(at, when)| at == stage && when.elapsed() < WORKING_EVERY) {
+                return Ok(());
+            }
+            *told = Some((stage, Instant::now()));
+        }
+        self.emit(&TrainerEvent::Working { stage })
     }
 
     /// Tells of something worth knowing.
@@ -76,6 +97,10 @@ fn describe(event: &TrainerEvent) -> Option<String> {
             report.step, report.valid_loss, report.valid_mean_token_accuracy
         ),
         TrainerEvent::Checkpoint(written) => format!("checkpoint {}", written.directory.display()),
+        TrainerEvent::Working { .. } => return None,
+        TrainerEvent::MicroBatchReduced { step, from, to, reason } => format!(
+            "warn: memory ran out in step {step} with micro-batches of {from}; going on with {to} ({reason})"
+        ),
         TrainerEvent::Log { level, message } => format!("{level}: {message}"),
         TrainerEvent::Finished(finished) => format!("adapter in {}", finished.directory.display()),
         TrainerEvent::Stopped { step } => format!("stopped after step {step}; run again to go on"),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
-use trainyard_plan::trainer::{Finished, RunSpec};
+use trainyard_plan::trainer::{Finished, RunSpec, Stage};
 
 use crate::artifact::{card, directory, integrity, manifest, peft};
 use crate::data::ChatTokenizer;
@@ -29,14 +29,18 @@ pub fn export(
     reports: &[(&str, BTreeMap<String, u64>)],
     out: &OutputDir,
 ) -> Result<Finished> {
+    let working = || session.events.working(Stage::Exporting);
+    working()?;
     integrity::check_parameters(session.optimizer.parameters())?;
     let target = out.adapter();
     let partial = directory::prepare(&target)?;
     peft::write_adapter(&partial, session.optimizer.parameters(), &session.adapter)?;
     let weights = partial.join(peft::WEIGHTS);
     let sample = to_device(&session.training.batch(&[0], session.pad), session.model.device())?;
+    working()?;
     integrity::check_reload(&mut session.model, settings, &weights, &sample)?;
 
+    session.events.working(Stage::Exporting)?;
     for name in TOKENIZER_FILES {
         let source = tokenizer.dir.join(name);
         if source.is_file() {
@@ -63,6 +67,7 @@ pub fn export(
         adapter_sha256,
         steps: state.step,
         stopped_early: state.stopped_early,
+        micro_batch_size: Some(session.micro_batch_size),
         train_loss: (!losses.is_empty()).then(|| losses.iter().sum::<f64>() / losses.len() as f64),
         initial_valid_loss: state.initial_valid_loss,
         valid_loss: state.last_evaluation.map(|measured| measured.loss),

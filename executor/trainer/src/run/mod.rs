@@ -10,7 +10,7 @@ pub mod tensors;
 
 use std::path::PathBuf;
 
-use trainyard_plan::trainer::{RunSpec, Started, TrainerEvent};
+use trainyard_plan::trainer::{RunSpec, Stage, Started, TrainerEvent};
 use trainyard_plan::{AdapterPlan, LoraPlan};
 
 use crate::arch::CausalLm;
@@ -61,6 +61,7 @@ pub fn run(
     let device = device::choose();
     let threads = device::set_threads(threads);
     let plan = &spec.plan;
+    let loading = || events.working(Stage::Loading);
     let base = base::open(&spec.model, out, events)?;
     let tokenizer = ChatTokenizer::load(&base.dir, &base.config)?;
     let options = dataset_options(spec, base.config.vocab_size, threads);
@@ -69,9 +70,10 @@ pub fn run(
         ("training_file", &spec.training_file_name),
         &tokenizer,
         &options,
+        &loading,
     )?;
     let packing = pack_if_it_pays(&mut training, &mut report, spec);
-    let validation = load_validation(spec, &tokenizer, &options)?;
+    let validation = load_validation(spec, &tokenizer, &options, &loading)?;
     if control.is_cancelled() {
         events.emit(&TrainerEvent::Cancelled { step: 0 })?;
         return Ok(Ending::Cancelled);
@@ -82,7 +84,9 @@ pub fn run(
     }
 
     let weights = SafetensorsSource::open_dir(&base.dir)?;
+    loading()?;
     let mut model = CausalLm::load(&weights, &base.config, device, device::kind(plan.precision))?;
+    loading()?;
     let AdapterPlan::Lora(lora) = &plan.adapter;
     let settings = lora_settings(lora);
     model.attach_lora(&settings, &mut Rng::new(plan.seed, INIT_STREAM))?;
@@ -113,6 +117,7 @@ pub fn run(
         sampler,
         training,
         validation: validation.map(|(dataset, _)| dataset),
+        micro_batch_size: spec.micro_batch_size.unwrap_or(plan.batching.micro_batch_size).max(1),
         pad: tokenizer.pad_token_id,
         checkpoints: out.checkpoints(),
         saved_step: None,
@@ -127,6 +132,7 @@ pub fn run(
         events,
     };
     let resumed_from_step = go_on(&mut session, resume)?;
+    loading()?;
     let trainable: usize =
         session.optimizer.parameters().iter().map(|(_, parameter)| parameter.numel()).sum();
     events.emit(&TrainerEvent::Started(Started {
@@ -187,11 +193,12 @@ fn load_validation(
     spec: &RunSpec,
     tokenizer: &ChatTokenizer,
     options: &DatasetOptions,
+    progress: &dyn Fn() -> Result<()>,
 ) -> Result<Option<(Dataset, DataReport)>> {
     let (Some(path), Some(name)) = (&spec.validation_file, &spec.validation_file_name) else {
         return Ok(None);
     };
-    Dataset::load(path, ("validation_file", name), tokenizer, options).map(Some)
+    Dataset::load(path, ("validation_file", name), tokenizer, options, progress).map(Some)
 }
 
 fn lora_settings(plan: &LoraPlan) -> LoraSettings {
@@ -233,6 +240,12 @@ fn go_on(session: &mut Session<'_>, resume: &Resume) -> Result<u64> {
     let Some(found) = found else { return Ok(0) };
     let machine = session.state.machine.clone();
     session.state = checkpoint::read(&found, &session.state, &mut session.optimizer)?;
+    if let Some(rows) = session.state.micro_batch_size {
+        session.micro_batch_size = session.micro_batch_size.min(rows);
+    }
+    if session.micro_batch_size < session.plan.batching.micro_batch_size {
+        session.state.micro_batch_size = Some(session.micro_batch_size);
+    }
     session.model.load_adapter(&SafetensorsSource::open_file(&found.join(WEIGHTS))?)?;
     if session.state.machine != machine {
         let message = format!(

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+use trainyard_openapi::job_error::JobErrorCode;
 
 use crate::error::{Result, TrainerError};
 
@@ -37,7 +38,11 @@ impl OutputDir {
                 Err(fs::TryLockError::WouldBlock) => {
                     let message = format!("another run is using {}", path.display());
                     let param = "--out".to_string();
-                    return Err(TrainerError::user("output_in_use", Some(param), message));
+                    return Err(TrainerError::user(
+                        JobErrorCode::OutputInUse,
+                        Some(param),
+                        message,
+                    ));
                 }
                 Err(fs::TryLockError::Error(error)) => {
                     return Err(TrainerError::io(&lock_path)(error));

@@ -1,11 +1,12 @@
 //! A create request as a file: what `trainyard-trainer run SPEC.json` takes, with paths in place of ids.
 
-use std::io::BufRead;
+use std::io::{BufRead, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use trainyard_openapi::body;
-use trainyard_openapi::error::ApiError;
+use trainyard_openapi::error::ErrorCode;
 use trainyard_openapi::job::CreateJob;
+use trainyard_openapi::job_error::JobErrorCode;
 use trainyard_plan::trainer::RunSpec;
 use trainyard_plan::{DataFacts, HostFacts, ModelFacts, resolve};
 
@@ -22,7 +23,8 @@ const SEED: u64 = 42;
 pub fn read_run(path: &Path) -> Result<RunSpec> {
     let bytes = std::fs::read(path).map_err(TrainerError::io(path))?;
     serde_json::from_slice(&bytes).map_err(|error| {
-        TrainerError::user("invalid_value", None, format!("{}: {error}", path.display()))
+        let message = format!("{}: {error}", path.display());
+        TrainerError::request(ErrorCode::InvalidValue, None, message)
     })
 }
 
@@ -32,7 +34,7 @@ pub fn read_run(path: &Path) -> Result<RunSpec> {
 /// A user error naming the field.
 pub fn read_request(path: &Path, config: impl FnOnce(&Path) -> Result<PathBuf>) -> Result<RunSpec> {
     let bytes = std::fs::read(path).map_err(unreadable(path, None))?;
-    let request: CreateJob = body::parse(&bytes).map_err(refuse)?;
+    let request: CreateJob = body::parse(&bytes)?;
     // Paths in the file are meant from where the file lies.
     let beside = |name: &str| path.parent().unwrap_or(Path::new(".")).join(name);
     let model = beside(&request.model);
@@ -41,16 +43,20 @@ pub fn read_request(path: &Path, config: impl FnOnce(&Path) -> Result<PathBuf>) 
     let config = config(&model)?;
     let json = std::fs::read(&config).map_err(TrainerError::io(&config))?;
     let json = serde_json::from_slice(&json).map_err(|error| {
-        TrainerError::user("invalid_model", None, format!("{}: {error}", config.display()))
+        TrainerError::user(
+            JobErrorCode::InvalidModel,
+            None,
+            format!("{}: {error}", config.display()),
+        )
     })?;
-    let facts = ModelFacts::from_config(&json).map_err(refuse)?;
+    let facts = ModelFacts::from_config(&json)?;
     let examples =
         count_lines(&training_file).map_err(unreadable(&training_file, Some("training_file")))?;
     if let Some(file) = &validation_file {
         std::fs::File::open(file).map_err(unreadable(file, Some("validation_file")))?;
     }
     let host = host_facts();
-    let plan = resolve(&request, SEED, DataFacts { examples }, &facts, host).map_err(refuse)?;
+    let plan = resolve(&request, SEED, DataFacts { examples }, &facts, host)?;
     Ok(RunSpec {
         plan,
         model,
@@ -59,17 +65,20 @@ pub fn read_request(path: &Path, config: impl FnOnce(&Path) -> Result<PathBuf>) 
         validation_file,
         training_file_name: request.training_file,
         validation_file_name: request.validation_file,
+        micro_batch_size: None,
     })
 }
 
-/// A file that the user names and that cannot be read is the user's to mend.
+/// A file that the user names and that is not there is the user's to mend; what the system refuses to read is not.
 fn unreadable(path: &Path, param: Option<&str>) -> impl FnOnce(std::io::Error) -> TrainerError {
-    let (path, param) = (path.display().to_string(), param.map(ToString::to_string));
-    move |error| TrainerError::user("file_not_readable", param, format!("{path}: {error}"))
-}
-
-fn refuse(error: ApiError) -> TrainerError {
-    TrainerError::user(error.code.as_str(), error.param, error.message)
+    let (path, param) = (path.to_path_buf(), param.map(ToString::to_string));
+    move |error| match error.kind() {
+        ErrorKind::NotFound | ErrorKind::IsADirectory | ErrorKind::NotADirectory => {
+            let message = format!("{}: {error}", path.display());
+            TrainerError::user(JobErrorCode::FileNotFound, param, message)
+        }
+        _ => TrainerError::io(path)(error),
+    }
 }
 
 /// Lines that are not blank.

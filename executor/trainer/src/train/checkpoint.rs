@@ -7,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use tch::Tensor;
+use trainyard_openapi::job_error::JobErrorCode;
 use trainyard_plan::trainer::Manifest;
 
 use crate::artifact::{directory, manifest, peft};
@@ -103,7 +104,7 @@ pub fn read(directory: &Path, expected: &RunState, optimizer: &mut AdamW) -> Res
                  --resume never",
                 state.step
             );
-            return Err(TrainerError::user("checkpoint_mismatch", None, message));
+            return Err(TrainerError::user(JobErrorCode::CheckpointMismatch, None, message));
         }
     }
     let source = SafetensorsSource::open_file(&directory.join("optimizer.safetensors"))?;

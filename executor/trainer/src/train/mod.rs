@@ -3,6 +3,7 @@
 pub mod checkpoint;
 pub mod control;
 pub mod history;
+pub mod memory;
 pub mod pace;
 pub mod session;
 pub mod state;

@@ -6,8 +6,9 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use trainyard_openapi::job_error::JobErrorCode;
 use trainyard_plan::Plan;
-use trainyard_plan::trainer::{CheckpointWritten, EvaluationReport, TrainerEvent};
+use trainyard_plan::trainer::{CheckpointWritten, EvaluationReport, Stage, TrainerEvent};
 
 use crate::arch::CausalLm;
 use crate::artifact::peft::AdapterDescription;
@@ -20,6 +21,7 @@ use crate::run::events::Events;
 use crate::train::checkpoint;
 use crate::train::control::Control;
 use crate::train::history::Row;
+use crate::train::memory::halve;
 use crate::train::pace::Pace;
 use crate::train::state::{Measured, RunState};
 use crate::train::step::EpochOrder;
@@ -51,6 +53,8 @@ pub struct Session<'a> {
     pub training: Dataset,
     /// The validation rows.
     pub validation: Option<Dataset>,
+    /// Rows of a micro-batch: fewer than planned once memory ran out.
+    pub micro_batch_size: u32,
     /// The token for padding.
     pub pad: u32,
     /// Where checkpoints go.
@@ -114,15 +118,25 @@ impl Session<'_> {
     /// Looks at the validation data, if there is any; whether it came to its end.
     fn evaluate(&mut self) -> Result<bool> {
         let Some(validation) = &self.validation else { return Ok(true) };
-        let rows = self.plan.batching.micro_batch_size as usize;
-        let Some(stats) = evaluate(&self.model, validation, rows, self.pad, self.control)? else {
-            return Ok(false);
-        };
         let step = self.state.step;
+        let stats = loop {
+            let rows = self.micro_batch_size as usize;
+            let working = || self.events.working(Stage::Evaluating);
+            let measured = evaluate(&self.model, validation, rows, self.pad, self.control, working);
+            match measured {
+                Err(TrainerError::OutOfMemory(reason)) => {
+                    self.micro_batch_size =
+                        halve(self.micro_batch_size, step, reason, self.events)?;
+                    self.state.micro_batch_size = Some(self.micro_batch_size);
+                }
+                measured => break measured?,
+            }
+        };
+        let Some(stats) = stats else { return Ok(false) };
         let measured = Measured { step, loss: stats.mean_loss(), accuracy: stats.accuracy() };
         if !measured.loss.is_finite() {
             let message = format!("the validation loss after step {step} is {}", measured.loss);
-            return Err(TrainerError::user("diverged", None, message));
+            return Err(TrainerError::user(JobErrorCode::Diverged, None, message));
         }
         let state = &mut self.state;
         state.last_evaluation = Some(measured);
@@ -176,6 +190,7 @@ impl Session<'_> {
         if self.saved_step == Some(self.state.step) {
             return Ok(());
         }
+        self.events.working(Stage::Saving)?;
         let (directory, manifest_sha256) =
             checkpoint::write(&self.checkpoints, &self.state, &self.optimizer, &self.adapter)?;
         self.saved_step = Some(self.state.step);

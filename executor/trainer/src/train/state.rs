@@ -35,6 +35,9 @@ pub struct RunState {
     pub best: Best,
     /// Whether early stopping has ended the run.
     pub stopped_early: bool,
+    /// Rows of a micro-batch, once memory ran out with the planned number; it stays so for the rest of the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub micro_batch_size: Option<u32>,
     /// The figures of every step.
     pub history: Vec<Row>,
 }
@@ -100,6 +103,7 @@ impl RunState {
             last_evaluation: None,
             best: Best::default(),
             stopped_early: false,
+            micro_batch_size: None,
             history: Vec::new(),
         }
     }

@@ -1,5 +1,6 @@
 //! One optimizer step: the gradient of the effective batch, micro-batch by micro-batch, the update, and its figures.
 
+use trainyard_openapi::job_error::JobErrorCode;
 use trainyard_plan::trainer::{Step, TrainerEvent};
 
 use crate::arch::StepOptions;
@@ -10,6 +11,7 @@ use crate::optim::clip::clip_global_norm;
 use crate::rng::Rng;
 use crate::run::tensors::to_device;
 use crate::train::history::Row;
+use crate::train::memory::halve;
 use crate::train::pace::Pace;
 use crate::train::session::Session;
 
@@ -35,15 +37,28 @@ impl EpochOrder {
 }
 
 impl Session<'_> {
-    /// Takes one step. Where something else is wanted meanwhile, nothing is changed: the loop sees why.
+    /// Takes one step, with smaller micro-batches where memory runs out. Where something else is wanted meanwhile, nothing is changed:
+    /// the loop sees why.
     ///
     /// # Errors
-    /// `diverged` where loss or gradient is no number any more; anything that libtorch reports.
+    /// `diverged` where loss or gradient is no number any more; `out_of_memory` where one row is too much; anything that libtorch reports.
     pub(super) fn step(&mut self, order: &mut EpochOrder, pace: &mut Pace) -> Result<()> {
         pace.begin();
         let step = self.state.step;
         let rows = order.rows(&self.sampler, step);
-        let Some((stats, tokens)) = self.gradients(step, rows)? else {
+        let computed = loop {
+            match self.gradients(step, rows.clone()) {
+                Err(TrainerError::OutOfMemory(reason)) => {
+                    // What the finished micro-batches added would count twice.
+                    self.optimizer.discard_gradients()?;
+                    self.micro_batch_size =
+                        halve(self.micro_batch_size, step + 1, reason, self.events)?;
+                    self.state.micro_batch_size = Some(self.micro_batch_size);
+                }
+                computed => break computed?,
+            }
+        };
+        let Some((stats, tokens)) = computed else {
             return self.optimizer.discard_gradients();
         };
         let (learning_rate, grad_norm) = self.update(step, &stats)?;
@@ -55,7 +70,7 @@ impl Session<'_> {
         // Rows of like length share a micro-batch: the gradient is a sum over all of them, and less of it is padding.
         rows.sort_by_key(|&row| self.training.row_length(row));
         let batches: Vec<_> = rows
-            .chunks(self.plan.batching.micro_batch_size as usize)
+            .chunks(self.micro_batch_size as usize)
             .map(|rows| self.training.batch(rows, self.pad))
             .collect();
         let targets: usize = batches.iter().map(|batch| batch.target_tokens).sum();
@@ -89,7 +104,7 @@ impl Session<'_> {
                 stats.mean_loss(),
             );
             let param = "trainyard.optimizer.learning_rate".to_string();
-            return Err(TrainerError::user("diverged", Some(param), message));
+            return Err(TrainerError::user(JobErrorCode::Diverged, Some(param), message));
         }
         self.optimizer.update(learning_rate)?;
         Ok((learning_rate, grad_norm))

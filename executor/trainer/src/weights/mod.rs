@@ -4,6 +4,7 @@ pub mod safetensors;
 pub mod writer;
 
 use tch::{Kind, Tensor};
+use trainyard_openapi::job_error::JobErrorCode;
 
 use crate::error::{Result, TrainerError};
 
@@ -27,14 +28,22 @@ pub fn require(source: &dyn WeightSource, name: &str, shape: &[i64]) -> Result<T
     let Some(tensor) = source.tensor(name)? else {
         let message =
             format!("the model's weights have no tensor '{name}' (expected shape {shape:?})");
-        return Err(TrainerError::user("invalid_model", Some("model".to_string()), message));
+        return Err(TrainerError::user(
+            JobErrorCode::InvalidModel,
+            Some("model".to_string()),
+            message,
+        ));
     };
     if tensor.size() != shape {
         let seen = tensor.size();
         let message = format!(
             "tensor '{name}' has shape {seen:?}, but the model's configuration asks for {shape:?}"
         );
-        return Err(TrainerError::user("invalid_model", Some("model".to_string()), message));
+        return Err(TrainerError::user(
+            JobErrorCode::InvalidModel,
+            Some("model".to_string()),
+            message,
+        ));
     }
     Ok(tensor)
 }

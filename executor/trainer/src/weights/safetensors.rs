@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use memmap2::Mmap;
 use safetensors::{Dtype, SafeTensors};
 use tch::{Kind, Tensor};
+use trainyard_openapi::job_error::JobErrorCode;
 
 use crate::error::{Result, TrainerError};
 use crate::weights::WeightSource;
@@ -175,5 +176,5 @@ fn kind_of(dtype: Dtype) -> Option<Kind> {
 }
 
 fn invalid(message: String) -> TrainerError {
-    TrainerError::user("invalid_model", Some("model".to_string()), message)
+    TrainerError::user(JobErrorCode::InvalidModel, Some("model".to_string()), message)
 }

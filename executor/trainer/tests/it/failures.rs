@@ -39,7 +39,7 @@ fn refusals_name_field_and_line() {
     with("model", json!("nothing-here"));
     refused(("model_not_found", Some("model")), "nothing-here");
     with("training_file", json!("none.jsonl"));
-    refused(("file_not_readable", Some("training_file")), "none.jsonl");
+    refused(("file_not_found", Some("training_file")), "none.jsonl");
     with("trainyard", json!({"adapter": {"rank": 0}}));
     refused(("invalid_value", Some("trainyard.adapter.rank")), "not 0");
     with("trainyard", json!({"adapter": {"target_modules": ["q_proj", "w_proj"]}}));

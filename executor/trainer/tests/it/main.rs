@@ -13,6 +13,7 @@ mod gguf;
 mod golden;
 mod gradients;
 mod logits;
+mod memory;
 mod resume;
 mod run;
 mod sft_parity;

@@ -28,6 +28,8 @@ use crate::port::store::{
     StoreError, UsageRecord,
 };
 
+pub use schema::Synchronous;
+
 type Work = Box<dyn FnOnce(&mut Connection) + Send>;
 
 /// The store.
@@ -43,10 +45,24 @@ impl SqliteStore {
     /// # Errors
     /// Where the file is no database, is of a newer version, or cannot be written.
     pub fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+        Self::open_synchronous(path, clock, Synchronous::Full)
+    }
+
+    /// As [`SqliteStore::open`], with a commit that waits for less than it should: the mutant of the power-cut test, which shows
+    /// that the test can fail. No setting reaches it.
+    ///
+    /// # Errors
+    /// As [`SqliteStore::open`].
+    #[doc(hidden)]
+    pub fn open_synchronous(
+        path: &Path,
+        clock: Arc<dyn Clock>,
+        synchronous: Synchronous,
+    ) -> Result<Self, StoreError> {
         let mut connection = Connection::open(path).map_err(explain)?;
-        schema::prepare(&mut connection)?;
+        schema::prepare(&mut connection, synchronous)?;
         let reading = Connection::open(path).map_err(explain)?;
-        schema::configure(&reading)?;
+        schema::configure(&reading, synchronous)?;
         reading.pragma_update(None, "query_only", true).map_err(explain)?;
         Ok(Self {
             writer: start("sqlite-write", connection)?,

@@ -79,11 +79,35 @@ const MIGRATIONS: &[&str] = &["
     CREATE INDEX jobs_live_by_tenant ON jobs (tenant) WHERE live;
 "];
 
+/// What a commit waits for. Only `Full` makes it durable against a power cut: the others may roll back what was acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Synchronous {
+    /// The disk, at every commit.
+    Full,
+    /// The disk, when the log is written back.
+    Normal,
+    /// Nothing.
+    Off,
+}
+
+impl Synchronous {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "FULL",
+            Self::Normal => "NORMAL",
+            Self::Off => "OFF",
+        }
+    }
+}
+
 /// Settings of every connection.
-pub(super) fn configure(connection: &Connection) -> Result<(), StoreError> {
+pub(super) fn configure(
+    connection: &Connection,
+    synchronous: Synchronous,
+) -> Result<(), StoreError> {
     connection.busy_timeout(std::time::Duration::from_secs(10)).map_err(explain)?;
-    // Only FULL makes a commit durable against a power cut: NORMAL may roll back what was acknowledged.
-    for (name, value) in [("journal_mode", "WAL"), ("synchronous", "FULL"), ("foreign_keys", "ON")]
+    for (name, value) in
+        [("journal_mode", "WAL"), ("synchronous", synchronous.as_str()), ("foreign_keys", "ON")]
     {
         connection.pragma_update(None, name, value).map_err(explain)?;
     }
@@ -99,8 +123,11 @@ pub(super) fn configure(connection: &Connection) -> Result<(), StoreError> {
 }
 
 /// Configures the connection and brings the file to this program's version.
-pub(super) fn prepare(connection: &mut Connection) -> Result<(), StoreError> {
-    configure(connection)?;
+pub(super) fn prepare(
+    connection: &mut Connection,
+    synchronous: Synchronous,
+) -> Result<(), StoreError> {
+    configure(connection, synchronous)?;
     // One transaction that begins as a writer: two programs that open a file at once do not both make it.
     let behavior = TransactionBehavior::Immediate;
     let transaction = connection.transaction_with_behavior(behavior).map_err(explain)?;
