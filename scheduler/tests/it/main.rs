@@ -7,6 +7,7 @@ mod crashes;
 mod leases;
 mod lifecycle;
 mod owner;
+mod quotas;
 mod random;
 mod simulation;
 mod state;
