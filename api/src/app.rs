@@ -5,6 +5,7 @@ use actix_web::{middleware::from_fn, web};
 use trainyard_openapi::limits::BODY_BYTES_MAX;
 use trainyard_scheduler::Scheduler;
 
+use crate::limits::Limits;
 use crate::{middleware, router};
 
 /// Settings of the API.
@@ -14,12 +15,15 @@ use crate::{middleware, router};
 pub struct ApiOptions {
     /// The path that the API is mounted under, such as `/training`; empty for the root.
     pub prefix: String,
+    /// Rate limits and what has been used of them: made once, and cloned for each thread of a server.
+    pub limits: Limits,
 }
 
 /// The whole API over `scheduler`.
 pub fn app(scheduler: Scheduler, options: ApiOptions) -> impl HttpServiceFactory {
     let scope = web::scope(&options.prefix)
         .app_data(web::Data::new(scheduler))
+        .app_data(web::Data::new(options.limits))
         .app_data(web::PayloadConfig::new(BODY_BYTES_MAX));
     router::routes(scope).wrap(from_fn(middleware::contract))
 }

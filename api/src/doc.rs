@@ -107,6 +107,7 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
     } else {
         codes.push(ErrorCode::InvalidApiKey);
         codes.push(ErrorCode::InsufficientScope);
+        codes.push(ErrorCode::RateLimited);
         codes.push(if path.contains('{') {
             ErrorCode::NotFound
         } else {

@@ -1,32 +1,48 @@
 //! Errors as answers: OpenAI's body, and the headers that its clients obey.
 
 use std::fmt;
+use std::time::Duration;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{HeaderName, HeaderValue, RETRY_AFTER};
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
 use trainyard_openapi::error::{ApiError, ErrorCode};
 use trainyard_scheduler::SchedulerError;
 
+use crate::limits::Reached;
+
 /// Seconds after which a client may repeat a request that failed for the server's reasons.
-const RETRY_AFTER_SECONDS: u16 = 1;
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// The longest wait that is named: OpenAI's clients ignore longer ones.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(120);
 
 /// A result of a handler.
 pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
 
 /// An error on its way out.
 #[derive(Debug)]
-pub(crate) struct Failure(ApiError);
+pub(crate) struct Failure {
+    error: ApiError,
+    /// How long a client shall wait, where that is known.
+    wait: Option<Duration>,
+}
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        self.error.fmt(f)
     }
 }
 
 impl From<ApiError> for Failure {
     fn from(error: ApiError) -> Self {
-        Self(error)
+        Self { error, wait: None }
+    }
+}
+
+impl From<Reached> for Failure {
+    fn from(reached: Reached) -> Self {
+        let error = ApiError::new(ErrorCode::RateLimited, reached.text);
+        Self { error, wait: Some(reached.wait) }
     }
 }
 
@@ -37,17 +53,21 @@ impl From<SchedulerError> for Failure {
             // The span of the request carries its id.
             tracing::error!(error = &error as &dyn std::error::Error, "request failed");
         }
-        Self(told)
+        told.into()
     }
 }
 
 impl ResponseError for Failure {
     fn status_code(&self) -> StatusCode {
-        status(self.0.code)
+        status(self.error.code)
     }
 
     fn error_response(&self) -> HttpResponse {
-        answer(&self.0)
+        let mut response = answer(&self.error);
+        if let Some(wait) = self.wait {
+            say_wait(response.headers_mut(), wait);
+        }
+        response
     }
 }
 
@@ -58,9 +78,18 @@ pub(crate) fn answer(error: &ApiError) -> HttpResponse {
     let headers = response.headers_mut();
     headers.insert(HeaderName::from_static("x-should-retry"), HeaderValue::from_static(retry));
     if matches!(error.code, ErrorCode::Unavailable | ErrorCode::RateLimited) {
-        headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
+        say_wait(headers, RETRY_AFTER);
     }
     response
+}
+
+/// Tells the client how long to wait: in whole seconds, and in milliseconds, which OpenAI's clients prefer.
+fn say_wait(headers: &mut HeaderMap, wait: Duration) {
+    let wait = wait.clamp(Duration::from_millis(1), RETRY_AFTER_MAX);
+    let milliseconds = wait.as_micros().div_ceil(1_000) as u64;
+    let seconds = HeaderName::from_static("retry-after");
+    headers.insert(seconds, HeaderValue::from(milliseconds.div_ceil(1_000)));
+    headers.insert(HeaderName::from_static("retry-after-ms"), HeaderValue::from(milliseconds));
 }
 
 /// The error that a bare status of the HTTP library means.

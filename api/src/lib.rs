@@ -7,6 +7,7 @@ mod app;
 mod auth;
 pub mod doc;
 mod error;
+mod limits;
 mod middleware;
 mod query;
 mod router;
@@ -14,3 +15,4 @@ mod routes;
 
 pub use app::{ApiOptions, app};
 pub use doc::openapi;
+pub use limits::{LimitSettings, Limits};

@@ -4,6 +4,7 @@
 mod scope;
 
 use std::marker::PhantomData;
+use std::net::{IpAddr, Ipv4Addr};
 use std::ops::Deref;
 
 use actix_web::dev::Payload;
@@ -15,6 +16,7 @@ use trainyard_openapi::id::TenantId;
 use trainyard_scheduler::{Scheduler, TenantContext};
 
 use crate::error::Failure;
+use crate::limits::{Limits, Standing};
 
 pub(crate) use scope::{
     Admin, FilesRead, FilesWrite, JobsRead, JobsWrite, ModelsRead, ModelsWrite, Permission,
@@ -42,12 +44,9 @@ impl<P: Permission> FromRequest for Caller<P> {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let request = request.clone();
         Box::pin(async move {
-            let key = bearer(request.headers())?;
-            let scheduler = request.app_data::<web::Data<Scheduler>>();
-            let scheduler = scheduler
-                .ok_or_else(|| ApiError::new(ErrorCode::Internal, "no scheduler is mounted"))?;
-            let ctx = scheduler.authenticate(&key).await?;
+            let ctx = identify(&request).await?;
             request.extensions_mut().insert(Organization(ctx.tenant().clone()));
+            count(&request, &ctx)?;
             if !ctx.may(P::SCOPE) {
                 let scope = P::SCOPE.as_str();
                 let text = format!("this API key may not do this: it has no scope '{scope}'");
@@ -58,8 +57,47 @@ impl<P: Permission> FromRequest for Caller<P> {
     }
 }
 
+/// Whose request it is. An address that sends bad credentials is barred for a while: what it sends then is not looked at. The
+/// address is the connection's own; headers that claim another are not believed.
+async fn identify(request: &HttpRequest) -> Result<TenantContext, Failure> {
+    let (scheduler, limits) = (mounted::<Scheduler>(request)?, mounted::<Limits>(request)?);
+    let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
+    limits.may_try(peer)?;
+    let answer = match bearer(request.headers()) {
+        Ok(key) => {
+            scheduler.authenticate(&key).await.map_err(|error| (error.to_api().code, error.into()))
+        }
+        Err(error) => Err((error.code, error.into())),
+    };
+    answer.map_err(|(code, failure)| match code {
+        ErrorCode::InvalidApiKey => {
+            limits.bad_credential(peer).err().map_or(failure, Failure::from)
+        }
+        _ => failure,
+    })
+}
+
+/// Counts the request against the limits of its key and tenant, and leaves how they stand for the answer's headers.
+fn count(request: &HttpRequest, ctx: &TenantContext) -> Result<(), Failure> {
+    let counted = mounted::<Limits>(request)?.request(ctx);
+    let standing = match &counted {
+        Ok(standing) => Some(*standing),
+        Err(reached) => reached.standing,
+    };
+    if let Some(standing) = standing {
+        request.extensions_mut().insert::<Standing>(standing);
+    }
+    Ok(counted.map(|_| ())?)
+}
+
+fn mounted<T: 'static>(request: &HttpRequest) -> Result<&T, ApiError> {
+    let data = request.app_data::<web::Data<T>>();
+    let missing = || ApiError::new(ErrorCode::Internal, "the API is not mounted as a whole");
+    data.map(|data| data.get_ref()).ok_or_else(missing)
+}
+
 /// The key of the one `Authorization: Bearer` header.
-fn bearer(headers: &HeaderMap) -> Result<String, ApiError> {
+pub(crate) fn bearer(headers: &HeaderMap) -> Result<String, ApiError> {
     let refused = |text: &str| ApiError::new(ErrorCode::InvalidApiKey, text);
     let mut all = headers.get_all(AUTHORIZATION);
     let Some(header) = all.next() else {

@@ -34,6 +34,9 @@ pub(super) fn error_text(code: ErrorCode) -> &'static str {
         ErrorCode::UnsupportedMediaType => "The content type or encoding is not taken",
         ErrorCode::IdempotencyInProgress => "The same request is being worked on",
         ErrorCode::IdempotencyMismatch => "The Idempotency-Key was used with another request",
+        ErrorCode::RateLimited | ErrorCode::QuotaExceeded => {
+            "Rate limit reached, or a quota is used up"
+        }
         ErrorCode::Unavailable => "The server cannot answer at present; repeat the request",
         ErrorCode::Internal => "The server failed",
         _ => "The request cannot be read",

@@ -16,6 +16,7 @@ use trainyard_openapi::id::RequestId;
 use crate::auth::Organization;
 use crate::doc;
 use crate::error::{answer, of_status};
+use crate::limits::{Standing, openai_time};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Characters of a client's own request id: enough for a UUID or a trace, too few to fill a log.
@@ -52,7 +53,11 @@ pub(crate) async fn contract(
     }
     let organization =
         response.request().extensions().get::<Organization>().map(|o| o.0.to_string());
+    let standing = response.request().extensions().get::<Standing>().copied();
     mark(response.headers_mut(), &id, begun, organization.as_deref());
+    if let Some(standing) = standing {
+        say_standing(response.headers_mut(), standing);
+    }
     span.in_scope(|| tracing::debug!(status = response.status().as_u16(), "answered"));
     Ok(response)
 }
@@ -71,6 +76,17 @@ fn mark(headers: &mut HeaderMap, id: &str, begun: Instant, organization: Option<
         if let Ok(value) = HeaderValue::from_str(value) {
             headers.insert(HeaderName::from_static(name), value);
         }
+    }
+}
+
+/// How the caller's rate limit stands, in OpenAI's headers.
+fn say_standing(headers: &mut HeaderMap, standing: Standing) {
+    let Standing { limit, remaining, reset } = standing;
+    let (limit, remaining) = (HeaderValue::from(limit), HeaderValue::from(remaining));
+    headers.insert(HeaderName::from_static("x-ratelimit-limit-requests"), limit);
+    headers.insert(HeaderName::from_static("x-ratelimit-remaining-requests"), remaining);
+    if let Ok(reset) = HeaderValue::from_str(&openai_time(reset)) {
+        headers.insert(HeaderName::from_static("x-ratelimit-reset-requests"), reset);
     }
 }
 

@@ -20,6 +20,9 @@ use crate::query::Query;
 /// Bytes of a part that is no file; the longest purpose has 17.
 const SMALL_PART_BYTES_MAX: usize = 256;
 
+/// What a form may add to the file in it; the rest of a body is the file itself.
+const FORM_BYTES_MAX: u64 = 8192;
+
 /// An upload, for the document.
 #[derive(utoipa::ToSchema)]
 #[schema(as = UploadFile)]
@@ -48,6 +51,13 @@ pub(crate) async fn create(
 ) -> Result<Json<File>> {
     Query::of(&request).finish()?;
     refuse_encoded(request.headers())?;
+    let length = request
+        .headers()
+        .get(CONTENT_LENGTH)
+        .and_then(|text| text.to_str().ok()?.parse::<u64>().ok());
+    if let Some(length) = length {
+        scheduler.check_storage(&caller, length.saturating_sub(FORM_BYTES_MAX)).await?;
+    }
     Ok(Json(receive(&scheduler, &caller, parts).await?))
 }
 

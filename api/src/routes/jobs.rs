@@ -1,7 +1,7 @@
 //! Fine-tuning jobs.
 
 use actix_web::web::{Bytes, Data, Json, Path};
-use actix_web::{HttpRequest, http::header::HeaderMap};
+use actix_web::{HttpRequest, HttpResponse, http::header::HeaderMap};
 use sha2::{Digest, Sha256};
 use trainyard_openapi::body;
 use trainyard_openapi::checkpoint::JobCheckpoint;
@@ -15,9 +15,10 @@ use trainyard_openapi::preflight::Preflight;
 use trainyard_scheduler::port::store::JobFilter;
 use trainyard_scheduler::{IdempotencyKey, Scheduler};
 
-use super::{path_id, refuse_encoded};
+use super::{path_id, refuse_encoded, stream};
 use crate::auth::{Caller, JobsRead, JobsWrite};
 use crate::error::Result;
+use crate::limits::Limits;
 use crate::query::Query;
 
 /// Create a fine-tuning job
@@ -146,25 +147,48 @@ pub(crate) async fn resume(
 
 /// List events of a fine-tuning job
 ///
-/// Newest first. Events of type `metrics` carry the figures of a step in `data`.
+/// Newest first. Events of type `metrics` carry the figures of a step in `data`. With `stream=true`, or where `Accept` asks for
+/// `text/event-stream`: oldest first and then live, as server-sent events named `fine_tuning.job.event` with the event's id, up to
+/// `data: [DONE]` after the job's last one. A client that connects again sends `Last-Event-ID`; one that is unknown is answered
+/// with an event `trainyard.reset` and all events.
 #[utoipa::path(get, path = "/v1/fine_tuning/jobs/{fine_tuning_job_id}/events", operation_id = "listFineTuningEvents", tag = "Fine-tuning",
     security(("bearer" = ["jobs.read"])),
     params(
         ("fine_tuning_job_id" = String, Path, description = "The job"),
         ("after" = Option<String>, Query, description = "The last id of the page before"),
-        ("limit" = Option<u32>, Query, description = "1 to 1000; 20 where left out"),
+        ("limit" = Option<u32>, Query, description = "1 to 1000; 20 where left out; not with a stream"),
+        ("stream" = Option<bool>, Query, description = "Whether to follow the job"),
+        ("Last-Event-ID" = Option<String>, Header, description = "The last event that a stream gave"),
     ),
     responses((status = 200, description = "A page of events", body = Page<JobEvent>)))]
 pub(crate) async fn events(
     scheduler: Data<Scheduler>,
     caller: Caller<JobsRead>,
+    limits: Data<Limits>,
     id: Path<String>,
     request: HttpRequest,
-) -> Result<Json<Page<JobEvent>>> {
+) -> Result<HttpResponse> {
     let mut query = Query::of(&request);
+    let streamed = match query.take("stream")?.as_deref() {
+        None => stream::accepted(request.headers()),
+        Some("true") => true,
+        Some("false") => false,
+        Some(other) => {
+            let other: String = other.chars().take(40).collect();
+            let text = format!("query parameter 'stream' must be 'true' or 'false', not '{other}'");
+            return Err(ApiError::field(ErrorCode::InvalidValue, "stream", text).into());
+        }
+    };
+    if streamed {
+        let after = query.take("after")?;
+        query.finish()?;
+        let job = job_id(&id)?;
+        return stream::follow(&scheduler, &limits, &caller, request.headers(), job, after).await;
+    }
     let page = query.page::<EventId>(20, PAGE_LIMIT_MAX, false)?;
     query.finish()?;
-    Ok(Json(scheduler.events(&caller, &job_id(&id)?, &page).await?))
+    let events: Page<JobEvent> = scheduler.events(&caller, &job_id(&id)?, &page).await?;
+    Ok(HttpResponse::Ok().json(events))
 }
 
 /// List checkpoints of a fine-tuning job

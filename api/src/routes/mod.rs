@@ -6,6 +6,7 @@ pub(crate) mod files;
 pub(crate) mod health;
 pub(crate) mod jobs;
 pub(crate) mod models;
+mod stream;
 pub(crate) mod tenants;
 pub(crate) mod usage;
 

@@ -9,5 +9,6 @@
 mod contract;
 mod document;
 mod files;
+mod limits;
 mod requests;
 mod server;

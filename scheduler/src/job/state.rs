@@ -85,10 +85,12 @@ pub struct Lease {
 }
 
 /// What a running job shall do at its next boundary. A later, stronger wish replaces a weaker one: cancel over pause over
-/// preempt.
+/// preempt over budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stop {
+    /// Its tenant has no accelerator-seconds left.
+    Budget,
     /// Make room.
     Preempt,
     /// Be held back.
@@ -136,6 +138,8 @@ pub enum Transition {
     },
     /// The scheduler wants the slot.
     Preempt,
+    /// Its tenant has no accelerator-seconds left: it saves a checkpoint and waits.
+    Budget,
     /// The owner holds the job back.
     Pause,
     /// The owner lets the job go on.
@@ -220,6 +224,11 @@ impl JobState {
                 Ok(Self::asked(lease, *stop, Stop::Preempt))
             }
             (T::Preempt, _) => illegal("preempted"),
+
+            (T::Budget, Self::Running { lease, stop }) => {
+                Ok(Self::asked(lease, *stop, Stop::Budget))
+            }
+            (T::Budget, _) => illegal("held back"),
 
             (T::Pause, Self::Validating) => Ok(Self::Paused { validated: false }),
             (T::Pause, Self::Queued { .. } | Self::Dispatched { .. }) => {

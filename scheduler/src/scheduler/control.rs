@@ -17,7 +17,7 @@ use super::view::model_name;
 use super::{Scheduler, event, message};
 use crate::error::SchedulerError;
 use crate::job::JobState;
-use crate::job::state::{IllegalTransition, Lease, Transition};
+use crate::job::state::{IllegalTransition, Lease, Stop, Transition};
 use crate::port::control_plane::{
     CheckpointPointer, Claim, Completion, ControlPlane, Directive, LeaseError, LeaseId, NewEvent,
     ReleaseReason,
@@ -58,6 +58,7 @@ impl ControlPlane for Scheduler {
         nonce: &Nonce,
     ) -> Result<Claim, LeaseError> {
         let lease_ms = self.lease_ms();
+        self.hold_ticket(ticket).await?;
         let changed = self.change(&ticket.job, |commit, now_ms| {
             let job = &mut commit.job;
             match &job.state {
@@ -105,7 +106,9 @@ impl ControlPlane for Scheduler {
                 Ok(())
             })
             .await?;
-        Ok(directive_of(&job))
+        self.hold_to_budget(&job).await?;
+        let job = self.store().job_of_any_tenant(&lease.job).await?;
+        job.filter(|job| holds(job, lease)).as_ref().map(directive_of).ok_or(LeaseError::Fenced)
     }
 
     async fn directive(&self, lease: &LeaseId, wait: Duration) -> Result<Directive, LeaseError> {
@@ -323,7 +326,10 @@ impl ControlPlane for Scheduler {
             charge(commit, now_ms);
             let job = &mut commit.job;
             let mut transition = Transition::Return { now_ms };
-            if reason == ReleaseReason::Preempted && job.state.owners_wish().is_none() {
+            let for_budget =
+                matches!(job.state, JobState::Running { stop: Some(Stop::Budget), .. });
+            let wished = job.state.owners_wish().is_some() || for_budget;
+            if reason == ReleaseReason::Preempted && !wished {
                 job.attempts.preempted += 1;
                 if job.attempts.preempted > budget {
                     let message = format!("the job gave way to others {budget} times");

@@ -11,6 +11,7 @@ use trainyard_openapi::limits::{FILE_BYTES_MAX, FILENAME_CHARS_MAX};
 use trainyard_openapi::page::{Page, PageRequest};
 
 use super::Scheduler;
+use super::quota::Room;
 use super::view::file_of;
 use crate::audit::AuditEntry;
 use crate::error::Result;
@@ -27,6 +28,8 @@ pub struct FileUpload {
     hash: Sha256,
     /// Whether the current line has something on it.
     line_begun: bool,
+    /// What its tenant may store, where that is limited.
+    room: Option<Room>,
     /// What the audit log will say of it; time and detail come at the end.
     audit: AuditEntry,
 }
@@ -41,6 +44,9 @@ impl FileUpload {
         if self.record.bytes > FILE_BYTES_MAX {
             let message = format!("a file may have at most {FILE_BYTES_MAX} bytes");
             return Err(ApiError::field(ErrorCode::TooLarge, "file", message).into());
+        }
+        if let Some(room) = self.room {
+            room.check(self.record.bytes)?;
         }
         self.hash.update(&bytes);
         for byte in &bytes {
@@ -59,7 +65,7 @@ impl FileUpload {
     /// # Errors
     /// Where store or objects do not answer.
     pub async fn finish(self) -> Result<File> {
-        let Self { scheduler, writer, mut record, hash, line_begun: _, audit } = self;
+        let Self { scheduler, writer, mut record, hash, line_begun: _, room, audit } = self;
         writer.finish().await?;
         record.sha256 = hex::encode(hash.finalize());
         record.created_at_ms = scheduler.store().now_ms().await?;
@@ -67,6 +73,19 @@ impl FileUpload {
             at_ms: record.created_at_ms,
             detail: json!({"filename": record.filename, "bytes": record.bytes, "sha256": record.sha256}),
             ..audit
+        };
+        // One after the other where a limit holds: what fitted at the beginning may not fit beside what has come since.
+        let _storage = match room {
+            Some(Room { limit, .. }) => {
+                let guard = scheduler.inner.storage.lock().await;
+                let stored = scheduler.store().stored_bytes(&record.tenant).await?;
+                if let Err(full) = (Room { limit, stored }).check(record.bytes) {
+                    scheduler.objects().delete(&record.key).await?;
+                    return Err(full.into());
+                }
+                Some(guard)
+            }
+            None => None,
         };
         if let Err(error) = scheduler.store().put_file(&record, &Change::audited(entry)).await {
             // No answer is not a no: the content of a file that is there stays. Without a record nobody could delete it.
@@ -97,6 +116,10 @@ impl Scheduler {
             let message = "only files with purpose 'fine-tune' can be uploaded";
             return Err(ApiError::field(ErrorCode::InvalidPurpose, "purpose", message).into());
         }
+        let room = self.room(ctx).await?;
+        if let Some(room) = room {
+            room.check(1)?;
+        }
         let id = FileId::generate()?;
         let key = format!("files/{id}");
         let writer = self.objects().create(&key).await?;
@@ -119,6 +142,7 @@ impl Scheduler {
             record,
             hash: Sha256::new(),
             line_begun: false,
+            room,
             audit,
         })
     }

@@ -15,7 +15,7 @@ use super::{Scheduler, message};
 use crate::error::{Result, SchedulerError};
 use crate::job::state::{Stop, Transition};
 use crate::job::{JobRecord, JobState};
-use crate::policy;
+use crate::policy::{self, Queue};
 use crate::port::document::Change;
 use crate::port::store::JobFilter;
 use crate::tenant::TenantContext;
@@ -44,15 +44,11 @@ impl Scheduler {
         page: &PageRequest,
     ) -> Result<Page<Job>> {
         let (records, has_more) = self.store().jobs(ctx.tenant(), filter, page).await?;
-        let live = if records.iter().any(is_queued) {
-            self.store().live_jobs().await?
-        } else {
-            Vec::new()
-        };
+        let line = if records.iter().any(is_queued) { self.line().await? } else { Line::default() };
         let now_ms = self.store().now_ms().await?;
         let jobs = records
             .iter()
-            .map(|record| job_of(record, self.waiting(record, &live), now_ms))
+            .map(|record| job_of(record, self.waiting(record, &line), now_ms))
             .collect();
         Ok(Page::new(jobs, has_more, |job: &Job| job.id.to_string()))
     }
@@ -147,11 +143,19 @@ impl Scheduler {
     }
 
     async fn view(&self, record: &JobRecord) -> Result<Job> {
-        let live = if is_queued(record) { self.store().live_jobs().await? } else { Vec::new() };
-        Ok(job_of(record, self.waiting(record, &live), self.store().now_ms().await?))
+        let line = if is_queued(record) { self.line().await? } else { Line::default() };
+        Ok(job_of(record, self.waiting(record, &line), self.store().now_ms().await?))
     }
 
-    fn waiting(&self, record: &JobRecord, live: &[JobRecord]) -> Waiting {
+    /// The jobs that wait, as they stand now.
+    async fn line(&self) -> Result<Line> {
+        let live = self.store().live_jobs().await?;
+        let free = policy::free_slots(&live, self.config().slots);
+        let queue = policy::order(&live, &self.allowances(&live).await?);
+        Ok(Line { queue, free })
+    }
+
+    fn waiting(&self, record: &JobRecord, line: &Line) -> Waiting {
         if !is_queued(record) {
             return Waiting::default();
         }
@@ -161,13 +165,14 @@ impl Scheduler {
                 reason: Some("an executor is about to take it".to_string()),
             };
         }
-        let position = policy::order(live)
-            .iter()
-            .position(|id| *id == record.id)
-            .map(|index| index as u64 + 1);
+        let Queue { ready, held } = &line.queue;
+        let mut order = ready.iter().chain(held.iter().map(|(id, _)| id));
+        let position = order.position(|id| *id == record.id).map(|index| index as u64 + 1);
+        if let Some((_, reason)) = held.iter().find(|(id, _)| *id == record.id) {
+            return Waiting { position, reason: Some(reason.clone()) };
+        }
         let slots = self.config().slots;
-        let free = policy::free_slots(live, slots);
-        let reason = match free {
+        let reason = match line.free {
             0 => format!("all {slots} slots are taken"),
             free => format!("{free} of {slots} slots are free; it is about to be dispatched"),
         };
@@ -205,6 +210,13 @@ impl Scheduler {
         .await?;
         Ok(())
     }
+}
+
+/// The jobs that wait and the slots that are free.
+#[derive(Default)]
+struct Line {
+    queue: Queue,
+    free: u32,
 }
 
 fn is_queued(record: &JobRecord) -> bool {

@@ -89,7 +89,7 @@ pub(super) fn directive_of(job: &JobRecord) -> Directive {
             Directive::TimeUp
         }
         JobState::Running { stop: Some(Stop::Pause), .. } => Directive::Pause,
-        JobState::Running { stop: Some(Stop::Preempt), .. } => Directive::Preempt,
+        JobState::Running { stop: Some(Stop::Preempt | Stop::Budget), .. } => Directive::Preempt,
         _ => Directive::Continue,
     }
 }

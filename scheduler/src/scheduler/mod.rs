@@ -9,7 +9,9 @@ mod keys;
 mod lease;
 mod models;
 mod preflight;
+mod news;
 mod queueing;
+mod quota;
 mod reaper;
 mod submit;
 mod tenants;
@@ -22,7 +24,7 @@ use std::mem::discriminant;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, broadcast};
 use tokio_util::sync::CancellationToken;
 use trainyard_openapi::event::{EventKind, EventLevel, JobEvent};
 use trainyard_openapi::id::{EventId, JobId};
@@ -39,6 +41,7 @@ use crate::port::store::{Commit, Store, StoreError};
 
 pub use files::FileUpload;
 use keys::KnownKeys;
+pub use news::{History, JobNews};
 pub use submit::IdempotencyKey;
 
 /// Times that a change is tried anew after somebody else changed the job meanwhile. Each failure means that another change went
@@ -75,6 +78,12 @@ struct Inner {
     work: Notify,
     /// A job changed: whoever waits for one looks again.
     changed: Notify,
+    /// Which job changed, for those that follow one.
+    news: broadcast::Sender<JobId>,
+    /// The loops were told to stop.
+    closing: CancellationToken,
+    /// Held by whoever adds a file for a tenant with a limit of bytes, so that two do not fill the same room.
+    storage: tokio::sync::Mutex<()>,
     keys: KnownKeys,
 }
 
@@ -82,7 +91,10 @@ impl Scheduler {
     /// A scheduler on `parts`. Nothing runs before [`Scheduler::run`].
     pub fn new(parts: Parts) -> Self {
         let (work, changed) = (Notify::new(), Notify::new());
-        Self { inner: Arc::new(Inner { parts, work, changed, keys: KnownKeys::default() }) }
+        let (news, _) = broadcast::channel(news::NEWS_KEPT);
+        let (closing, storage) = (CancellationToken::new(), tokio::sync::Mutex::new(()));
+        let keys = KnownKeys::default();
+        Self { inner: Arc::new(Inner { parts, work, changed, news, closing, storage, keys }) }
     }
 
     /// Whether the store answers.
@@ -101,6 +113,7 @@ impl Scheduler {
         let dispatch =
             self.repeat(&shutdown, "dispatch", |this| async move { this.dispatch_pass().await });
         tokio::join!(validation, dispatch);
+        self.inner.closing.cancel();
     }
 
     /// One pass of every loop.
@@ -184,6 +197,8 @@ impl Scheduler {
                 Err(error) => return Err(error.into()),
                 Ok(()) => {
                     self.inner.changed.notify_waiters();
+                    // Nobody may be following.
+                    let _ = self.inner.news.send(job.id.clone());
                     // Heartbeats and reports make nothing possible that was not.
                     if discriminant(&job.state) != before {
                         self.inner.work.notify_waiters();

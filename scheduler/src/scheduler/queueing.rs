@@ -13,7 +13,11 @@ impl Scheduler {
     pub(super) async fn dispatch(&self) -> Result<()> {
         let live = self.store().live_jobs().await?;
         let free = policy::free_slots(&live, self.config().slots) as usize;
-        for id in policy::order(&live).into_iter().take(free) {
+        if free == 0 {
+            return Ok(());
+        }
+        let queue = policy::order(&live, &self.allowances(&live).await?);
+        for id in queue.ready.into_iter().take(free) {
             self.issue_ticket(&id, |state| matches!(state, JobState::Queued { .. })).await?;
         }
         Ok(())

@@ -45,6 +45,7 @@ impl Scheduler {
         {
             return Ok(job);
         }
+        self.check_accelerator(ctx).await?;
         let record = self.new_job(ctx, &request).await?;
         let now_ms = record.created_at_ms;
         let mut commit = Commit::of(record);

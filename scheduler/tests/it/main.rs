@@ -8,6 +8,7 @@ mod leases;
 mod lifecycle;
 mod owner;
 mod power;
+mod quotas;
 mod random;
 mod simulation;
 mod state;

@@ -32,6 +32,7 @@ fn name(state: &JobState) -> &'static str {
         JobState::Queued { .. } => "queued",
         JobState::Dispatched { .. } => "dispatched",
         JobState::Running { stop: None, .. } => "running",
+        JobState::Running { stop: Some(Stop::Budget), .. } => "running:budget",
         JobState::Running { stop: Some(Stop::Preempt), .. } => "running:preempt",
         JobState::Running { stop: Some(Stop::Pause), .. } => "running:pause",
         JobState::Running { stop: Some(Stop::Cancel), .. } => "running:cancel",

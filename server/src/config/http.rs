@@ -18,6 +18,14 @@ settings! {
         http_header_seconds: u64 = "10", "TRAINYARD_HTTP_HEADER_SECONDS";
         /// Seconds that an idle connection is kept.
         http_keep_alive_seconds: u64 = "75", "TRAINYARD_HTTP_KEEP_ALIVE_SECONDS";
+        /// Requests a minute of a tenant whose quota says nothing.
+        requests_per_minute: u32 = "6000", "TRAINYARD_REQUESTS_PER_MINUTE";
+        /// Requests a minute of one key where the tenant's quota says nothing.
+        requests_per_minute_per_key: u32 = "6000", "TRAINYARD_REQUESTS_PER_MINUTE_PER_KEY";
+        /// Requests without a valid key that one address may send in a minute.
+        bad_credentials_per_minute: u32 = "120", "TRAINYARD_BAD_CREDENTIALS_PER_MINUTE";
+        /// Event streams that a tenant may have open at once.
+        streams_per_tenant: u32 = "100", "TRAINYARD_STREAMS_PER_TENANT";
     }
     derived {}
 }

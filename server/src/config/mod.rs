@@ -162,6 +162,9 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     let positive = [
         ("http_workers", http.http_workers as u64),
         ("http_connections_max", http.http_connections_max as u64),
+        ("requests_per_minute", u64::from(http.requests_per_minute)),
+        ("requests_per_minute_per_key", u64::from(http.requests_per_minute_per_key)),
+        ("bad_credentials_per_minute", u64::from(http.bad_credentials_per_minute)),
         ("slots", u64::from(training.slots)),
         ("threads", u64::from(training.threads.unwrap_or(1))),
         ("memory_per_job_mib", training.memory_per_job_mib.unwrap_or(1)),

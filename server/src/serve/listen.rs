@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use actix_web::dev::Server;
 use actix_web::{App, HttpServer};
-use trainyard_api::ApiOptions;
+use trainyard_api::{ApiOptions, LimitSettings, Limits};
 use trainyard_scheduler::Scheduler;
 
 use super::ServeError;
@@ -20,8 +20,17 @@ pub(crate) fn listen(
     http: &Http,
 ) -> Result<(Server, SocketAddr), ServeError> {
     let failed = |source| ServeError::Listen { address: http.listen, source };
+    let options = ApiOptions {
+        limits: Limits::new(LimitSettings {
+            requests_per_minute: http.requests_per_minute,
+            requests_per_minute_per_key: http.requests_per_minute_per_key,
+            bad_credentials_per_minute: http.bad_credentials_per_minute,
+            streams_per_tenant: http.streams_per_tenant,
+        }),
+        ..ApiOptions::default()
+    };
     let server = HttpServer::new(move || {
-        App::new().service(trainyard_api::app(scheduler.clone(), ApiOptions::default()))
+        App::new().service(trainyard_api::app(scheduler.clone(), options.clone()))
     })
     .workers(http.http_workers)
     .max_connections(http.http_connections_max.div_ceil(http.http_workers))

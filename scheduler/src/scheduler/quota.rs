@@ -1,0 +1,157 @@
+//! What a tenant may still use: accelerator-seconds, running jobs, bytes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use trainyard_openapi::error::{ApiError, ErrorCode};
+use trainyard_openapi::event::EventLevel;
+use trainyard_openapi::id::TenantId;
+use trainyard_openapi::tenant::{Quota, TenantStatus};
+
+use super::{Scheduler, message};
+use crate::clock::Day;
+use crate::error::{Result, SchedulerError};
+use crate::job::state::Transition;
+use crate::job::{JobRecord, JobState};
+use crate::policy::Allowance;
+use crate::port::queue::Ticket;
+use crate::tenant::{TenantContext, TenantRecord};
+
+impl Scheduler {
+    /// What the tenants of waiting jobs may start.
+    pub(super) async fn allowances(
+        &self,
+        live: &[JobRecord],
+    ) -> Result<BTreeMap<TenantId, Allowance>> {
+        let waiting = live.iter().filter(|job| matches!(job.state, JobState::Queued { .. }));
+        let tenants: BTreeSet<&TenantId> = waiting.map(|job| &job.tenant).collect();
+        let mut allowances = BTreeMap::new();
+        for tenant in tenants {
+            allowances.insert(tenant.clone(), self.allowance(tenant).await?);
+        }
+        Ok(allowances)
+    }
+
+    pub(super) async fn allowance(&self, tenant: &TenantId) -> Result<Allowance> {
+        let Some((record, _)) = self.document::<TenantRecord>(tenant.as_str()).await? else {
+            return Ok(Allowance::default());
+        };
+        let held = match record.status {
+            TenantStatus::Suspended => Some("the tenant is suspended".to_string()),
+            TenantStatus::Active => self.used_up(tenant, &record.quota).await?,
+        };
+        Ok(Allowance { running_max: record.quota.running_jobs, held })
+    }
+
+    /// Which quota of accelerator-seconds is used up, in words.
+    pub(super) async fn used_up(&self, tenant: &TenantId, quota: &Quota) -> Result<Option<String>> {
+        let Quota { accelerator_seconds_per_day, accelerator_seconds_per_month, .. } = quota;
+        if accelerator_seconds_per_day.is_none() && accelerator_seconds_per_month.is_none() {
+            return Ok(None);
+        }
+        let today = Day::of(self.store().now_ms().await?);
+        let days = self.store().usage(tenant, today.first_of_month().0, today.0).await?;
+        let of_month: u64 = days.iter().map(|day| day.accelerator_ms).sum();
+        let of_today: u64 =
+            days.iter().filter(|day| day.day == today.0).map(|day| day.accelerator_ms).sum();
+        let quotas = [
+            ("accelerator_seconds_per_month", accelerator_seconds_per_month, of_month, "month"),
+            ("accelerator_seconds_per_day", accelerator_seconds_per_day, of_today, "day"),
+        ];
+        Ok(quotas.into_iter().find_map(|(name, limit, used_ms, period)| {
+            let limit = (*limit)?;
+            (used_ms >= limit.saturating_mul(1000)).then(|| {
+                let used = used_ms as f64 / 1000.0;
+                format!(
+                    "the tenant's quota '{name}' of {limit} s is used up ({used:.1} s on {today} UTC); it begins anew with the next {period}"
+                )
+            })
+        }))
+    }
+
+    /// Refuses a new job of a tenant that has no accelerator-seconds left.
+    pub(super) async fn check_accelerator(&self, ctx: &TenantContext) -> Result<()> {
+        match self.used_up(ctx.tenant(), ctx.quota()).await? {
+            Some(text) => Err(ApiError::new(ErrorCode::QuotaExceeded, text).into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Asks a running job whose tenant has no accelerator-seconds left to save a checkpoint and wait. That costs it no attempt.
+    pub(super) async fn hold_to_budget(&self, job: &JobRecord) -> Result<()> {
+        if !matches!(job.state, JobState::Running { stop: None, .. }) {
+            return Ok(());
+        }
+        let Some((tenant, _)) = self.document::<TenantRecord>(job.tenant.as_str()).await? else {
+            return Ok(());
+        };
+        let Some(reason) = self.used_up(&job.tenant, &tenant.quota).await? else { return Ok(()) };
+        self.change(&job.id, |commit, now_ms| {
+            let same = commit.job.epoch == job.epoch;
+            if !same || !matches!(commit.job.state, JobState::Running { stop: None, .. }) {
+                return Ok::<_, SchedulerError>(false);
+            }
+            commit.job.state = commit.job.state.clone().apply(Transition::Budget)?;
+            let text = format!("The job saves a checkpoint and waits: {reason}");
+            commit.events.push(message(now_ms, EventLevel::Warn, text)?);
+            Ok(true)
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// Puts the job of a ticket back into the queue where its tenant may start none any more; the ticket is stale then.
+    pub(super) async fn hold_ticket(&self, ticket: &Ticket) -> Result<()> {
+        let Some(job) = self.store().job_of_any_tenant(&ticket.job).await? else { return Ok(()) };
+        if !matches!(job.state, JobState::Dispatched { .. })
+            || self.allowance(&job.tenant).await?.held.is_none()
+        {
+            return Ok(());
+        }
+        self.change(&job.id, |commit, now_ms| {
+            if commit.job.state != job.state {
+                return Ok::<_, SchedulerError>(false);
+            }
+            commit.job.state = commit.job.state.clone().apply(Transition::Return { now_ms })?;
+            Ok(true)
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// Refuses `bytes` more than the tenant may store. To be asked as soon as the size, or the least of it, is known.
+    ///
+    /// # Errors
+    /// `quota_exceeded`, with limit, stored and asked bytes.
+    pub async fn check_storage(&self, ctx: &TenantContext, bytes: u64) -> Result<()> {
+        let Some(limit) = ctx.quota().storage_bytes else { return Ok(()) };
+        let stored = self.store().stored_bytes(ctx.tenant()).await?;
+        Ok(Room { limit, stored }.check(bytes)?)
+    }
+
+    /// How much the tenant may store beside what it has; `None` without a limit.
+    pub(super) async fn room(&self, ctx: &TenantContext) -> Result<Option<Room>> {
+        let Some(limit) = ctx.quota().storage_bytes else { return Ok(None) };
+        let stored = self.store().stored_bytes(ctx.tenant()).await?;
+        Ok(Some(Room { limit, stored }))
+    }
+}
+
+/// A tenant's limit of bytes and what it has stored.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Room {
+    pub(super) limit: u64,
+    pub(super) stored: u64,
+}
+
+impl Room {
+    pub(super) fn check(self, bytes: u64) -> Result<(), ApiError> {
+        let Self { limit, stored } = self;
+        if stored.saturating_add(bytes) <= limit {
+            return Ok(());
+        }
+        let text = format!(
+            "the tenant's quota 'storage_bytes' allows {limit} bytes; {stored} are stored, and this would add {bytes} or more"
+        );
+        Err(ApiError::new(ErrorCode::QuotaExceeded, text))
+    }
+}
