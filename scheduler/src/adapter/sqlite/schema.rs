@@ -83,8 +83,14 @@ const MIGRATIONS: &[&str] = &["
 pub(super) fn configure(connection: &Connection) -> Result<(), StoreError> {
     connection.busy_timeout(std::time::Duration::from_secs(10)).map_err(explain)?;
     // Only FULL makes a commit durable against a power cut: NORMAL may roll back what was acknowledged.
-    for (name, value) in [("journal_mode", "WAL"), ("synchronous", "FULL"), ("foreign_keys", "ON")]
-    {
+    // What is deleted is overwritten: nothing of it may be left on free pages.
+    let settings = [
+        ("journal_mode", "WAL"),
+        ("synchronous", "FULL"),
+        ("foreign_keys", "ON"),
+        ("secure_delete", "ON"),
+    ];
+    for (name, value) in settings {
         connection.pragma_update(None, name, value).map_err(explain)?;
     }
     let mode: String =
