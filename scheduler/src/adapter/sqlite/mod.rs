@@ -315,6 +315,11 @@ impl Store for SqliteStore {
         self.read(move |db| rows::one(db, sql, [&tenant, &key])).await
     }
 
+    async fn forget_answers(&self, before_ms: i64) -> Result<(), StoreError> {
+        let sql = "DELETE FROM idempotency WHERE record ->> 'created_at_ms' < ?1";
+        self.write(move |db| queries::execute(db, sql, [before_ms]).map(|_| ())).await
+    }
+
     async fn events(&self, job: &JobId, page: &PageRequest) -> Result<Slice<JobEvent>, StoreError> {
         let (job, page) = (job.to_string(), page.clone());
         self.read(move |db| queries::of_job(db, "events", &job, &page)).await
