@@ -7,6 +7,7 @@ mod app;
 mod auth;
 pub mod doc;
 mod error;
+mod idempotency;
 mod middleware;
 mod query;
 mod router;

@@ -12,6 +12,7 @@ use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
 use futures::future::LocalBoxFuture;
 use trainyard_openapi::error::{ApiError, ErrorCode};
 use trainyard_openapi::id::TenantId;
+use trainyard_openapi::tenant::Scope;
 use trainyard_scheduler::{Scheduler, TenantContext};
 
 use crate::error::Failure;
@@ -31,6 +32,9 @@ impl<P> Deref for Caller<P> {
         &self.0
     }
 }
+
+/// Left in the request once the caller was found to have this scope.
+pub(crate) struct Granted(pub(crate) Scope);
 
 /// Left in the request for the answer's headers.
 pub(crate) struct Organization(pub(crate) TenantId);
@@ -53,13 +57,14 @@ impl<P: Permission> FromRequest for Caller<P> {
                 let text = format!("this API key may not do this: it has no scope '{scope}'");
                 return Err(ApiError::new(ErrorCode::InsufficientScope, text).into());
             }
+            request.extensions_mut().insert(Granted(P::SCOPE));
             Ok(Self(ctx, PhantomData))
         })
     }
 }
 
 /// The key of the one `Authorization: Bearer` header.
-fn bearer(headers: &HeaderMap) -> Result<String, ApiError> {
+pub(crate) fn bearer(headers: &HeaderMap) -> Result<String, ApiError> {
     let refused = |text: &str| ApiError::new(ErrorCode::InvalidApiKey, text);
     let mut all = headers.get_all(AUTHORIZATION);
     let Some(header) = all.next() else {

@@ -7,6 +7,7 @@ pub(crate) mod health;
 pub(crate) mod jobs;
 pub(crate) mod models;
 pub(crate) mod tenants;
+pub(crate) mod uploads;
 pub(crate) mod usage;
 
 use std::str::FromStr;

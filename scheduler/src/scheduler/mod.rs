@@ -40,7 +40,7 @@ use crate::port::store::{Commit, Store, StoreError};
 
 pub use files::FileUpload;
 use keys::KnownKeys;
-pub use requests::Reserved;
+pub use requests::{Reservation, Reserved};
 pub use submit::{IdempotencyKey, Repeat, Submitted};
 pub use uploads::PartUpload;
 

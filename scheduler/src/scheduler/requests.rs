@@ -119,7 +119,7 @@ impl Scheduler {
 }
 
 /// The refusal of a key that came with another request.
-pub fn reused() -> ApiError {
+fn reused() -> ApiError {
     let text = "this Idempotency-Key was used with another request; use a new key";
     ApiError::new(ErrorCode::IdempotencyMismatch, text)
 }

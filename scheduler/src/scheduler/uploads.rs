@@ -124,6 +124,19 @@ impl Scheduler {
         Ok(upload_of(&record, now_ms, None))
     }
 
+    /// An upload.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub async fn upload(&self, ctx: &TenantContext, id: &UploadId) -> Result<Upload> {
+        let (record, _) = self.upload_record(ctx, id).await?;
+        let file = match &record.file {
+            Some(file) => Some(self.file(ctx, file).await?),
+            None => None,
+        };
+        Ok(upload_of(&record, self.store().now_ms().await?, file))
+    }
+
     /// Begins a part.
     ///
     /// # Errors
