@@ -191,9 +191,9 @@ async fn receive(scheduler: &Scheduler, ctx: &TenantContext, mut parts: Multipar
         (None, Some(_)) => return Err(missing("expires_after[anchor]").into()),
         (Some(_), None) => return Err(missing("expires_after[seconds]").into()),
         (Some(anchor), Some(text)) => {
-            let seconds = text.parse().map_err(|_| {
-                refuse("expires_after[seconds]", "is no whole number of seconds")
-            })?;
+            let seconds = text
+                .parse()
+                .map_err(|_| refuse("expires_after[seconds]", "is no whole number of seconds"))?;
             upload.expire_after(ExpiresAfter { anchor, seconds }.milliseconds()?);
         }
     }

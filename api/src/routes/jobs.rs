@@ -189,7 +189,10 @@ fn repeat(headers: &HeaderMap, ctx: &TenantContext, job: &CreateJob) -> Result<R
     hash.update(b"POST /v1/fine_tuning/jobs\n");
     if let Some(key) = idempotency::key(headers)? {
         hash.update(&body);
-        return Ok(Repeat::Key(IdempotencyKey { key, request_sha256: hex::encode(hash.finalize()) }));
+        return Ok(Repeat::Key(IdempotencyKey {
+            key,
+            request_sha256: hex::encode(hash.finalize()),
+        }));
     }
     let count = headers.get("x-stainless-retry-count").and_then(|count| count.to_str().ok());
     let Some(count) = count.and_then(|count| count.parse::<u32>().ok()) else {

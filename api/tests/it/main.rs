@@ -9,5 +9,7 @@
 mod contract;
 mod document;
 mod files;
+mod idempotency;
 mod requests;
 mod server;
+mod uploads;

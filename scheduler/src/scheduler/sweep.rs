@@ -94,8 +94,7 @@ impl Scheduler {
     async fn sweep_uploads(&self, tenant: &TenantRecord, now_ms: i64) -> Result<()> {
         let mut page = PageRequest { after: None, limit: 1000, order: Order::Asc };
         loop {
-            let (uploads, more) =
-                self.documents::<UploadRecord>(tenant.id.as_str(), &page).await?;
+            let (uploads, more) = self.documents::<UploadRecord>(tenant.id.as_str(), &page).await?;
             for upload in &uploads {
                 // They are in the order of their making, and all live equally long.
                 if upload.expires_at_ms > now_ms {

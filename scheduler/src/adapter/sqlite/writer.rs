@@ -17,13 +17,7 @@ const GROUP_MAX: usize = 256;
 
 /// The writing thread's way in.
 #[derive(Clone)]
-pub(super) struct Writer(mpsc::Sender<Job>);
-
-enum Job {
-    Write(Box<dyn Work>),
-    /// Something that cannot be done in a transaction.
-    Alone(Box<dyn FnOnce(&mut Connection) + Send>),
-}
+pub(super) struct Writer(mpsc::Sender<Box<dyn Work>>);
 
 /// A write that somebody waits for.
 trait Work: Send {
@@ -89,20 +83,7 @@ impl Writer {
     ) -> Result<T, StoreError> {
         let (answer, answered) = oneshot::channel();
         let asked = Box::new(Asked { work, ended: None, answer });
-        self.0.send(Job::Write(asked)).map_err(|_| ended())?;
-        answered.await.map_err(|_| ended())?
-    }
-
-    /// Runs `work` on the connection, outside any transaction.
-    pub(super) async fn alone<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        let (answer, answered) = oneshot::channel();
-        let asked = Box::new(move |connection: &mut Connection| {
-            let _ = answer.send(work(connection));
-        });
-        self.0.send(Job::Alone(asked)).map_err(|_| ended())?;
+        self.0.send(asked).map_err(|_| ended())?;
         answered.await.map_err(|_| ended())?
     }
 }
@@ -111,25 +92,11 @@ fn ended() -> StoreError {
     StoreError::Unavailable("the database thread has ended".to_string())
 }
 
-fn serve(connection: &mut Connection, jobs: &mpsc::Receiver<Job>) {
-    while let Ok(first) = jobs.recv() {
-        let (mut group, mut alone) = (Vec::new(), None);
-        let mut next = Some(first);
-        while let Some(job) = next {
-            match job {
-                Job::Write(work) => group.push(work),
-                Job::Alone(work) => alone = Some(work),
-            }
-            // What came before it is committed before it.
-            let full = alone.is_some() || group.len() >= GROUP_MAX;
-            next = if full { None } else { jobs.try_recv().ok() };
-        }
-        if !group.is_empty() {
-            commit(connection, group);
-        }
-        if let Some(work) = alone {
-            work(connection);
-        }
+fn serve(connection: &mut Connection, works: &mpsc::Receiver<Box<dyn Work>>) {
+    while let Ok(first) = works.recv() {
+        let group = std::iter::once(first).chain(works.try_iter()).take(GROUP_MAX);
+        let group = group.collect();
+        commit(connection, group);
     }
 }
 
@@ -152,8 +119,7 @@ fn commit(connection: &mut Connection, mut group: Vec<Box<dyn Work>>) {
 /// Runs all in one transaction and commits it.
 fn together(connection: &mut Connection, group: &mut [Box<dyn Work>]) -> Result<(), Fault> {
     let whole = |error| Fault::Whole(explain(error));
-    let db =
-        connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(whole)?;
+    let db = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(whole)?;
     for work in group {
         db.execute_batch("SAVEPOINT one").map_err(whole)?;
         let went_well = work.run(&db);
