@@ -24,6 +24,7 @@ use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, web::Bytes};
 use futures::StreamExt;
 use sha2::{Digest, Sha256};
+use tracing::Instrument;
 use trainyard_openapi::error::{ApiError, ErrorCode};
 use trainyard_openapi::limits::BODY_BYTES_MAX;
 use trainyard_scheduler::Scheduler;
@@ -82,7 +83,8 @@ pub(crate) async fn once(
         Reserved::Run(reservation) => {
             request.set_payload(payload);
             // On its own feet: a client that goes away must find the answer when it comes again.
-            let run = actix_web::rt::spawn(run(scheduler, reservation, request, next, watched));
+            let run = run(scheduler, reservation, request, next, watched);
+            let run = actix_web::rt::spawn(run.instrument(tracing::Span::current()));
             run.await.map_err(|_| {
                 Error::from(Failure::from(ApiError::new(
                     ErrorCode::Internal,

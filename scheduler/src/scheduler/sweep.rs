@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use trainyard_openapi::file::Purpose;
+use trainyard_openapi::id::UploadId;
 use trainyard_openapi::page::{Order, PageRequest};
 use trainyard_openapi::upload::UploadStatus;
 
@@ -16,7 +17,7 @@ use crate::port::document::{Change, Document};
 use crate::port::store::{FileRecord, StoreError};
 use crate::request::{KEPT_MS, RequestRecord};
 use crate::tenant::TenantRecord;
-use crate::upload::UploadRecord;
+use crate::upload::{PartRecord, UploadRecord};
 
 /// Time between two sweeps.
 const PAUSE: Duration = Duration::from_secs(30);
@@ -120,6 +121,27 @@ impl Scheduler {
                 return Ok(());
             }
         }
+    }
+
+    /// Removes the parts of an upload that takes no more of them.
+    pub(super) async fn clear_parts(&self, id: &UploadId) -> Result<()> {
+        let page = PageRequest { after: None, limit: 1000, order: Order::Asc };
+        loop {
+            let (parts, more) = self.documents::<PartRecord>(id.as_str(), &page).await?;
+            let change = parts.iter().fold(Change::none(), |change, part| change.delete(part, 1));
+            match self.store().apply(&change).await {
+                // Somebody else clears them too.
+                Ok(()) | Err(StoreError::Conflict) => {}
+                Err(error) => return Err(error.into()),
+            }
+            if !more {
+                break;
+            }
+        }
+        for key in self.objects().list(&format!("uploads/{id}")).await? {
+            self.objects().delete(&key).await?;
+        }
+        Ok(())
     }
 
     /// Forgets the tenant's oldest records as long as they are `due`.

@@ -9,7 +9,6 @@ use trainyard_openapi::id::{PartId, UploadId};
 use trainyard_openapi::limits::{
     MIME_TYPE_CHARS_MAX, UPLOAD_BYTES_MAX, UPLOAD_PART_BYTES_MAX, UPLOAD_PARTS_MAX,
 };
-use trainyard_openapi::page::{Order, PageRequest};
 use trainyard_openapi::upload::{CompleteUpload, CreateUpload, Upload, UploadPart, UploadStatus};
 
 use super::documents::{Altered, json};
@@ -275,27 +274,6 @@ impl Scheduler {
         let record = altered.await?.ok_or_else(|| not_found(id))?;
         self.clear_parts_or_warn(id).await;
         Ok(upload_of(&record, record.created_at_ms, None))
-    }
-
-    /// Removes the parts of an upload that takes no more of them.
-    pub(super) async fn clear_parts(&self, id: &UploadId) -> Result<()> {
-        let page = PageRequest { after: None, limit: 1000, order: Order::Asc };
-        loop {
-            let (parts, more) = self.documents::<PartRecord>(id.as_str(), &page).await?;
-            let change = parts.iter().fold(Change::none(), |change, part| change.delete(part, 1));
-            match self.store().apply(&change).await {
-                // Somebody else clears them too.
-                Ok(()) | Err(StoreError::Conflict) => {}
-                Err(error) => return Err(error.into()),
-            }
-            if !more {
-                break;
-            }
-        }
-        for key in self.objects().list(&format!("uploads/{id}")).await? {
-            self.objects().delete(&key).await?;
-        }
-        Ok(())
     }
 
     async fn clear_parts_or_warn(&self, id: &UploadId) {
