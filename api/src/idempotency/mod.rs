@@ -113,7 +113,7 @@ async fn run(
     let response = match ended {
         Ok(response) => response,
         Err(error) => {
-            warn(scheduler.release(reservation).await);
+            warn(scheduler.free_key(reservation).await);
             return Err(error);
         }
     };
@@ -127,7 +127,7 @@ async fn run(
     };
     warn(match kept {
         Some(answer) => scheduler.keep_answer(reservation, answer).await,
-        None => scheduler.release(reservation).await,
+        None => scheduler.free_key(reservation).await,
     });
     Ok(response)
 }

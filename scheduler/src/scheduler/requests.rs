@@ -112,7 +112,7 @@ impl Scheduler {
     ///
     /// # Errors
     /// Where it was taken over, or the store does not answer.
-    pub async fn release(&self, reservation: Reservation) -> Result<()> {
+    pub async fn free_key(&self, reservation: Reservation) -> Result<()> {
         let Reservation { record, rev } = reservation;
         Ok(self.store().apply(&Change::none().delete(&record, rev)).await?)
     }

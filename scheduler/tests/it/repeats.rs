@@ -52,7 +52,7 @@ async fn who_has_died_is_taken_over_and_writes_nothing() {
     // A day later the key is forgotten, before the sweep and after it.
     world.clock.advance_seconds(86_400);
     let free = run(&world, "b").await;
-    world.scheduler.release(free).await.unwrap();
+    world.scheduler.free_key(free).await.unwrap();
     let kept = run(&world, "c").await;
     world.scheduler.keep_answer(kept, answer()).await.unwrap();
     world.clock.advance_seconds(86_400);
