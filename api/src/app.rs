@@ -6,7 +6,7 @@ use trainyard_openapi::limits::BODY_BYTES_MAX;
 use trainyard_scheduler::Scheduler;
 
 use crate::limits::Limits;
-use crate::{middleware, router};
+use crate::{idempotency, middleware, router};
 
 /// Settings of the API.
 ///
@@ -22,8 +22,10 @@ pub struct ApiOptions {
 /// The whole API over `scheduler`.
 pub fn app(scheduler: Scheduler, options: ApiOptions) -> impl HttpServiceFactory {
     let scope = web::scope(&options.prefix)
-        .app_data(web::Data::new(scheduler))
+        .app_data(web::Data::new(scheduler.clone()))
         .app_data(web::Data::new(options.limits))
         .app_data(web::PayloadConfig::new(BODY_BYTES_MAX));
-    router::routes(scope).wrap(from_fn(middleware::contract))
+    router::routes(scope)
+        .wrap(from_fn(move |request, next| idempotency::once(scheduler.clone(), request, next)))
+        .wrap(from_fn(middleware::contract))
 }

@@ -12,7 +12,7 @@ use trainyard_openapi::page::Order;
 use trainyard_openapi::result::COLUMNS;
 use utoipa::OpenApi as _;
 
-use crate::routes::{artifacts, files, health, jobs, models, tenants, usage};
+use crate::routes::{artifacts, files, health, jobs, models, tenants, uploads, usage};
 
 const METHODS: [&str; 3] = ["get", "post", "delete"];
 
@@ -20,6 +20,7 @@ const METHODS: [&str; 3] = ["get", "post", "delete"];
 #[openapi(
     paths(
         files::create, files::list, files::retrieve, files::remove, files::content,
+        uploads::create, uploads::add_part, uploads::complete, uploads::cancel,
         jobs::create, jobs::preflight, jobs::list, jobs::retrieve, jobs::cancel, jobs::pause, jobs::resume, jobs::events, jobs::checkpoints,
         models::list, models::retrieve, models::remove, artifacts::list, artifacts::download,
         tenants::create, tenants::list, tenants::retrieve, tenants::update, tenants::create_key, tenants::keys,
@@ -134,6 +135,10 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
             ErrorCode::TooLarge,
             ErrorCode::UnsupportedMediaType,
         ]),
+        "createUpload" | "addUploadPart" | "completeUpload" => {
+            codes.extend([ErrorCode::InvalidValue, ErrorCode::InvalidState, ErrorCode::TooLarge])
+        }
+        "cancelUpload" => codes.push(ErrorCode::InvalidState),
         "deleteFile" => codes.push(ErrorCode::InUse),
         "createTenant" | "createTenantKey" | "updateTenant" => {
             codes.extend([ErrorCode::InvalidValue, ErrorCode::TooLarge, ErrorCode::InUse])
@@ -147,6 +152,9 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
             codes.push(ErrorCode::InvalidCursor)
         }
         _ => {}
+    }
+    if method == "post" {
+        codes.extend([ErrorCode::IdempotencyInProgress, ErrorCode::IdempotencyMismatch]);
     }
     codes.sort_by_key(|code| code.status());
     codes.dedup_by_key(|code| code.status());

@@ -8,6 +8,7 @@ mod auth;
 pub mod doc;
 mod error;
 mod limits;
+mod idempotency;
 mod middleware;
 mod query;
 mod router;

@@ -3,7 +3,7 @@
 use actix_web::web::{delete, get, post, resource, scope};
 use actix_web::{Scope, web};
 
-use crate::routes::{artifacts, docs, files, health, jobs, models, tenants, usage};
+use crate::routes::{artifacts, docs, files, health, jobs, models, tenants, uploads, usage};
 
 /// The routes.
 pub(crate) fn routes(root: Scope) -> Scope {
@@ -48,6 +48,11 @@ pub(crate) fn routes(root: Scope) -> Scope {
         )
         .service(resource("/models/{model}/artifacts").route(get().to(artifacts::list)))
         .service(resource("/models/{model}/artifacts/{name}").route(get().to(artifacts::download)));
+    let v1 = v1
+        .service(resource("/uploads").route(post().to(uploads::create)))
+        .service(resource("/uploads/{upload_id}/parts").route(post().to(uploads::add_part)))
+        .service(resource("/uploads/{upload_id}/complete").route(post().to(uploads::complete)))
+        .service(resource("/uploads/{upload_id}/cancel").route(post().to(uploads::cancel)));
     let v1 = v1
         .service(resource("/usage").route(get().to(usage::retrieve)))
         .service(

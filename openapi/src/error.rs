@@ -69,6 +69,8 @@ error_codes! {
     InvalidState = "invalid_state", "invalid_request_error", 409;
     /// The same idempotency key is being worked on.
     IdempotencyInProgress = "idempotency_in_progress", "invalid_request_error", 409;
+    /// The first answer under this idempotency key is not kept, as it held a secret or was too large.
+    IdempotencyWithheld = "idempotency_answer_withheld", "invalid_request_error", 409;
     /// The thing is in use.
     InUse = "in_use", "invalid_request_error", 409;
     /// The body is larger than the limit.

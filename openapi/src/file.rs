@@ -16,7 +16,7 @@ pub struct File {
     pub bytes: u64,
     /// When it was uploaded, in Unix seconds.
     pub created_at: i64,
-    /// When it is deleted by itself; always null in this version.
+    /// When it is deleted by itself, in Unix seconds; null for never.
     #[schema(required = true)]
     pub expires_at: Option<i64>,
     /// The name it was uploaded under.

@@ -112,6 +112,10 @@ ids! {
     CheckpointId, "checkpoint", "ftckpt_";
     /// A tenant; shown to clients as the organization.
     TenantId, "tenant", "org-";
+    /// An upload in parts.
+    UploadId, "upload", "upload_";
+    /// A part of an upload.
+    PartId, "part", "part_";
     /// One HTTP request.
     RequestId, "request", "req_";
     /// The random part of a claim: with the epoch it tells two executors apart even after the store forgot one.

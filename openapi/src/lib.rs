@@ -21,3 +21,4 @@ pub mod page;
 pub mod preflight;
 pub mod result;
 pub mod tenant;
+pub mod upload;

@@ -4,6 +4,18 @@
 pub const BODY_BYTES_MAX: usize = 256 * 1024;
 /// Bytes of an uploaded file: OpenAI's limit.
 pub const FILE_BYTES_MAX: u64 = 512 * 1024 * 1024;
+/// Bytes of a file that is uploaded in parts: OpenAI's limit.
+pub const UPLOAD_BYTES_MAX: u64 = 8 * 1024 * 1024 * 1024;
+/// Bytes of a part of an upload: OpenAI's limit.
+pub const UPLOAD_PART_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Parts of an upload: enough for 8 GiB in parts of 2 MiB; their ids fit a JSON body.
+pub const UPLOAD_PARTS_MAX: u64 = 4096;
+/// Characters of a MIME type: what RFC 6838 allows of both halves.
+pub const MIME_TYPE_CHARS_MAX: usize = 255;
+/// The shortest life of a file that expires, in seconds: OpenAI's limit.
+pub const EXPIRES_AFTER_SECONDS_MIN: u64 = 3_600;
+/// The longest life of a file that expires, in seconds: OpenAI's limit.
+pub const EXPIRES_AFTER_SECONDS_MAX: u64 = 2_592_000;
 /// Characters of a file name: what common file systems hold.
 pub const FILENAME_CHARS_MAX: usize = 255;
 /// Pairs of metadata: OpenAI's limit.

@@ -14,11 +14,13 @@ pub mod job;
 pub mod key;
 pub mod policy;
 pub mod port;
+pub mod request;
 pub mod scheduler;
 pub mod tenant;
+pub mod upload;
 
 pub use base_model::BaseModels;
 pub use config::SchedulerConfig;
 pub use error::SchedulerError;
-pub use scheduler::{IdempotencyKey, Parts, Scheduler};
+pub use scheduler::{IdempotencyKey, Parts, Repeat, Scheduler, Submitted};
 pub use tenant::TenantContext;

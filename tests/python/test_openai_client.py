@@ -1,7 +1,10 @@
 """The unmodified `openai` package against Trainyard: every call of the fine-tuning contract that this version serves."""
 
 import csv
+import hashlib
 import io
+import socket
+import threading
 import time
 
 import openai
@@ -141,3 +144,78 @@ def test_models_and_files_can_be_deleted(client, job, training_file, validation_
     assert client.files.delete(validation_file.id).deleted
     with pytest.raises(openai.NotFoundError):
         client.files.content(validation_file.id)
+
+
+def test_uploads_in_parts(client):
+    lines = chat(400)
+    upload = client.uploads.upload_file_chunked(
+        file=lines, filename="parts.jsonl", bytes=len(lines), mime_type="text/jsonl", purpose="fine-tune", part_size=10_000,
+        md5=hashlib.md5(lines).hexdigest())
+    assert upload.status == "completed" and upload.object == "upload"
+    assert upload.file.bytes == len(lines) and upload.file.filename == "parts.jsonl"
+    assert client.files.content(upload.file.id).read() == lines
+    begun = client.uploads.create(filename="a.jsonl", purpose="fine-tune", bytes=10, mime_type="text/jsonl")
+    part = client.uploads.parts.create(begun.id, data=b"12345")
+    assert part.object == "upload.part" and part.upload_id == begun.id
+    with pytest.raises(openai.BadRequestError) as refused:
+        client.uploads.complete(begun.id, part_ids=[part.id])
+    assert refused.value.param == "part_ids" and "5 bytes" in refused.value.message
+    assert client.uploads.cancel(begun.id).status == "cancelled"
+    with pytest.raises(openai.ConflictError):
+        client.uploads.parts.create(begun.id, data=b"x")
+
+
+def test_files_that_expire(client):
+    file = client.files.create(file=("expires.jsonl", chat(1)), purpose="fine-tune",
+                               expires_after={"anchor": "created_at", "seconds": 3600})
+    assert file.expires_at == file.created_at + 3600
+
+
+class CutProxy:
+    """Passes connections on, and cuts the first one when the server begins to answer it."""
+
+    def __init__(self, host, port):
+        self.target, self.cuts = (host, port), 0
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.listener.getsockname()[1]}/v1"
+
+    def serve(self):
+        while True:
+            client, _ = self.listener.accept()
+            server = socket.create_connection(self.target)
+            threading.Thread(target=self.copy, args=(client, server, False), daemon=True).start()
+            threading.Thread(target=self.copy, args=(server, client, True), daemon=True).start()
+
+    def copy(self, source, sink, answers):
+        try:
+            while data := source.recv(65536):
+                if answers and self.cuts == 0:
+                    self.cuts += 1
+                    break
+                sink.sendall(data)
+        except OSError:
+            pass
+        for end in (source, sink):
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+
+def test_a_lost_answer_makes_no_second_job(client, training_file):
+    url = client.base_url
+    proxy = CutProxy(url.host, url.port)
+    through = client.with_options(base_url=proxy.url)
+    job = through.fine_tuning.jobs.create(model="tiny", training_file=training_file.id, metadata={"lost": "answer"},
+                                          hyperparameters={"n_epochs": 1, "batch_size": 8})
+    assert proxy.cuts == 1
+    assert [entry.id for entry in client.fine_tuning.jobs.list(metadata={"lost": "answer"})] == [job.id]
+    again = client.fine_tuning.jobs.create(model="tiny", training_file=training_file.id, metadata={"lost": "answer"},
+                                           hyperparameters={"n_epochs": 1, "batch_size": 8})
+    assert again.id != job.id, "a request that is no retry is a job"
+    for entry in (job, again):
+        wait(client, entry, ended)

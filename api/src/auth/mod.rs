@@ -13,6 +13,7 @@ use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
 use futures::future::LocalBoxFuture;
 use trainyard_openapi::error::{ApiError, ErrorCode};
 use trainyard_openapi::id::TenantId;
+use trainyard_openapi::tenant::Scope;
 use trainyard_scheduler::{Scheduler, TenantContext};
 
 use crate::error::Failure;
@@ -34,6 +35,9 @@ impl<P> Deref for Caller<P> {
     }
 }
 
+/// Left in the request once the caller was found to have this scope.
+pub(crate) struct Granted(pub(crate) Scope);
+
 /// Left in the request for the answer's headers.
 pub(crate) struct Organization(pub(crate) TenantId);
 
@@ -52,6 +56,7 @@ impl<P: Permission> FromRequest for Caller<P> {
                 let text = format!("this API key may not do this: it has no scope '{scope}'");
                 return Err(ApiError::new(ErrorCode::InsufficientScope, text).into());
             }
+            request.extensions_mut().insert(Granted(P::SCOPE));
             Ok(Self(ctx, PhantomData))
         })
     }

@@ -54,6 +54,10 @@ fn request(id: &str) -> Option<Value> {
             "method": {"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 3}}},
             "trainyard": {"adapter": {"rank": 16, "alpha": 32}},
         })),
+        "createUpload" => Some(
+            json!({"filename": "train.jsonl", "purpose": "fine-tune", "bytes": 48213, "mime_type": "text/jsonl"}),
+        ),
+        "completeUpload" => Some(json!({"part_ids": ["part_5kL6mN7oP0aB1cD2eF3gH4iJ"]})),
         "createTenant" => Some(
             json!({"name": "research", "quota": {"running_jobs": 2, "storage_bytes": 10_737_418_240_u64}}),
         ),
@@ -75,6 +79,12 @@ fn response(id: &str) -> (&'static str, Value) {
     let json = |value| ("application/json", value);
     match id {
         "createFile" | "retrieveFile" => json(file()),
+        "createUpload" => json(upload("pending", Value::Null)),
+        "cancelUpload" => json(upload("cancelled", Value::Null)),
+        "completeUpload" => json(upload("completed", file())),
+        "addUploadPart" => json(json!({
+            "id": "part_5kL6mN7oP0aB1cD2eF3gH4iJ", "object": "upload.part", "created_at": 1_790_000_000, "upload_id": UPLOAD,
+        })),
         "listFiles" => json(list(vec![file()], FILE)),
         "deleteFile" => json(json!({"id": FILE, "object": "file", "deleted": true})),
         "downloadFile" => {
@@ -172,6 +182,15 @@ fn file() -> Value {
     json!({
         "id": FILE, "object": "file", "bytes": 48213, "created_at": 1_790_000_000, "expires_at": null,
         "filename": "train.jsonl", "purpose": "fine-tune", "status": "processed", "status_details": null,
+    })
+}
+
+const UPLOAD: &str = "upload_6mN7oP0aB1cD2eF3gH4iJ5kL";
+
+fn upload(status: &str, file: Value) -> Value {
+    json!({
+        "id": UPLOAD, "object": "upload", "bytes": 48213, "created_at": 1_790_000_000, "filename": "train.jsonl",
+        "purpose": "fine-tune", "status": status, "expires_at": 1_790_003_600, "file": file,
     })
 }
 

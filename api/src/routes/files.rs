@@ -10,6 +10,7 @@ use trainyard_openapi::file::{Deleted, File, Purpose};
 use trainyard_openapi::id::FileId;
 use trainyard_openapi::limits::FILE_PAGE_LIMIT_MAX;
 use trainyard_openapi::page::Page;
+use trainyard_openapi::upload::ExpiresAfter;
 use trainyard_scheduler::{Scheduler, TenantContext};
 
 use super::{path_id, refuse_encoded};
@@ -34,6 +35,12 @@ pub(crate) struct UploadFile {
     /// Always `fine-tune`.
     #[schema(value_type = String, example = "fine-tune")]
     purpose: String,
+    /// When it is deleted by itself: the anchor, always `created_at`.
+    #[schema(rename = "expires_after[anchor]", value_type = Option<String>, example = "created_at")]
+    anchor: Option<String>,
+    /// Seconds after that: 3600 to 2592000.
+    #[schema(rename = "expires_after[seconds]", value_type = Option<u64>)]
+    seconds: Option<u64>,
 }
 
 /// Upload a file
@@ -143,6 +150,7 @@ pub(crate) async fn content(
 /// Streams the parts in, in whatever order they come.
 async fn receive(scheduler: &Scheduler, ctx: &TenantContext, mut parts: Multipart) -> Result<File> {
     let (mut upload, mut seen) = (None, None::<Purpose>);
+    let (mut anchor, mut seconds) = (None, None);
     while let Some(mut part) = parts.try_next().await.map_err(unreadable)? {
         let name = part.name().unwrap_or_default().to_string();
         match name.as_str() {
@@ -164,10 +172,14 @@ async fn receive(scheduler: &Scheduler, ctx: &TenantContext, mut parts: Multipar
                 }
                 upload = Some(begun);
             }
-            "purpose" | "file" => return Err(refuse(&name, "is given more than once").into()),
-            other if other.starts_with("expires_after") => {
-                let text = "'expires_after': files that expire are not available in this version";
-                return Err(ApiError::field(ErrorCode::NotAvailable, "expires_after", text).into());
+            "expires_after[anchor]" if anchor.is_none() => {
+                anchor = Some(small(&mut part, &name).await?);
+            }
+            "expires_after[seconds]" if seconds.is_none() => {
+                seconds = Some(small(&mut part, &name).await?);
+            }
+            "purpose" | "file" | "expires_after[anchor]" | "expires_after[seconds]" => {
+                return Err(refuse(&name, "is given more than once").into());
             }
             other => {
                 let other: String = other.chars().take(80).collect();
@@ -183,7 +195,18 @@ async fn receive(scheduler: &Scheduler, ctx: &TenantContext, mut parts: Multipar
             format!("missing required parameter '{name}'"),
         )
     };
-    let upload = upload.ok_or_else(|| missing("file"))?;
+    let mut upload = upload.ok_or_else(|| missing("file"))?;
+    match (anchor, seconds) {
+        (None, None) => {}
+        (None, Some(_)) => return Err(missing("expires_after[anchor]").into()),
+        (Some(_), None) => return Err(missing("expires_after[seconds]").into()),
+        (Some(anchor), Some(text)) => {
+            let seconds = text
+                .parse()
+                .map_err(|_| refuse("expires_after[seconds]", "is no whole number of seconds"))?;
+            upload.expire_after(ExpiresAfter { anchor, seconds }.milliseconds()?);
+        }
+    }
     match seen {
         Some(Purpose::FineTune) => Ok(upload.finish().await?),
         Some(Purpose::FineTuneResults) => Err(not_uploadable("fine-tune-results").into()),
@@ -225,7 +248,7 @@ fn refuse(name: &str, reason: &str) -> ApiError {
     ApiError::field(ErrorCode::InvalidValue, name, format!("form field '{name}' {reason}"))
 }
 
-fn unreadable(error: actix_multipart::MultipartError) -> Failure {
+pub(super) fn unreadable(error: actix_multipart::MultipartError) -> Failure {
     ApiError::new(ErrorCode::InvalidBody, format!("the multipart body cannot be read: {error}"))
         .into()
 }

@@ -9,22 +9,24 @@ use trainyard_openapi::error::{ApiError, ErrorCode};
 use trainyard_openapi::event::JobEvent;
 use trainyard_openapi::id::{CheckpointId, EventId, JobId};
 use trainyard_openapi::job::{CreateJob, Job};
-use trainyard_openapi::limits::{IDEMPOTENCY_KEY_BYTES_MAX, PAGE_LIMIT_MAX};
+use trainyard_openapi::limits::PAGE_LIMIT_MAX;
 use trainyard_openapi::page::Page;
 use trainyard_openapi::preflight::Preflight;
 use trainyard_scheduler::port::store::JobFilter;
-use trainyard_scheduler::{IdempotencyKey, Scheduler};
+use trainyard_scheduler::{IdempotencyKey, Repeat, Scheduler, Submitted, TenantContext};
 
 use super::{path_id, refuse_encoded, stream};
 use crate::auth::{Caller, JobsRead, JobsWrite};
 use crate::error::Result;
 use crate::limits::Limits;
+use crate::idempotency;
 use crate::query::Query;
 
 /// Create a fine-tuning job
 ///
 /// Checks the whole request, stores the job durably and answers with it; training follows. With an `Idempotency-Key` the same request
-/// again answers with the same job. Clients that send none may make a second job by repeating a request whose answer was lost.
+/// again answers with the same job. Without one, a request with `x-stainless-retry-count` above 0, as OpenAI's clients send it after a lost answer, answers with the job that the
+/// same key made by the same body in a request with that header at 0 within the last ten minutes. Every other request makes a job.
 #[utoipa::path(post, path = "/v1/fine_tuning/jobs", operation_id = "createFineTuningJob", tag = "Fine-tuning",
     security(("bearer" = ["jobs.write"])),
     params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters of the client's own")),
@@ -34,12 +36,17 @@ pub(crate) async fn create(
     caller: Caller<JobsWrite>,
     request: HttpRequest,
     bytes: Bytes,
-) -> Result<Json<Job>> {
+) -> Result<HttpResponse> {
     Query::of(&request).finish()?;
     refuse_encoded(request.headers())?;
     let job: CreateJob = body::parse(&bytes)?;
-    let key = idempotency_key(request.headers(), &job)?;
-    Ok(Json(scheduler.submit(&caller, job, key).await?))
+    let repeat = repeat(request.headers(), &caller, &job)?;
+    let Submitted { job, replayed } = scheduler.submit_once(&caller, job, repeat).await?;
+    let mut response = HttpResponse::Ok();
+    if replayed {
+        response.insert_header(("idempotency-replayed", "true"));
+    }
+    Ok(response.json(job))
 }
 
 /// Check a create request
@@ -219,32 +226,25 @@ fn job_id(text: &str) -> Result<JobId, ApiError> {
     path_id(text, ErrorCode::NotFound, "fine-tuning job")
 }
 
-/// The client's key with the hash of what it sent; of the meaning, not of the spelling.
-fn idempotency_key(
-    headers: &HeaderMap,
-    job: &CreateJob,
-) -> Result<Option<IdempotencyKey>, ApiError> {
-    let mut all = headers.get_all("idempotency-key");
-    let Some(value) = all.next() else { return Ok(None) };
-    let refuse =
-        |reason: String| ApiError::field(ErrorCode::InvalidValue, "Idempotency-Key", reason);
-    if all.next().is_some() {
-        return Err(refuse("Idempotency-Key is given more than once".to_string()));
-    }
-    let bytes = value.as_bytes();
-    if bytes.is_empty()
-        || bytes.len() > IDEMPOTENCY_KEY_BYTES_MAX
-        || !bytes.iter().all(u8::is_ascii_graphic)
-    {
-        return Err(refuse(format!(
-            "Idempotency-Key must have 1 to {IDEMPOTENCY_KEY_BYTES_MAX} visible ASCII characters, not {} bytes",
-            bytes.len()
-        )));
-    }
-    let body = serde_json::to_vec(job).map_err(|error| refuse(error.to_string()))?;
+/// How the request can be known again; by its meaning, not by its spelling.
+fn repeat(headers: &HeaderMap, ctx: &TenantContext, job: &CreateJob) -> Result<Repeat, ApiError> {
+    let body = serde_json::to_vec(job)
+        .map_err(|error| ApiError::new(ErrorCode::InvalidBody, error.to_string()))?;
     let mut hash = Sha256::new();
     hash.update(b"POST /v1/fine_tuning/jobs\n");
+    if let Some(key) = idempotency::key(headers)? {
+        hash.update(&body);
+        return Ok(Repeat::Key(IdempotencyKey {
+            key,
+            request_sha256: hex::encode(hash.finalize()),
+        }));
+    }
+    let count = headers.get("x-stainless-retry-count").and_then(|count| count.to_str().ok());
+    let Some(count) = count.and_then(|count| count.parse::<u32>().ok()) else {
+        return Ok(Repeat::Never);
+    };
+    hash.update(ctx.key_id());
+    hash.update(b"\n");
     hash.update(&body);
-    let key = String::from_utf8_lossy(bytes).into_owned();
-    Ok(Some(IdempotencyKey { key, request_sha256: hex::encode(hash.finalize()) }))
+    Ok(Repeat::Counted { request_sha256: hex::encode(hash.finalize()), retry: count > 0 })
 }

@@ -8,6 +8,7 @@ pub(crate) mod jobs;
 pub(crate) mod models;
 mod stream;
 pub(crate) mod tenants;
+pub(crate) mod uploads;
 pub(crate) mod usage;
 
 use std::str::FromStr;

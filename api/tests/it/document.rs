@@ -50,11 +50,14 @@ fn every_operation_is_described() {
 async fn every_operation_is_guarded() {
     let server = Server::start().await;
     let (job, file) = (server.job().await, server.upload("{\"text\": \"a\"}\n").await);
+    let begun = serde_json::json!({"filename": "a", "purpose": "fine-tune", "bytes": 1, "mime_type": "text/jsonl"});
+    let upload = server.post("/v1/uploads", &begun).await.body["id"].as_str().unwrap().to_string();
     let (mut guarded, mut foreign) = (0, 0);
     for (path, method, _) in operations() {
         let url = path
             .replace("{file_id}", &file)
             .replace("{fine_tuning_job_id}", &job)
+            .replace("{upload_id}", &upload)
             .replace("{model}", "ft:tiny:x::y")
             .replace("{name}", "manifest.json")
             .replace("{tenant_id}", &server.tenant)

@@ -52,8 +52,28 @@ async fn forms_that_do_not_fit() {
         (vec![PURPOSE, FILE, ("extra", None, b"1")], "unknown_parameter", "extra"),
         (
             vec![PURPOSE, ("expires_after[anchor]", None, b"created_at"), FILE],
-            "not_available",
-            "expires_after",
+            "missing_required_parameter",
+            "expires_after[seconds]",
+        ),
+        (
+            vec![
+                PURPOSE,
+                ("expires_after[anchor]", None, b"created_at"),
+                ("expires_after[seconds]", None, b"3599"),
+                FILE,
+            ],
+            "invalid_value",
+            "expires_after.seconds",
+        ),
+        (
+            vec![
+                PURPOSE,
+                ("expires_after[anchor]", None, b"now"),
+                ("expires_after[seconds]", None, b"3600"),
+                FILE,
+            ],
+            "invalid_value",
+            "expires_after.anchor",
         ),
         (vec![PURPOSE, ("file", Some("../../etc/passwd"), b"{}")], "invalid_value", "file"),
         (vec![PURPOSE, ("file", Some("a\u{202e}b"), b"{}")], "invalid_value", "file"),

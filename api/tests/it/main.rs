@@ -10,5 +10,7 @@ mod contract;
 mod document;
 mod files;
 mod limits;
+mod idempotency;
 mod requests;
 mod server;
+mod uploads;

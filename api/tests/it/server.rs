@@ -26,7 +26,7 @@ pub(crate) struct Server {
     pub(crate) stranger: String,
     pub(crate) http: reqwest::Client,
     handle: ServerHandle,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Server {
@@ -74,7 +74,7 @@ impl Server {
             stranger: stranger.reveal(),
             http: reqwest::Client::new(),
             handle,
-            _dir: dir,
+            dir,
         }
     }
 
@@ -106,6 +106,18 @@ impl Server {
         let request = self.request(Method::POST, "/v1/files");
         let request = request.header("content-type", "multipart/form-data; boundary=XX").body(body);
         Answer::of(request.send().await.unwrap()).await
+    }
+
+    /// Whether any file of the data directory holds `text`.
+    pub(crate) fn data_holds(&self, text: &[u8]) -> bool {
+        fn holds(path: &std::path::Path, text: &[u8]) -> bool {
+            if path.is_dir() {
+                let mut entries = std::fs::read_dir(path).unwrap();
+                return entries.any(|entry| holds(&entry.unwrap().path(), text));
+            }
+            std::fs::read(path).unwrap().windows(text.len()).any(|window| window == text)
+        }
+        holds(self.dir.path(), text)
     }
 
     pub(crate) async fn upload(&self, text: &str) -> String {

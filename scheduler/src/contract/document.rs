@@ -26,6 +26,7 @@ pub(super) async fn holds(open: &impl AsyncFn() -> Arc<dyn Store>) {
     expired_files(open().await.as_ref()).await;
     live_jobs_are_limited(open().await.as_ref()).await;
     implied_keys_give_way(open().await.as_ref()).await;
+    old_answers_are_forgotten(open().await.as_ref()).await;
 }
 
 fn stored(kind: Kind, id: &str, scope: &str, rev: u64) -> Stored {
@@ -234,4 +235,18 @@ async fn implied_keys_give_way(store: &dyn Store) {
     let second = under(true);
     store.commit(second.clone()).await.unwrap();
     assert_eq!(store.idempotency(&tenant, "k").await.unwrap(), second.idempotency);
+}
+
+async fn old_answers_are_forgotten(store: &dyn Store) {
+    let tenant = sample::tenant();
+    for (key, at) in [("old", 10), ("new", 20)] {
+        let mut commit = sample::new(sample::job(&tenant));
+        let mut kept = sample::idempotency(&commit.job, key);
+        kept.created_at_ms = at;
+        commit.idempotency = Some(kept);
+        store.commit(commit).await.unwrap();
+    }
+    store.forget_answers(20).await.unwrap();
+    assert_eq!(store.idempotency(&tenant, "old").await.unwrap(), None);
+    assert!(store.idempotency(&tenant, "new").await.unwrap().is_some());
 }

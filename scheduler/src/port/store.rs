@@ -297,6 +297,9 @@ pub trait Store: Send + Sync {
         key: &str,
     ) -> Result<Option<IdempotencyRecord>, StoreError>;
 
+    /// Removes the answers under idempotency keys that were kept before `before_ms`.
+    async fn forget_answers(&self, before_ms: i64) -> Result<(), StoreError>;
+
     /// Events of a job, newest first.
     async fn events(&self, job: &JobId, page: &PageRequest) -> Result<Slice<JobEvent>, StoreError>;
     /// Checkpoints of a job, newest first.

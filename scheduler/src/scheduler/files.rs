@@ -25,6 +25,10 @@ pub struct FileUpload {
     scheduler: Scheduler,
     writer: Box<dyn ObjectWriter>,
     record: FileRecord,
+    /// Bytes that it may have.
+    bytes_max: u64,
+    /// How long it lives, in milliseconds.
+    life_ms: Option<i64>,
     hash: Sha256,
     /// Whether the current line has something on it.
     line_begun: bool,
@@ -41,8 +45,8 @@ impl FileUpload {
     /// `request_too_large` beyond the limit; no space.
     pub async fn write(&mut self, bytes: Bytes) -> Result<()> {
         self.record.bytes += bytes.len() as u64;
-        if self.record.bytes > FILE_BYTES_MAX {
-            let message = format!("a file may have at most {FILE_BYTES_MAX} bytes");
+        if self.record.bytes > self.bytes_max {
+            let message = format!("the file may have at most {} bytes", self.bytes_max);
             return Err(ApiError::field(ErrorCode::TooLarge, "file", message).into());
         }
         if let Some(room) = self.room {
@@ -65,10 +69,24 @@ impl FileUpload {
     /// # Errors
     /// Where store or objects do not answer.
     pub async fn finish(self) -> Result<File> {
-        let Self { scheduler, writer, mut record, hash, line_begun: _, room, audit } = self;
+        self.finish_with(|_| Ok(Change::none())).await
+    }
+
+    /// Lets the file be deleted by itself so long after it is finished, in milliseconds.
+    pub fn expire_after(&mut self, milliseconds: i64) {
+        self.life_ms = Some(milliseconds);
+    }
+
+    /// Makes it a file together with the change that `also` makes of the finished record.
+    pub(super) async fn finish_with(
+        self,
+        also: impl FnOnce(&FileRecord) -> Result<Change>,
+    ) -> Result<File> {
+        let Self { scheduler, writer, mut record, life_ms, hash, room, audit, .. } = self;
         writer.finish().await?;
         record.sha256 = hex::encode(hash.finalize());
         record.created_at_ms = scheduler.store().now_ms().await?;
+        record.expires_at_ms = life_ms.map(|life_ms| record.created_at_ms + life_ms);
         let entry = AuditEntry {
             at_ms: record.created_at_ms,
             detail: json!({"filename": record.filename, "bytes": record.bytes, "sha256": record.sha256}),
@@ -87,7 +105,9 @@ impl FileUpload {
             }
             None => None,
         };
-        if let Err(error) = scheduler.store().put_file(&record, &Change::audited(entry)).await {
+        let mut change = also(&record)?;
+        change.audit.push(entry);
+        if let Err(error) = scheduler.store().put_file(&record, &change).await {
             // No answer is not a no: the content of a file that is there stays. Without a record nobody could delete it.
             match scheduler.store().file(&record.tenant, &record.id).await {
                 Ok(Some(_)) => return Ok(file_of(&record)),
@@ -111,7 +131,18 @@ impl Scheduler {
         filename: &str,
         purpose: Purpose,
     ) -> Result<FileUpload> {
-        check_filename(filename)?;
+        self.begin_file(ctx, filename, purpose, FILE_BYTES_MAX).await
+    }
+
+    /// Begins a file of at most `bytes_max` bytes.
+    pub(super) async fn begin_file(
+        &self,
+        ctx: &TenantContext,
+        filename: &str,
+        purpose: Purpose,
+        bytes_max: u64,
+    ) -> Result<FileUpload> {
+        check_filename(filename, "file")?;
         if purpose != Purpose::FineTune {
             let message = "only files with purpose 'fine-tune' can be uploaded";
             return Err(ApiError::field(ErrorCode::InvalidPurpose, "purpose", message).into());
@@ -140,6 +171,8 @@ impl Scheduler {
             scheduler: self.clone(),
             writer,
             record,
+            bytes_max,
+            life_ms: None,
             hash: Sha256::new(),
             line_begun: false,
             room,
@@ -226,10 +259,10 @@ fn not_found(id: &FileId) -> ApiError {
     ApiError::field(ErrorCode::FileNotFound, "id", format!("No such File object: {id}"))
 }
 
-fn check_filename(name: &str) -> Result<(), ApiError> {
+pub(super) fn check_filename(name: &str, param: &str) -> Result<(), ApiError> {
     let chars = name.chars().count();
     let refuse = |why: String| {
-        Err(ApiError::field(ErrorCode::InvalidValue, "file", format!("the file name {why}")))
+        Err(ApiError::field(ErrorCode::InvalidValue, param, format!("the file name {why}")))
     };
     if chars == 0 || chars > FILENAME_CHARS_MAX {
         return refuse(format!("must have 1 to {FILENAME_CHARS_MAX} characters, not {chars}"));

@@ -13,8 +13,11 @@ mod news;
 mod queueing;
 mod quota;
 mod reaper;
+mod requests;
 mod submit;
+mod sweep;
 mod tenants;
+mod uploads;
 mod usage;
 mod validation;
 mod verify;
@@ -42,7 +45,9 @@ use crate::port::store::{Commit, Store, StoreError};
 pub use files::FileUpload;
 use keys::KnownKeys;
 pub use news::{History, JobNews};
-pub use submit::IdempotencyKey;
+pub use requests::{Reservation, Reserved};
+pub use submit::{IdempotencyKey, Repeat, Submitted};
+pub use uploads::PartUpload;
 
 /// Times that a change is tried anew after somebody else changed the job meanwhile. Each failure means that another change went
 /// through, so this many in a row do not happen to a job that is not stormed.
@@ -112,7 +117,7 @@ impl Scheduler {
             .repeat(&shutdown, "validation", |this| async move { this.validate_pending().await });
         let dispatch =
             self.repeat(&shutdown, "dispatch", |this| async move { this.dispatch_pass().await });
-        tokio::join!(validation, dispatch);
+        tokio::join!(validation, dispatch, self.sweep_until(&shutdown));
         self.inner.closing.cancel();
     }
 
@@ -122,7 +127,8 @@ impl Scheduler {
     /// Where a port does not answer.
     pub async fn tick(&self) -> Result<()> {
         self.validate_pending().await?;
-        self.dispatch_pass().await
+        self.dispatch_pass().await?;
+        self.sweep().await
     }
 
     async fn dispatch_pass(&self) -> Result<()> {

@@ -151,20 +151,20 @@ impl Scheduler {
         job.state = JobState::Queued { since_ms: job.created_at_ms };
         let id = job.id.clone();
         live.push(job);
-        let order = policy::order(&live);
-        let position = order.iter().position(|one| *one == id).map_or(1, |index| index as u64 + 1);
+        let queue = policy::order(&live, &self.allowances(&live).await?);
         let validating = live.iter().filter(|job| job.state.status() == JobStatus::ValidatingFiles);
+        let position = queue.ready.iter().position(|one| *one == id);
+        let position = position.map_or(queue.ready.len() as u64 + 1, |index| index as u64 + 1);
         let ahead = validating.count() as u64 + position;
         let slots = self.config().slots;
         let free = u64::from(policy::free_slots(&live, slots));
-        let reason = match ahead <= free {
-            true => None,
-            false => Some(format!(
-                "{} of {slots} slots are free and {} jobs would be before it",
-                free,
-                ahead - 1
-            )),
-        };
+        let held = queue.held.into_iter().find(|(one, _)| *one == id).map(|(_, reason)| reason);
+        let reason = held.or_else(|| {
+            let before = ahead - 1;
+            (ahead > free).then(|| {
+                format!("{free} of {slots} slots are free and {before} jobs would be before it")
+            })
+        });
         Ok(QueuePlace { position: ahead, waiting_reason: reason })
     }
 }

@@ -20,6 +20,50 @@ use crate::tenant::TenantContext;
 /// What a request says where it leaves the pool to the server.
 const DEFAULT_POOL: &str = "default";
 
+/// For how long a retry without a key finds the job of the request that it repeats, in milliseconds.
+const RETRY_MS: i64 = 600_000;
+
+/// How a request can be known again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Repeat {
+    /// Not at all: each is a job.
+    Never,
+    /// By the client's key.
+    Key(IdempotencyKey),
+    /// The client gives no key and counts its retries. A first request always makes a job; a retry answers with the job of the
+    /// same request of the last ten minutes.
+    Counted {
+        /// SHA-256 of the caller's key, route and body, in hexadecimal.
+        request_sha256: String,
+        /// Whether it is a retry.
+        retry: bool,
+    },
+}
+
+impl Repeat {
+    /// What the answer is kept under.
+    fn key(&self) -> Option<IdempotencyKey> {
+        match self {
+            Self::Never => None,
+            Self::Key(key) => Some(key.clone()),
+            // A client's key has no space, so it is never one of these.
+            Self::Counted { request_sha256, .. } => Some(IdempotencyKey {
+                key: format!("implied {request_sha256}"),
+                request_sha256: request_sha256.clone(),
+            }),
+        }
+    }
+}
+
+/// A job, and whether an earlier request had made it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Submitted {
+    /// The job as it is now.
+    pub job: Job,
+    /// Whether it was there already.
+    pub replayed: bool,
+}
+
 /// A client's word that two requests are one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdempotencyKey {
@@ -40,10 +84,27 @@ impl Scheduler {
         request: CreateJob,
         idempotency: Option<IdempotencyKey>,
     ) -> Result<Job> {
-        if let Some(key) = &idempotency
+        let repeat = idempotency.map_or(Repeat::Never, Repeat::Key);
+        Ok(self.submit_once(ctx, request, repeat).await?.job)
+    }
+
+    /// Makes a job, unless the request is one that has made its job already.
+    ///
+    /// # Errors
+    /// As [`Scheduler::submit`].
+    pub async fn submit_once(
+        &self,
+        ctx: &TenantContext,
+        request: CreateJob,
+        repeat: Repeat,
+    ) -> Result<Submitted> {
+        let implied = matches!(repeat, Repeat::Counted { .. });
+        let idempotency = repeat.key();
+        let first = matches!(repeat, Repeat::Counted { retry: false, .. });
+        if let Some(key) = idempotency.as_ref().filter(|_| !first)
             && let Some(job) = self.earlier_answer(ctx, key).await?
         {
-            return Ok(job);
+            return Ok(Submitted { job, replayed: true });
         }
         self.check_accelerator(ctx).await?;
         let record = self.new_job(ctx, &request).await?;
@@ -67,7 +128,7 @@ impl Scheduler {
             key: key.key.clone(),
             request_sha256: key.request_sha256.clone(),
             job: commit.job.id.clone(),
-            implied: false,
+            implied,
             created_at_ms: now_ms,
         });
         commit.live_max = ctx.quota().live_jobs;
@@ -87,12 +148,13 @@ impl Scheduler {
                         "the same request is being worked on",
                     )
                 };
-                return Ok(earlier.ok_or_else(unfinished)?);
+                let job = earlier.ok_or_else(unfinished)?;
+                return Ok(Submitted { job, replayed: true });
             }
             (Err(error), _) => return Err(error.into()),
         }
         self.inner.work.notify_waiters();
-        self.job(ctx, &id).await
+        Ok(Submitted { job: self.job(ctx, &id).await?, replayed: false })
     }
 
     /// The job that the key's first request made.
@@ -104,6 +166,9 @@ impl Scheduler {
         let Some(earlier) = self.store().idempotency(ctx.tenant(), &key.key).await? else {
             return Ok(None);
         };
+        if earlier.implied && earlier.created_at_ms + RETRY_MS < self.store().now_ms().await? {
+            return Ok(None);
+        }
         if earlier.request_sha256 != key.request_sha256 {
             let text = "this Idempotency-Key was used with another request; use a new key";
             return Err(ApiError::new(ErrorCode::IdempotencyMismatch, text).into());
@@ -177,6 +242,11 @@ impl Scheduler {
         };
         let id = id.parse().map_err(|_| unknown())?;
         let file = self.store().file(ctx.tenant(), &id).await?.ok_or_else(unknown)?;
+        let now_ms = self.store().now_ms().await?;
+        if file.expires_at_ms.is_some_and(|at_ms| at_ms <= now_ms) {
+            let text = format!("invalid {param}: {id} has expired");
+            return Err(ApiError::field(ErrorCode::InvalidFile, param, text).into());
+        }
         if file.purpose != Purpose::FineTune {
             let text = format!("invalid {param}: {id} has another purpose than 'fine-tune'");
             return Err(ApiError::field(ErrorCode::InvalidPurpose, param, text).into());

@@ -385,6 +385,11 @@ impl Store for MemoryStore {
         Ok(self.tables().idempotency.get(&(tenant.clone(), key.to_string())).cloned())
     }
 
+    async fn forget_answers(&self, before_ms: i64) -> Result<(), StoreError> {
+        self.tables().idempotency.retain(|_, kept| kept.created_at_ms >= before_ms);
+        Ok(())
+    }
+
     async fn events(&self, job: &JobId, page: &PageRequest) -> Result<Slice<JobEvent>, StoreError> {
         let tables = self.tables();
         let own = tables.events.iter().filter(|(of, _)| of == job);

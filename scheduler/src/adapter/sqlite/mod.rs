@@ -1,4 +1,4 @@
-//! The record in one SQLite file: WAL, `synchronous=FULL`, one thread that writes and one that reads.
+//! The record in one SQLite file: WAL, `synchronous=FULL`, one thread that writes, in groups (`writer.rs`), and one that reads.
 //!
 //! Records are JSON beside the columns that are searched by, so that a field needs no migration; `schema.rs` has the tables.
 
@@ -6,12 +6,13 @@ mod documents;
 mod queries;
 mod rows;
 mod schema;
+mod writer;
 
 use std::path::Path;
 use std::sync::{Arc, mpsc};
 
 use async_trait::async_trait;
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::{Connection, Transaction};
 use tokio::sync::oneshot;
 use trainyard_openapi::event::JobEvent;
 use trainyard_openapi::file::Purpose;
@@ -29,13 +30,14 @@ use crate::port::store::{
 };
 
 pub use schema::Synchronous;
+use writer::Writer;
 
-type Work = Box<dyn FnOnce(&mut Connection) + Send>;
+type Reading = Box<dyn FnOnce(&mut Connection) + Send>;
 
 /// The store.
 pub struct SqliteStore {
-    writer: mpsc::Sender<Work>,
-    reader: mpsc::Sender<Work>,
+    writer: Writer,
+    reader: mpsc::Sender<Reading>,
     clock: Arc<dyn Clock>,
 }
 
@@ -65,7 +67,7 @@ impl SqliteStore {
         schema::configure(&reading, synchronous)?;
         reading.pragma_update(None, "query_only", true).map_err(explain)?;
         Ok(Self {
-            writer: start("sqlite-write", connection)?,
+            writer: Writer::start(connection)?,
             reader: start("sqlite-read", reading)?,
             clock,
         })
@@ -78,20 +80,12 @@ impl SqliteStore {
         submit(&self.reader, move |connection| work(connection)).await
     }
 
-    /// Runs `work` in one transaction: all of it becomes durable, or nothing.
+    /// Runs `work` in a transaction: all of it becomes durable, or nothing.
     async fn write<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
+        work: impl Fn(&Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        submit(&self.writer, move |connection| {
-            let transaction = connection
-                .transaction_with_behavior(TransactionBehavior::Immediate)
-                .map_err(explain)?;
-            let value = work(&transaction)?;
-            transaction.commit().map_err(explain)?;
-            Ok(value)
-        })
-        .await
+        self.writer.write(work).await
     }
 
     /// Removes the row of a tenant that `sql` names by id and tenant, and makes the change that goes with it.
@@ -115,8 +109,8 @@ impl SqliteStore {
 }
 
 /// A thread that owns `connection` and does one thing after the other.
-fn start(name: &str, mut connection: Connection) -> Result<mpsc::Sender<Work>, StoreError> {
-    let (sender, receiver) = mpsc::channel::<Work>();
+fn start(name: &str, mut connection: Connection) -> Result<mpsc::Sender<Reading>, StoreError> {
+    let (sender, receiver) = mpsc::channel::<Reading>();
     std::thread::Builder::new()
         .name(name.to_string())
         .spawn(move || {
@@ -129,12 +123,12 @@ fn start(name: &str, mut connection: Connection) -> Result<mpsc::Sender<Work>, S
 }
 
 async fn submit<T: Send + 'static>(
-    thread: &mpsc::Sender<Work>,
+    thread: &mpsc::Sender<Reading>,
     work: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
     let (answer, answered) = oneshot::channel();
     let gone = || StoreError::Unavailable("the database thread has ended".to_string());
-    let work: Work = Box::new(move |connection| {
+    let work: Reading = Box::new(move |connection| {
         // Whoever asked may have gone meanwhile; the work is done all the same.
         let _ = answer.send(work(connection));
     });
@@ -334,6 +328,11 @@ impl Store for SqliteStore {
         let (tenant, key) = (tenant.to_string(), key.to_string());
         let sql = "SELECT record FROM idempotency WHERE tenant = ?1 AND key = ?2";
         self.read(move |db| rows::one(db, sql, [&tenant, &key])).await
+    }
+
+    async fn forget_answers(&self, before_ms: i64) -> Result<(), StoreError> {
+        let sql = "DELETE FROM idempotency WHERE record ->> 'created_at_ms' < ?1";
+        self.write(move |db| queries::execute(db, sql, [before_ms]).map(|_| ())).await
     }
 
     async fn events(&self, job: &JobId, page: &PageRequest) -> Result<Slice<JobEvent>, StoreError> {

@@ -106,9 +106,14 @@ pub(super) fn configure(
     synchronous: Synchronous,
 ) -> Result<(), StoreError> {
     connection.busy_timeout(std::time::Duration::from_secs(10)).map_err(explain)?;
-    for (name, value) in
-        [("journal_mode", "WAL"), ("synchronous", synchronous.as_str()), ("foreign_keys", "ON")]
-    {
+    // What is deleted is overwritten: nothing of it may be left on free pages.
+    let settings = [
+        ("journal_mode", "WAL"),
+        ("synchronous", synchronous.as_str()),
+        ("foreign_keys", "ON"),
+        ("secure_delete", "ON"),
+    ];
+    for (name, value) in settings {
         connection.pragma_update(None, name, value).map_err(explain)?;
     }
     let mode: String =
