@@ -3,6 +3,7 @@
 //! Records are JSON beside the columns that are searched by, so that a field needs no migration; `schema.rs` has the tables.
 
 mod documents;
+mod file;
 mod queries;
 mod rows;
 mod schema;
@@ -27,6 +28,8 @@ use crate::port::store::{
     CheckpointRecord, Commit, FileRecord, IdempotencyRecord, JobFilter, ModelRecord, Slice, Store,
     StoreError, UsageRecord,
 };
+
+pub use file::{Inventory, NamedObject, SqliteFile};
 
 type Work = Box<dyn FnOnce(&mut Connection) + Send>;
 
