@@ -105,10 +105,15 @@ async fn every_flipped_byte_of_an_entry_is_found() {
     for record in records {
         // A row is its columns in order; the number between tenant and hash is a byte of its own, or none.
         let text = &record[28..];
-        let at = clean.windows(text.len()).position(|window| window == text).unwrap();
+        // A page that was split keeps the bytes of rows that moved away: each copy is flipped, so the living one is.
+        let places = clean.windows(text.len()).enumerate().filter(|(_, window)| *window == text);
+        let places: Vec<usize> = places.map(|(at, _)| at).collect();
+        assert!(!places.is_empty());
         for offset in (0..text.len()).step_by(2) {
             let mut damaged = clean.clone();
-            damaged[at + offset] ^= 1 << (offset % 7);
+            for at in &places {
+                damaged[at + offset] ^= 1 << (offset % 7);
+            }
             std::fs::write(log.path(), &damaged).unwrap();
             assert!(
                 log.verify(Some(&heads[0])).is_err(),
