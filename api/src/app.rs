@@ -5,7 +5,7 @@ use actix_web::{middleware::from_fn, web};
 use trainyard_openapi::limits::BODY_BYTES_MAX;
 use trainyard_scheduler::Scheduler;
 
-use crate::{middleware, router};
+use crate::{doc, middleware, router};
 
 /// Settings of the API.
 ///
@@ -16,9 +16,21 @@ pub struct ApiOptions {
     pub prefix: String,
 }
 
+/// Where the API is mounted, for those of its parts that have to say so.
+pub(crate) struct Mount {
+    /// The path before `/v1`; empty at the root.
+    pub(crate) prefix: String,
+    /// The document with the right server in it.
+    pub(crate) document: String,
+}
+
 /// The whole API over `scheduler`.
 pub fn app(scheduler: Scheduler, options: ApiOptions) -> impl HttpServiceFactory {
-    let scope = web::scope(&options.prefix)
+    let prefix = options.prefix.trim_end_matches('/').to_string();
+    let mount = Mount { document: doc::json_at(&prefix), prefix };
+    let scope = web::scope(&mount.prefix);
+    let scope = scope
+        .app_data(web::Data::new(mount))
         .app_data(web::Data::new(scheduler))
         .app_data(web::PayloadConfig::new(BODY_BYTES_MAX));
     router::routes(scope).wrap(from_fn(middleware::contract))

@@ -6,8 +6,12 @@
     reason = "a test fails by panicking"
 )]
 
+mod attacks;
 mod contract;
 mod document;
+mod embed;
+mod executor;
 mod files;
+mod isolation;
 mod requests;
 mod server;
