@@ -6,17 +6,12 @@ use actix_web::{App, HttpServer, dev::ServerHandle};
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use trainyard_api::{ApiOptions, app};
-use trainyard_openapi::id::TenantId;
-use trainyard_openapi::tenant::Scope;
 use trainyard_plan::HostFacts;
 use trainyard_scheduler::adapter::{fs::FsObjects, memory::MemoryQueue, sqlite::SqliteStore};
 use trainyard_scheduler::clock::SystemClock;
-use trainyard_scheduler::key::ApiKey;
-use trainyard_scheduler::port::document::Change;
 use trainyard_scheduler::port::objects::Objects;
 use trainyard_scheduler::port::queue::Queue;
 use trainyard_scheduler::port::store::Store;
-use trainyard_scheduler::tenant::{KeyRecord, TenantRecord};
 use trainyard_scheduler::{BaseModels, Parts, Scheduler, SchedulerConfig};
 
 pub(crate) struct Server {
@@ -24,8 +19,6 @@ pub(crate) struct Server {
     pub(crate) key: String,
     /// The tenant of `key`.
     pub(crate) tenant: String,
-    /// The key of another tenant.
-    pub(crate) stranger: String,
     pub(crate) http: reqwest::Client,
     pub(crate) scheduler: Scheduler,
     pub(crate) store: Arc<dyn Store>,
@@ -49,7 +42,6 @@ impl Server {
         let queue: Arc<dyn Queue> = Arc::new(MemoryQueue::new());
         let objects: Arc<dyn Objects> =
             Arc::new(FsObjects::open(&dir.path().join("objects")).unwrap());
-        let stranger = ApiKey::generate().unwrap();
         let scheduler = Scheduler::new(Parts {
             store: store.clone(),
             queue: queue.clone(),
@@ -59,10 +51,6 @@ impl Server {
             config: SchedulerConfig::default(),
         });
         let key = scheduler.bootstrap_key().await.unwrap().unwrap();
-        let tenant = TenantRecord::new(TenantId::generate().unwrap(), "stranger", 0);
-        let record = KeyRecord::new(&stranger, &tenant.id, "stranger", Scope::TENANT.to_vec(), 0);
-        let change = Change::none().put(&tenant, 1).unwrap().put(&record, 1).unwrap();
-        store.apply(&change).await.unwrap();
         let tenant = scheduler.authenticate(&key).await.unwrap().tenant().to_string();
         let mounted = scheduler.clone();
         let server = HttpServer::new(move || {
@@ -81,7 +69,6 @@ impl Server {
             url,
             key,
             tenant,
-            stranger: stranger.reveal(),
             http: reqwest::Client::new(),
             scheduler,
             store,

@@ -138,8 +138,18 @@ fn an_audit_log_is_verified_through_the_server_and_in_its_file() {
     assert_eq!(server.terminate().0, Some(0));
     let human = offline(&[]);
     assert!(human.code == 0 && human.stdout.matches("intact").count() == 2, "{human:?}");
-    flip(&directory.path().join("data/trainyard.db"), b"\"name\":\"two\"");
-    let broken = offline(&["--json"]);
+    // In a backup the database is one file: what is changed in it is what is read.
+    let backup = ["backup", "--data-dir", "data", "--out", "copy"];
+    assert_eq!(process::trainyard(directory.path(), &backup).code, 0);
+    let in_copy = |more: &[&str]| {
+        process::trainyard(
+            directory.path(),
+            &[&["audit", "verify", "--data-dir", "copy"], more].concat(),
+        )
+    };
+    assert_eq!(in_copy(&["--heads", "heads.jsonl"]).code, 0);
+    flip(&directory.path().join("copy/trainyard.db"), b"\"name\":\"two\"");
+    let broken = in_copy(&["--json"]);
     assert_eq!(broken.code, 7, "{broken:?}");
     let verdict = lines(&broken).into_iter().find(|line| text(line, "/tenant_id") == tenant);
     let verdict = verdict.expect("the tenant's line");

@@ -9,8 +9,7 @@ use reqwest::Method;
 use crate::server::{Answer, Server};
 
 /// Writes `pieces`, each after a wait, and reads until the server closes, answers whole, or 5 s have passed.
-fn talk(server: &Server, pieces: Vec<(Duration, Vec<u8>)>) -> (String, Duration) {
-    let address = server.url.strip_prefix("http://").unwrap();
+fn talk(address: &str, pieces: Vec<(Duration, Vec<u8>)>) -> (String, Duration) {
     let mut stream = TcpStream::connect(address).unwrap();
     let begun = Instant::now();
     stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
@@ -35,17 +34,17 @@ fn talk(server: &Server, pieces: Vec<(Duration, Vec<u8>)>) -> (String, Duration)
         }
     }
     let took = begun.elapsed();
-    drop(stream);
+    // Ends the other half too: who writes to a server that does not read would wait for ever.
+    let _ = stream.shutdown(std::net::Shutdown::Both);
     writing.join().unwrap();
     (String::from_utf8_lossy(&said).into_owned(), took)
 }
 
-/// The same from a thread that may wait.
+/// The same from a thread that may wait: the server shares this one.
 async fn raw(server: &Server, pieces: Vec<(Duration, Vec<u8>)>) -> (u16, String, Duration) {
-    let (said, took) = std::thread::scope(|scope| {
-        let talking = scope.spawn(|| talk(server, pieces));
-        talking.join().unwrap()
-    });
+    let address = server.url.strip_prefix("http://").unwrap().to_string();
+    let talking = tokio::task::spawn_blocking(move || talk(&address, pieces));
+    let (said, took) = talking.await.unwrap();
     let status = said.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
     (status, said, took)
 }
@@ -60,7 +59,7 @@ fn head(server: &Server, more: &str) -> Vec<u8> {
 
 const NOW: Duration = Duration::ZERO;
 
-#[actix_web::test(flavor = "multi_thread")]
+#[actix_web::test]
 async fn lengths_that_lie() {
     let server = Server::start().await;
     let huge = head(&server, "content-length: 10737418240\r\n");
@@ -88,7 +87,7 @@ async fn lengths_that_lie() {
     assert_eq!(server.get("/v1/models").await.status, 200);
 }
 
-#[actix_web::test(flavor = "multi_thread")]
+#[actix_web::test]
 async fn a_body_without_end_is_cut_at_its_limit() {
     let server = Server::start().await;
     let mut pieces = vec![(NOW, head(&server, "transfer-encoding: chunked\r\n"))];
@@ -101,7 +100,7 @@ async fn a_body_without_end_is_cut_at_its_limit() {
     assert_eq!(server.get("/v1/models").await.status, 200);
 }
 
-#[actix_web::test(flavor = "multi_thread")]
+#[actix_web::test]
 async fn a_head_that_comes_too_slowly_is_hung_up_on() {
     let server = Server::start().await;
     let slow: Vec<_> = (0..40).map(|_| (Duration::from_millis(100), b"x".to_vec())).collect();
@@ -112,7 +111,7 @@ async fn a_head_that_comes_too_slowly_is_hung_up_on() {
     assert_eq!(server.get("/v1/models").await.status, 200);
 }
 
-#[actix_web::test(flavor = "multi_thread")]
+#[actix_web::test]
 async fn heads_without_measure() {
     let server = Server::start().await;
     let many: String = (0..100_000).map(|number| format!("x-{number}: y\r\n")).collect();
@@ -128,7 +127,7 @@ async fn heads_without_measure() {
     assert_eq!(server.get("/v1/models").await.status, 200);
 }
 
-#[actix_web::test(flavor = "multi_thread")]
+#[actix_web::test]
 async fn a_client_that_waits_to_be_asked() {
     let server = Server::start().await;
     let expect = "expect: 100-continue\r\ncontent-length: 2\r\n";

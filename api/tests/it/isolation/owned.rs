@@ -192,7 +192,10 @@ impl Owned {
             }
             for (url, _) in self.urls(&path) {
                 let answer = send(server, Some(&self.key), "get", &url, None).await;
-                assert_eq!(answer.status, 200, "{url}: {}", answer.body);
+                // A checkpoint's name is good for its files alone; it is no model in the list of them.
+                let checkpoint = path == "/v1/models/{model}" && url.contains(":ckpt-step-");
+                let status = if checkpoint { 404 } else { 200 };
+                assert_eq!(answer.status, status, "{url}: {}", answer.body);
                 seen.insert(url, answer.body);
             }
         }
