@@ -31,7 +31,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (loops, token) = (scheduler.clone(), stop.clone());
     let loops = actix_web::rt::spawn(async move { loops.run(token).await });
     let server = HttpServer::new(move || {
-        let options = ApiOptions { prefix: "/training".to_string(), ..ApiOptions::default() };
+        let options = ApiOptions { prefix: "/training".to_string() };
         App::new()
             .route("/hello", web::get().to(async || "hello from the application"))
             .service(app(scheduler.clone(), options))

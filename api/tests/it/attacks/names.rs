@@ -59,16 +59,9 @@ async fn file_names_are_shown_safely_or_refused() {
             .form(&[("purpose", None, b"fine-tune"), ("file", Some(name), b"{\"text\": \"a\"}\n")])
             .await
     };
-    for name in [
-        "a\u{1b}[31mred",
-        "a\tb",
-        "a\u{7}b",
-        "a\u{2066}b",
-        "..",
-        ".",
-        "a/b",
-        &"x".repeat(256),
-    ] {
+    for name in
+        ["a\u{1b}[31mred", "a\tb", "a\u{7}b", "a\u{2066}b", "..", ".", "a/b", &"x".repeat(256)]
+    {
         let answer = upload(name).await;
         assert_eq!(answer.status, 400, "{name:?}: {}", answer.body);
         assert!(!answer.body.to_string().contains('\u{1b}'), "{}", answer.body);
