@@ -136,12 +136,13 @@ struct Backup {
 enum NotCopied {
     /// It was deleted after the database was copied.
     Gone(String),
-    Failed(ClientError),
+    /// Anything else; boxed, because it is large and rare.
+    Failed(Box<ClientError>),
 }
 
 impl From<ClientError> for NotCopied {
     fn from(error: ClientError) -> Self {
-        Self::Failed(error)
+        Self::Failed(Box::new(error))
     }
 }
 
@@ -197,7 +198,7 @@ impl Backup {
                     return Ok((inventory, files));
                 }
                 Err(NotCopied::Gone(key)) => gone = key,
-                Err(NotCopied::Failed(error)) => return Err(error),
+                Err(NotCopied::Failed(error)) => return Err(*error),
             }
         }
         Err(ClientError::Damaged(format!(
