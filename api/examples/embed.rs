@@ -1,6 +1,6 @@
 //! Trainyard inside another actix application, beside a route of its own:
 //! `cargo run -p trainyard-api --example embed -- 127.0.0.1:8080 DIRECTORY`, then `curl http://127.0.0.1:8080/training/healthz/live`.
-//! Jobs are taken and queued here; `trainyard_executor::Agent` on the same parts would train them.
+//! Jobs are taken and queued here; an agent on the same parts would train them.
 #![expect(clippy::print_stdout, reason = "the address and the first key are for the terminal")]
 
 use std::error::Error;
