@@ -6,7 +6,7 @@ use trainyard_openapi::limits::BODY_BYTES_MAX;
 use trainyard_scheduler::Scheduler;
 
 use crate::limits::Limits;
-use crate::{idempotency, middleware, router};
+use crate::{doc, idempotency, middleware, router};
 
 /// Settings of the API.
 ///
@@ -19,9 +19,21 @@ pub struct ApiOptions {
     pub limits: Limits,
 }
 
+/// Where the API is mounted, for those of its parts that have to say so.
+pub(crate) struct Mount {
+    /// The path before `/v1`; empty at the root.
+    pub(crate) prefix: String,
+    /// The document with the right server in it.
+    pub(crate) document: String,
+}
+
 /// The whole API over `scheduler`.
 pub fn app(scheduler: Scheduler, options: ApiOptions) -> impl HttpServiceFactory {
-    let scope = web::scope(&options.prefix)
+    let prefix = options.prefix.trim_end_matches('/').to_string();
+    let mount = Mount { document: doc::json_at(&prefix), prefix };
+    let scope = web::scope(&mount.prefix);
+    let scope = scope
+        .app_data(web::Data::new(mount))
         .app_data(web::Data::new(scheduler.clone()))
         .app_data(web::Data::new(options.limits))
         .app_data(web::PayloadConfig::new(BODY_BYTES_MAX));

@@ -50,6 +50,16 @@ pub fn json() -> &'static str {
     &JSON
 }
 
+/// The document of an API that is mounted under `prefix`.
+pub(crate) fn json_at(prefix: &str) -> String {
+    if prefix.is_empty() {
+        return json().to_string();
+    }
+    let mut document = openapi();
+    document["servers"][0]["url"] = json!(prefix);
+    serde_json::to_string_pretty(&document).unwrap_or_default()
+}
+
 /// The document.
 pub fn openapi() -> Value {
     let mut document = serde_json::to_value(Document::openapi()).unwrap_or_default();

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use trainyard_openapi::id::TenantId;
+use trainyard_openapi::tenant::AuditEvent;
 
 /// What happened. It holds no secret and no content.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -56,6 +57,111 @@ pub enum BrokenChain {
     /// The entry is not what was hashed.
     #[error("entry {0} was changed: its hash is another")]
     Content(u64),
+    /// The entry speaks of another tenant.
+    #[error("entry {0} belongs to another tenant's log")]
+    Foreign(u64),
+    /// The entry cannot be read, so it is not what was written.
+    #[error("the entry after {after} cannot be read: {reason}")]
+    Unreadable {
+        /// The last place that was good.
+        after: u64,
+        /// Why not.
+        reason: String,
+    },
+    /// The log was rewritten: it holds together, and differs from what it was.
+    #[error("entry {0} has another hash than was noted: the log was rewritten")]
+    Rewritten(u64),
+    /// The log is shorter than it was.
+    #[error("the log was cut off: it ends with entry {found}, and {noted} was noted")]
+    Cut {
+        /// The place of the head that was noted.
+        noted: u64,
+        /// The last place there is.
+        found: u64,
+    },
+}
+
+/// The end of a chain. Who keeps it can tell later that nothing was cut off or rewritten.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    /// The place of the last entry; 0 where there is none.
+    pub seq: u64,
+    /// Its hash, in hexadecimal; 64 zeros where there is none.
+    pub hash: String,
+}
+
+impl Default for Head {
+    fn default() -> Self {
+        Self { seq: 0, hash: "0".repeat(64) }
+    }
+}
+
+/// Follows one tenant's chain from its beginning, piece by piece.
+#[derive(Debug)]
+pub struct Follower {
+    tenant: TenantId,
+    head: Head,
+    noted: Option<Head>,
+}
+
+impl Follower {
+    /// At the beginning of `tenant`'s chain; `noted` is a head that was seen earlier.
+    pub fn new(tenant: TenantId, noted: Option<Head>) -> Self {
+        Self { tenant, head: Head::default(), noted }
+    }
+
+    /// Where it stands.
+    pub fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// Follows the next entries.
+    ///
+    /// # Errors
+    /// The first place where the chain breaks.
+    pub fn follow(&mut self, records: &[AuditRecord]) -> Result<(), BrokenChain> {
+        if let Some(foreign) = records.iter().find(|record| record.entry.tenant != self.tenant) {
+            return Err(BrokenChain::Foreign(foreign.seq));
+        }
+        let from = (self.head.seq > 0).then(|| (self.head.seq, self.head.hash.clone()));
+        if let Some((seq, hash)) = verify(records, from)? {
+            self.head = Head { seq, hash };
+        }
+        let noted = self.noted.as_ref();
+        let there =
+            noted.and_then(|noted| Some((noted, records.iter().find(|r| r.seq == noted.seq)?)));
+        match there {
+            Some((noted, record)) if noted.hash != record.hash => {
+                Err(BrokenChain::Rewritten(noted.seq))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// At the end of the log: gives its head.
+    ///
+    /// # Errors
+    /// Where it is shorter than it was.
+    pub fn end(self) -> Result<Head, BrokenChain> {
+        match self.noted {
+            Some(noted) if noted.seq > self.head.seq => {
+                Err(BrokenChain::Cut { noted: noted.seq, found: self.head.seq })
+            }
+            _ => Ok(self.head),
+        }
+    }
+}
+
+impl TryFrom<AuditEvent> for AuditRecord {
+    type Error = std::num::ParseIntError;
+
+    /// The record that an entry of the API shows.
+    fn try_from(event: AuditEvent) -> Result<Self, Self::Error> {
+        let AuditEvent { id, created_at_ms, tenant_id, actor, action, target, detail, .. } = event;
+        let entry =
+            AuditEntry { tenant: tenant_id, at_ms: created_at_ms, actor, action, target, detail };
+        Ok(Self { seq: id.parse()?, prev: event.prev_hash, hash: event.hash, entry })
+    }
 }
 
 /// The record that follows `last` (its place and hash) with `entry`.

@@ -28,6 +28,21 @@ pub(crate) enum Command {
     /// List, show, download, import and delete models.
     #[command(subcommand)]
     Models(command::models::Models),
+    /// Make, list, show, change, suspend and activate tenants; for operators.
+    #[command(subcommand)]
+    Tenants(command::tenants::Tenants),
+    /// Make, list, show, revoke and rotate a tenant's API keys; for operators.
+    #[command(subcommand)]
+    Keys(command::keys::Keys),
+    /// Show what the tenant of the key has used and may use.
+    Usage(command::usage::UsageArgs),
+    /// List the audit log of a tenant, or verify that nothing in it was changed; for operators.
+    #[command(subcommand)]
+    Audit(command::audit::Audit),
+    /// Copy a data directory, also beside its running server.
+    Backup(command::backup::BackupArgs),
+    /// Make a new data directory of a backup.
+    Restore(command::restore::RestoreArgs),
     /// Print the completion script of a shell.
     #[command(
         after_help = "Example:\n  trainyard completions bash > ~/.local/share/bash-completion/completions/trainyard"

@@ -17,6 +17,8 @@ pub(crate) enum Exit {
     NotFound = 5,
     /// The key is missing, unknown, or may not do this.
     Authentication = 6,
+    /// `audit verify`: a log is not as it was written. `restore`: the backup is not.
+    Damaged = 7,
 }
 
 /// The list for `--help`.
@@ -27,7 +29,8 @@ pub(crate) const HELP: &str = "Exit codes:
   3  jobs watch: the job failed
   4  jobs watch: the job was cancelled
   5  no such job, file or model
-  6  the API key is missing, unknown, or may not do this";
+  6  the API key is missing, unknown, or may not do this
+  7  audit verify: a log was changed or cut; restore: the backup is damaged";
 
 impl From<Exit> for std::process::ExitCode {
     fn from(exit: Exit) -> Self {

@@ -32,6 +32,12 @@ fn main() -> ExitCode {
         Command::Files(files) => client(command::files::run(files)),
         Command::Jobs(jobs) => client(command::jobs::run(jobs)),
         Command::Models(models) => client(command::models::run(models)),
+        Command::Tenants(tenants) => client(command::tenants::run(tenants)),
+        Command::Keys(keys) => client(command::keys::run(keys)),
+        Command::Usage(usage) => client(command::usage::run(usage)),
+        Command::Audit(audit) => client(command::audit::run(audit)),
+        Command::Backup(backup) => client(command::backup::run(backup)),
+        Command::Restore(restore) => client(command::restore::run(restore)),
     };
     match result {
         Ok(exit) => exit.into(),

@@ -8,11 +8,13 @@ use actix_web::error::InternalError;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
+use actix_web::web::Data;
 use actix_web::{Error, HttpMessage};
 use tracing::Instrument;
 use trainyard_openapi::error::{ApiError, ErrorCode};
 use trainyard_openapi::id::RequestId;
 
+use crate::app::Mount;
 use crate::auth::Organization;
 use crate::doc;
 use crate::error::{answer, of_status};
@@ -43,9 +45,12 @@ pub(crate) async fn contract(
     let status = response.status();
     if (status.is_client_error() || status.is_server_error()) && !is_json(response.headers()) {
         let pattern = response.request().match_pattern().unwrap_or_default();
+        let mount = response.request().app_data::<Data<Mount>>();
+        let pattern =
+            mount.and_then(|mount| pattern.strip_prefix(&mount.prefix)).unwrap_or(&pattern);
         let mut new = answer(&of_status(status, ""));
         if status == StatusCode::METHOD_NOT_ALLOWED
-            && let Ok(allow) = HeaderValue::from_str(&doc::methods_of(&pattern).join(", "))
+            && let Ok(allow) = HeaderValue::from_str(&doc::methods_of(pattern).join(", "))
         {
             new.headers_mut().insert(ALLOW, allow);
         }

@@ -1,10 +1,11 @@
 //! The contract as a document and as a page. Both come from the program itself: nothing is fetched from elsewhere.
 
 use actix_web::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use trainyard_openapi::error::{ApiError, ErrorCode};
 
-use crate::doc;
+use crate::app::Mount;
 use crate::error::Result;
 
 const PAGE: &str = include_str!("../docs.html");
@@ -12,8 +13,9 @@ const PAGE: &str = include_str!("../docs.html");
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; base-uri 'none'; form-action 'none'";
 
 /// The document.
-pub(crate) async fn document() -> HttpResponse {
-    HttpResponse::Ok().insert_header((CONTENT_TYPE, "application/json")).body(doc::json())
+pub(crate) async fn document(mount: Data<Mount>) -> HttpResponse {
+    let document = mount.document.clone();
+    HttpResponse::Ok().insert_header((CONTENT_TYPE, "application/json")).body(document)
 }
 
 /// The page.

@@ -6,11 +6,15 @@
     reason = "a test fails by panicking"
 )]
 
+mod attacks;
 mod contract;
 mod document;
+mod embed;
+mod executor;
 mod files;
 mod limits;
 mod idempotency;
+mod isolation;
 mod requests;
 mod server;
 mod uploads;

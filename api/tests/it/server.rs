@@ -6,15 +6,12 @@ use actix_web::{App, HttpServer, dev::ServerHandle};
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use trainyard_api::{ApiOptions, app};
-use trainyard_openapi::id::TenantId;
-use trainyard_openapi::tenant::Scope;
 use trainyard_plan::HostFacts;
 use trainyard_scheduler::adapter::{fs::FsObjects, memory::MemoryQueue, sqlite::SqliteStore};
 use trainyard_scheduler::clock::SystemClock;
-use trainyard_scheduler::key::ApiKey;
-use trainyard_scheduler::port::document::Change;
+use trainyard_scheduler::port::objects::Objects;
+use trainyard_scheduler::port::queue::Queue;
 use trainyard_scheduler::port::store::Store;
-use trainyard_scheduler::tenant::{KeyRecord, TenantRecord};
 use trainyard_scheduler::{BaseModels, Parts, Scheduler, SchedulerConfig};
 
 pub(crate) struct Server {
@@ -22,9 +19,11 @@ pub(crate) struct Server {
     pub(crate) key: String,
     /// The tenant of `key`.
     pub(crate) tenant: String,
-    /// The key of another tenant.
-    pub(crate) stranger: String,
     pub(crate) http: reqwest::Client,
+    pub(crate) scheduler: Scheduler,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) queue: Arc<dyn Queue>,
+    pub(crate) objects: Arc<dyn Objects>,
     handle: ServerHandle,
     dir: tempfile::TempDir,
 }
@@ -37,29 +36,29 @@ impl Server {
         let config = json!({"model_type": "llama", "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2,
                             "vocab_size": 256, "max_position_embeddings": 128});
         std::fs::write(model.join("config.json"), config.to_string()).unwrap();
-        let store = Arc::new(
+        let store: Arc<dyn Store> = Arc::new(
             SqliteStore::open(&dir.path().join("store.db"), Arc::new(SystemClock)).unwrap(),
         );
-        let stranger = ApiKey::generate().unwrap();
+        let queue: Arc<dyn Queue> = Arc::new(MemoryQueue::new());
+        let objects: Arc<dyn Objects> =
+            Arc::new(FsObjects::open(&dir.path().join("objects")).unwrap());
         let scheduler = Scheduler::new(Parts {
             store: store.clone(),
-            queue: Arc::new(MemoryQueue::new()),
-            objects: Arc::new(FsObjects::open(&dir.path().join("objects")).unwrap()),
+            queue: queue.clone(),
+            objects: objects.clone(),
             models: BaseModels::new(dir.path().join("models")),
             host: HostFacts { cuda: false, fast_bf16: true, memory_bytes: 1 << 32 },
             inspector: None,
             config: SchedulerConfig::default(),
         });
         let key = scheduler.bootstrap_key().await.unwrap().unwrap();
-        let tenant = TenantRecord::new(TenantId::generate().unwrap(), "stranger", 0);
-        let record = KeyRecord::new(&stranger, &tenant.id, "stranger", Scope::TENANT.to_vec(), 0);
-        let change = Change::none().put(&tenant, 1).unwrap().put(&record, 1).unwrap();
-        store.apply(&change).await.unwrap();
         let tenant = scheduler.authenticate(&key).await.unwrap().tenant().to_string();
+        let mounted = scheduler.clone();
         let server = HttpServer::new(move || {
-            App::new().service(app(scheduler.clone(), ApiOptions::default()))
+            App::new().service(app(mounted.clone(), ApiOptions::default()))
         })
         .workers(1)
+        .client_request_timeout(std::time::Duration::from_secs(1))
         .disable_signals()
         .bind(("127.0.0.1", 0))
         .unwrap();
@@ -71,8 +70,11 @@ impl Server {
             url,
             key,
             tenant,
-            stranger: stranger.reveal(),
             http: reqwest::Client::new(),
+            scheduler,
+            store,
+            queue,
+            objects,
             handle,
             dir,
         }

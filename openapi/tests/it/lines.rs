@@ -170,3 +170,21 @@ fn pieces_do_not_matter() {
         assert_eq!(validator.finish(), whole, "pieces of {size}");
     }
 }
+
+#[test]
+fn a_million_blank_lines_and_a_million_marks() {
+    let mut validator = FileValidator::new();
+    for _ in 0..1_000 {
+        validator.push(&b"\n".repeat(1_000));
+    }
+    let mut marks = String::from("{\"text\":\"e");
+    marks.extend(std::iter::repeat_n('\u{301}', 1_000_000));
+    validator.push(marks.as_bytes());
+    validator.push(b"\"}");
+    let report = validator.finish();
+    assert!(report.is_valid(), "{report:?}");
+    assert_eq!((report.lines, report.blank_lines, report.examples), (1_000_001, 1_000_000, 1));
+    for number in ["Infinity", "-Infinity", "1e400", "-1e400", "0x10", "01", "+1"] {
+        refused(&format!("{{\"input_ids\":[1,{number}]}}"), "invalid_json", "");
+    }
+}

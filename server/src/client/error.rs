@@ -45,6 +45,9 @@ pub(crate) enum ClientError {
         /// What was announced.
         expected: String,
     },
+    /// What was written once is not what is there now.
+    #[error("{0}")]
+    Damaged(String),
     /// This machine's files.
     #[error("{what}: {source}")]
     File {
@@ -91,6 +94,7 @@ impl ClientError {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Usage(_) => Exit::Usage,
+            Self::Damaged(_) => Exit::Damaged,
             Self::Api { status: 401 | 403, .. } => Exit::Authentication,
             Self::Api { status: 404, .. } => Exit::NotFound,
             Self::Api { status: 400..=499, .. } => Exit::Usage,

@@ -80,7 +80,8 @@ pub(crate) struct PageArgs {
 }
 
 impl PageArgs {
-    fn query(&self) -> Vec<(String, String)> {
+    /// The page as a query.
+    pub(crate) fn query(&self) -> Vec<(String, String)> {
         let after = self.after.iter().map(|after| ("after".to_string(), after.clone()));
         std::iter::once(("limit".to_string(), self.limit.to_string())).chain(after).collect()
     }
@@ -141,7 +142,8 @@ async fn steer(job: JobArgs, what: &str) -> Result<(), ClientError> {
     show(&answer, job.connection.format())
 }
 
-fn list<T: serde::de::DeserializeOwned>(
+/// Shows a page as a table, and how the next one is had.
+pub(crate) fn list<T: serde::de::DeserializeOwned>(
     answer: &Value,
     format: Format,
     header: &[&str],

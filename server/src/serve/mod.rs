@@ -23,7 +23,7 @@ use trainyard_scheduler::Scheduler;
 
 use crate::config::{self, Config, ConfigError, Layers};
 use crate::exit::Exit;
-use lock::DataLock;
+pub(crate) use lock::DataLock;
 use signal::Signals;
 
 /// The whole of an orderly end; what is left then is cut off. Orchestrators kill after 30 s.
@@ -71,6 +71,9 @@ pub(crate) enum ServeError {
     /// The data directory.
     #[error(transparent)]
     Lock(#[from] lock::LockError),
+    /// A restore that was interrupted.
+    #[error("'{0}' is not restored to the end: give the same `trainyard restore` again")]
+    Unrestored(PathBuf),
     /// A backend.
     #[error("cannot open a backend")]
     Open(#[from] trainyard_scheduler::adapter::OpenError),
@@ -157,6 +160,9 @@ fn variables() -> Vec<String> {
 async fn serve(config: &Config, key_file: Option<PathBuf>) -> Result<(), ServeError> {
     let mut signals = Signals::listen().map_err(ServeError::System)?;
     let _lock = DataLock::take(&config.storage.data_dir)?;
+    if crate::command::restore::is_unfinished(&config.storage.data_dir) {
+        return Err(ServeError::Unrestored(config.storage.data_dir.clone()));
+    }
     let agent_config = parts::agent(config)?;
     let opened = parts::scheduler(config)?;
     let (queue, objects) = (opened.queue.clone(), opened.objects.clone());

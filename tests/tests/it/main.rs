@@ -1,6 +1,7 @@
 //! End to end: the built server and trainer as processes, with the clients that users have.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where it fails")]
 
+mod backup;
 mod bad_input;
 mod cli;
 mod crash;
@@ -8,4 +9,5 @@ mod disks;
 mod kills;
 mod lifecycle;
 mod openai_client;
+mod operators;
 mod peft_parity;

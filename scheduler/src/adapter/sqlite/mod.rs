@@ -3,6 +3,7 @@
 //! Records are JSON beside the columns that are searched by, so that a field needs no migration; `schema.rs` has the tables.
 
 mod documents;
+mod file;
 mod queries;
 mod rows;
 mod schema;
@@ -33,6 +34,7 @@ pub use schema::Synchronous;
 use writer::Writer;
 
 type Reading = Box<dyn FnOnce(&mut Connection) + Send>;
+pub use file::{Inventory, NamedObject, SqliteFile};
 
 /// The store.
 pub struct SqliteStore {

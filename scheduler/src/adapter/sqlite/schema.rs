@@ -127,6 +127,20 @@ pub(super) fn configure(
     Ok(())
 }
 
+/// Refuses a file of another version than this program's: it is only looked at, so it cannot be brought up.
+pub(super) fn check(connection: &Connection) -> Result<(), StoreError> {
+    let version: i64 =
+        connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(explain)?;
+    let known = MIGRATIONS.len() as i64;
+    if version == known {
+        return Ok(());
+    }
+    let text = format!(
+        "the database has version {version}, this program has {known}: use the program that wrote it, or start its server once with this one"
+    );
+    Err(StoreError::Corrupt(text))
+}
+
 /// Configures the connection and brings the file to this program's version.
 pub(super) fn prepare(
     connection: &mut Connection,
