@@ -19,3 +19,4 @@ pub mod model;
 pub mod page;
 pub mod result;
 pub mod tenant;
+pub mod webhook;

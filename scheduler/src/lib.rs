@@ -16,6 +16,7 @@ pub mod policy;
 pub mod port;
 pub mod scheduler;
 pub mod tenant;
+pub mod webhook;
 
 pub use base_model::BaseModels;
 pub use config::SchedulerConfig;

@@ -2,6 +2,7 @@
 
 mod collect;
 mod control;
+mod deliveries;
 mod documents;
 mod files;
 mod jobs;
@@ -16,6 +17,7 @@ mod usage;
 mod validation;
 mod verify;
 mod view;
+mod webhooks;
 
 use std::mem::discriminant;
 use std::sync::Arc;
@@ -25,6 +27,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use trainyard_openapi::event::{EventKind, EventLevel, JobEvent};
 use trainyard_openapi::id::{EventId, JobId};
+use trainyard_openapi::webhook::EventType;
 use trainyard_plan::HostFacts;
 
 use crate::base_model::BaseModels;
@@ -71,14 +74,17 @@ struct Inner {
     work: Notify,
     /// A job changed: whoever waits for one looks again.
     changed: Notify,
+    /// There is something new to tell webhooks.
+    announced: Notify,
     keys: KnownKeys,
 }
 
 impl Scheduler {
     /// A scheduler on `parts`. Nothing runs before [`Scheduler::run`].
     pub fn new(parts: Parts) -> Self {
-        let (work, changed) = (Notify::new(), Notify::new());
-        Self { inner: Arc::new(Inner { parts, work, changed, keys: KnownKeys::default() }) }
+        let (work, changed, announced) = (Notify::new(), Notify::new(), Notify::new());
+        let keys = KnownKeys::default();
+        Self { inner: Arc::new(Inner { parts, work, changed, announced, keys }) }
     }
 
     /// Whether the store answers.
@@ -163,17 +169,21 @@ impl Scheduler {
         mut change: impl FnMut(&mut Commit, i64) -> std::result::Result<bool, E>,
     ) -> std::result::Result<Option<JobRecord>, E>
     where
-        E: From<StoreError>,
+        E: From<StoreError> + From<SchedulerError>,
     {
         for _ in 0..CONFLICTS_MAX {
             let Some(job) = self.store().job_of_any_tenant(id).await? else { return Ok(None) };
             let now_ms = self.store().now_ms().await?;
-            let before = discriminant(&job.state);
+            let (before, status) = (discriminant(&job.state), job.state.status());
             let mut commit = Commit::of(job);
             if !change(&mut commit, now_ms)? {
                 return Ok(Some(commit.job));
             }
             commit.job.rev = commit.expected_rev + 1;
+            // Every transition comes through here, so none goes by untold. Endpoints are looked up for transitions alone.
+            let now = commit.job.state.status();
+            let told = now != status
+                && self.announce(&mut commit, EventType::of(now), None, now_ms).await?;
             let job = commit.job.clone();
             match self.store().commit(commit).await {
                 Err(StoreError::Conflict) => {}
@@ -183,6 +193,9 @@ impl Scheduler {
                     // Heartbeats and reports make nothing possible that was not.
                     if discriminant(&job.state) != before {
                         self.inner.work.notify_waiters();
+                    }
+                    if told {
+                        self.inner.announced.notify_one();
                     }
                     return Ok(Some(job));
                 }
