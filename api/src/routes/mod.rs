@@ -8,6 +8,7 @@ pub(crate) mod jobs;
 pub(crate) mod models;
 pub(crate) mod tenants;
 pub(crate) mod usage;
+pub(crate) mod webhooks;
 
 use std::str::FromStr;
 

@@ -50,6 +50,9 @@ fn every_operation_is_described() {
 async fn every_operation_is_guarded() {
     let server = Server::start().await;
     let (job, file) = (server.job().await, server.upload("{\"text\": \"a\"}\n").await);
+    let webhook = server.post("/v1/webhooks", &serde_json::json!({"url": "https://example.com/"})).await;
+    assert_eq!(webhook.status, 200, "{}", webhook.body);
+    let webhook = webhook.body["id"].as_str().unwrap().to_string();
     let (mut guarded, mut foreign) = (0, 0);
     for (path, method, _) in operations() {
         let url = path
@@ -58,6 +61,7 @@ async fn every_operation_is_guarded() {
             .replace("{model}", "ft:tiny:x::y")
             .replace("{name}", "manifest.json")
             .replace("{tenant_id}", &server.tenant)
+            .replace("{webhook_id}", &webhook)
             .replace("{key_id}", "000000000000");
         let verb = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
         let send = async |key: Option<&str>| {
