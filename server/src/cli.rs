@@ -28,6 +28,9 @@ pub(crate) enum Command {
     /// List, show, download, import and delete models.
     #[command(subcommand)]
     Models(command::models::Models),
+    /// Create, list, show, change, test and delete webhooks.
+    #[command(subcommand)]
+    Webhooks(command::webhooks::Webhooks),
     /// Print the completion script of a shell.
     #[command(
         after_help = "Example:\n  trainyard completions bash > ~/.local/share/bash-completion/completions/trainyard"

@@ -32,6 +32,7 @@ fn main() -> ExitCode {
         Command::Files(files) => client(command::files::run(files)),
         Command::Jobs(jobs) => client(command::jobs::run(jobs)),
         Command::Models(models) => client(command::models::run(models)),
+        Command::Webhooks(webhooks) => client(command::webhooks::run(webhooks)),
     };
     match result {
         Ok(exit) => exit.into(),

@@ -43,7 +43,8 @@ pub(crate) struct GuardedResolver {
 
 impl Resolve for GuardedResolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let (targets, found) = (self.targets.clone(), self.lookup.lookup(name.as_str().to_string()));
+        let (targets, found) =
+            (self.targets.clone(), self.lookup.lookup(name.as_str().to_string()));
         Box::pin(async move {
             let found = found.await?;
             let allowed: Vec<SocketAddr> = found

@@ -50,7 +50,8 @@ fn every_operation_is_described() {
 async fn every_operation_is_guarded() {
     let server = Server::start().await;
     let (job, file) = (server.job().await, server.upload("{\"text\": \"a\"}\n").await);
-    let webhook = server.post("/v1/webhooks", &serde_json::json!({"url": "https://example.com/"})).await;
+    let webhook =
+        server.post("/v1/webhooks", &serde_json::json!({"url": "https://example.com/"})).await;
     assert_eq!(webhook.status, 200, "{}", webhook.body);
     let webhook = webhook.body["id"].as_str().unwrap().to_string();
     let (mut guarded, mut foreign) = (0, 0);

@@ -28,7 +28,11 @@ impl Scheduler {
     ///
     /// # Errors
     /// A bad field; `quota_exceeded` where the tenant has as many as it may.
-    pub async fn create_webhook(&self, ctx: &TenantContext, new: &CreateWebhook) -> Result<Webhook> {
+    pub async fn create_webhook(
+        &self,
+        ctx: &TenantContext,
+        new: &CreateWebhook,
+    ) -> Result<Webhook> {
         let CreateWebhook { url, events, description } = new;
         let url = self.webhook_url("url", url)?;
         check_events("events", events.as_deref())?;
@@ -36,8 +40,9 @@ impl Scheduler {
         let most = PageRequest { after: None, limit: WEBHOOKS_MAX as u32, order: Order::Desc };
         let (there, _) = self.documents::<WebhookRecord>(ctx.tenant().as_str(), &most).await?;
         if there.len() >= WEBHOOKS_MAX {
-            let text =
-                format!("the tenant has {WEBHOOKS_MAX} webhooks, the most there can be; delete one");
+            let text = format!(
+                "the tenant has {WEBHOOKS_MAX} webhooks, the most there can be; delete one"
+            );
             return Err(ApiError::new(ErrorCode::QuotaExceeded, text).into());
         }
         let now_ms = self.store().now_ms().await?;
@@ -225,7 +230,8 @@ impl Scheduler {
         id: &WebhookId,
     ) -> Result<(WebhookRecord, u64)> {
         let found = self.document::<WebhookRecord>(id.as_str()).await?;
-        let own = found.filter(|(record, _)| record.tenant == *ctx.tenant() && record.job.is_none());
+        let own =
+            found.filter(|(record, _)| record.tenant == *ctx.tenant() && record.job.is_none());
         Ok(own.ok_or_else(|| not_found(id))?)
     }
 }

@@ -73,7 +73,8 @@ mod tests {
         assert_eq!(decode(&secret).unwrap().len(), BYTES);
         assert_ne!(secret, generate().unwrap());
         assert_eq!(format!("{secret:?}"), "SigningSecret");
-        let of = |bytes: usize| SigningSecret(format!("{PREFIX}{}", STANDARD.encode(vec![7; bytes])));
+        let of =
+            |bytes: usize| SigningSecret(format!("{PREFIX}{}", STANDARD.encode(vec![7; bytes])));
         assert!(decode(&of(24)).is_ok() && decode(&of(64)).is_ok());
         assert!(decode(&of(23)).unwrap_err().contains("not 23"));
         assert!(decode(&of(65)).unwrap_err().contains("not 65"));

@@ -169,9 +169,9 @@ fn authority(text: &str) -> &str {
 
 fn is_public(address: IpAddr) -> bool {
     match address {
-        IpAddr::V4(address) => !BLOCKED_V4.iter().any(|(network, length)| {
-            Ipv4Net::new_assert(*network, *length).contains(&address)
-        }),
+        IpAddr::V4(address) => !BLOCKED_V4
+            .iter()
+            .any(|(network, length)| Ipv4Net::new_assert(*network, *length).contains(&address)),
         IpAddr::V6(address) => {
             let within = |(network, length): &(Ipv6Addr, u8)| {
                 Ipv6Net::new_assert(*network, *length).contains(&address)

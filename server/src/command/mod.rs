@@ -10,3 +10,4 @@ pub(crate) mod jobs;
 pub(crate) mod models;
 pub(crate) mod upload;
 pub(crate) mod watch;
+pub(crate) mod webhooks;
