@@ -64,7 +64,7 @@ impl World {
             host: HostFacts { cuda: false, fast_bf16: false, memory_bytes: 1 << 33 },
             config: SchedulerConfig { webhooks: targets.clone(), ..SchedulerConfig::default() },
         });
-        let client = Client::new(targets, Arc::new(SystemLookup), Duration::from_millis(400));
+        let client = Client::new(targets, Arc::new(SystemLookup), Duration::from_secs(2));
         let deliverer = Deliverer::new(scheduler.clone(), client.unwrap());
         let ctx = tenant(&scheduler, store.as_ref()).await;
         Self { scheduler, clock, store, ctx, deliverer, dir }
