@@ -85,7 +85,8 @@ pub(crate) async fn update(
     bytes: Bytes,
 ) -> Result<Json<Webhook>> {
     refuse_encoded(request.headers())?;
-    let update: UpdateWebhook = body::parse(&bytes)?;
+    let update: UpdateWebhook =
+        if bytes.is_empty() { UpdateWebhook::default() } else { body::parse(&bytes)? };
     Ok(Json(scheduler.update_webhook(&caller, &webhook_id(&id)?, &update).await?))
 }
 
