@@ -24,17 +24,18 @@ async fn main() -> Result<(), Box<dyn Error>> {
         objects: open_objects(&format!("file:{directory}/objects"))?,
         models: BaseModels::new(Path::new(&directory).join("models")),
         host: HostFacts::of_this_processor(8 << 30),
+        inspector: None,
         config: SchedulerConfig::default(),
     });
     let key = scheduler.bootstrap_key().await?.unwrap_or_default();
     let stop = CancellationToken::new();
     let (loops, token) = (scheduler.clone(), stop.clone());
     let loops = actix_web::rt::spawn(async move { loops.run(token).await });
+    let options = ApiOptions { prefix: "/training".to_string(), ..ApiOptions::default() };
     let server = HttpServer::new(move || {
-        let options = ApiOptions { prefix: "/training".to_string() };
         App::new()
             .route("/hello", web::get().to(async || "hello from the application"))
-            .service(app(scheduler.clone(), options))
+            .service(app(scheduler.clone(), options.clone()))
     })
     .bind(address)?;
     println!("http://{} {key}", server.addrs()[0]);

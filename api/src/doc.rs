@@ -12,7 +12,7 @@ use trainyard_openapi::page::Order;
 use trainyard_openapi::result::COLUMNS;
 use utoipa::OpenApi as _;
 
-use crate::routes::{artifacts, files, health, jobs, models, tenants, uploads, usage};
+use crate::routes::{artifacts, files, health, jobs, models, tenants, uploads, usage, webhooks};
 
 const METHODS: [&str; 3] = ["get", "post", "delete"];
 
@@ -25,6 +25,8 @@ const METHODS: [&str; 3] = ["get", "post", "delete"];
         models::list, models::retrieve, models::remove, artifacts::list, artifacts::download,
         tenants::create, tenants::list, tenants::retrieve, tenants::update, tenants::create_key, tenants::keys,
         tenants::retrieve_key, tenants::revoke_key, tenants::rotate_key, tenants::audit, usage::retrieve,
+        webhooks::create, webhooks::list, webhooks::retrieve, webhooks::update, webhooks::remove, webhooks::rotate_secret,
+        webhooks::test, webhooks::deliveries,
         health::live, health::ready,
     ),
     components(schemas(ErrorBody, Order)),
@@ -33,6 +35,7 @@ const METHODS: [&str; 3] = ["get", "post", "delete"];
         (name = "Fine-tuning", description = "Jobs, their events and checkpoints."),
         (name = "Models", description = "Base models, fine-tuned models and their files."),
         (name = "Usage", description = "What the tenant has used and may use."),
+        (name = "Webhooks", description = "Endpoints that are told of the events of jobs."),
         (name = "Administration", description = "Tenants, their keys and audit logs, for keys with the scope `admin`."),
         (name = "Health", description = "Probes."),
     ),
@@ -153,6 +156,14 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
         "createTenant" | "createTenantKey" | "updateTenant" => {
             codes.extend([ErrorCode::InvalidValue, ErrorCode::TooLarge, ErrorCode::InUse])
         }
+        "createWebhook" | "updateWebhook" => codes.extend([
+            ErrorCode::InvalidValue,
+            ErrorCode::TooLarge,
+            ErrorCode::UnsupportedMediaType,
+            ErrorCode::QuotaExceeded,
+        ]),
+        "testWebhook" => codes.push(ErrorCode::InvalidState),
+        "listWebhookDeliveries" => codes.push(ErrorCode::InvalidCursor),
         "revokeTenantKey" => codes.push(ErrorCode::InUse),
         "rotateTenantKey" => codes.extend([ErrorCode::InvalidState, ErrorCode::InvalidValue]),
         "cancelFineTuningJob" | "pauseFineTuningJob" | "resumeFineTuningJob" => {

@@ -3,7 +3,9 @@
 use actix_web::web::{delete, get, post, resource, scope};
 use actix_web::{Scope, web};
 
-use crate::routes::{artifacts, docs, files, health, jobs, models, tenants, uploads, usage};
+use crate::routes::{
+    artifacts, docs, files, health, jobs, models, tenants, uploads, usage, webhooks,
+};
 
 /// The routes.
 pub(crate) fn routes(root: Scope) -> Scope {
@@ -80,6 +82,26 @@ pub(crate) fn routes(root: Scope) -> Scope {
                 .route(post().to(tenants::rotate_key)),
         )
         .service(resource("/admin/tenants/{tenant_id}/audit").route(get().to(tenants::audit)));
+    let v1 = v1
+        .service(
+            resource("/webhooks")
+                .route(get().to(webhooks::list))
+                .route(post().to(webhooks::create)),
+        )
+        .service(
+            resource("/webhooks/{webhook_id}")
+                .route(get().to(webhooks::retrieve))
+                .route(post().to(webhooks::update))
+                .route(delete().to(webhooks::remove)),
+        )
+        .service(
+            resource("/webhooks/{webhook_id}/rotate_secret")
+                .route(post().to(webhooks::rotate_secret)),
+        )
+        .service(resource("/webhooks/{webhook_id}/test").route(post().to(webhooks::test)))
+        .service(
+            resource("/webhooks/{webhook_id}/deliveries").route(get().to(webhooks::deliveries)),
+        );
     root.service(v1)
         .service(resource("/healthz/live").route(get().to(health::live)))
         .service(resource("/healthz/ready").route(get().to(health::ready)))

@@ -56,6 +56,7 @@ impl TrainerInspector {
             validation_file,
             training_file_name: request.training_file.filename,
             validation_file_name: request.validation_file.map(|file| file.filename),
+            micro_batch_size: None,
         };
         let path = work.join("run.json");
         let json = serde_json::to_vec(&spec).map_err(failed)?;

@@ -122,6 +122,10 @@ ids! {
     Nonce, "nonce", "nonce_";
     /// An executor process.
     ExecutorId, "executor", "exec-";
+    /// An endpoint that is told of events.
+    WebhookId, "webhook", "whk_";
+    /// An event on its way to one endpoint.
+    DeliveryId, "webhook delivery", "evt_";
 }
 
 #[cfg(test)]

@@ -22,3 +22,4 @@ pub mod preflight;
 pub mod result;
 pub mod tenant;
 pub mod upload;
+pub mod webhook;

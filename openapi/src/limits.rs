@@ -52,3 +52,13 @@ pub const KEY_SECONDS_MIN: u64 = 60;
 pub const KEY_SECONDS_MAX: u64 = 315_360_000;
 /// The longest time for which a rotated key goes on working, in seconds: 30 days.
 pub const KEY_OVERLAP_SECONDS_MAX: u64 = 2_592_000;
+/// Endpoints of a tenant: each multiplies what every transition of a job writes.
+pub const WEBHOOKS_MAX: usize = 20;
+/// Bytes of a webhook's URL: what servers take in a request line.
+pub const WEBHOOK_URL_BYTES_MAX: usize = 2_048;
+/// Characters of a webhook's description: enough for people.
+pub const WEBHOOK_DESCRIPTION_CHARS_MAX: usize = 256;
+/// The shortest signing secret in bytes: Standard Webhooks' limit.
+pub const WEBHOOK_SECRET_BYTES_MIN: usize = 24;
+/// The longest signing secret in bytes: Standard Webhooks' limit.
+pub const WEBHOOK_SECRET_BYTES_MAX: usize = 64;

@@ -30,6 +30,12 @@ pub enum Scope {
     /// Read the tenant's usage.
     #[serde(rename = "usage.read")]
     UsageRead,
+    /// Look at webhooks and their deliveries.
+    #[serde(rename = "webhooks.read")]
+    WebhooksRead,
+    /// Create, change, test and delete webhooks.
+    #[serde(rename = "webhooks.write")]
+    WebhooksWrite,
     /// Everything, of every tenant under `/v1/admin`: for operators alone.
     #[serde(rename = "admin")]
     Admin,
@@ -37,7 +43,7 @@ pub enum Scope {
 
 impl Scope {
     /// All that a tenant's own key may have.
-    pub const TENANT: [Self; 7] = [
+    pub const TENANT: [Self; 9] = [
         Self::FilesRead,
         Self::FilesWrite,
         Self::JobsRead,
@@ -45,6 +51,8 @@ impl Scope {
         Self::ModelsRead,
         Self::ModelsWrite,
         Self::UsageRead,
+        Self::WebhooksRead,
+        Self::WebhooksWrite,
     ];
 
     /// The word on the wire.
@@ -57,6 +65,8 @@ impl Scope {
             Self::ModelsRead => "models.read",
             Self::ModelsWrite => "models.write",
             Self::UsageRead => "usage.read",
+            Self::WebhooksRead => "webhooks.read",
+            Self::WebhooksWrite => "webhooks.write",
             Self::Admin => "admin",
         }
     }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::webhook::Targets;
+
 /// Settings of a scheduler.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SchedulerConfig {
@@ -21,6 +23,8 @@ pub struct SchedulerConfig {
     pub attempts_preempted_max: u32,
     /// Attempts that may fail by a fault of engine or machine.
     pub attempts_failed_max: u32,
+    /// Where webhooks may go.
+    pub webhooks: Targets,
     /// How often the loops look without being woken.
     pub tick: Duration,
 }
@@ -36,6 +40,7 @@ impl Default for SchedulerConfig {
             attempts_lost_max: 5,
             attempts_preempted_max: 100,
             attempts_failed_max: 2,
+            webhooks: Targets::default(),
             tick: Duration::from_secs(1),
         }
     }

@@ -18,6 +18,7 @@ pub mod request;
 pub mod scheduler;
 pub mod tenant;
 pub mod upload;
+pub mod webhook;
 
 pub use base_model::BaseModels;
 pub use config::SchedulerConfig;

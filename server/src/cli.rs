@@ -43,6 +43,9 @@ pub(crate) enum Command {
     Backup(command::backup::BackupArgs),
     /// Make a new data directory of a backup.
     Restore(command::restore::RestoreArgs),
+    /// Create, list, show, change, test and delete webhooks.
+    #[command(subcommand)]
+    Webhooks(command::webhooks::Webhooks),
     /// Print the completion script of a shell.
     #[command(
         after_help = "Example:\n  trainyard completions bash > ~/.local/share/bash-completion/completions/trainyard"

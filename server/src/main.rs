@@ -38,6 +38,7 @@ fn main() -> ExitCode {
         Command::Audit(audit) => client(command::audit::run(audit)),
         Command::Backup(backup) => client(command::backup::run(backup)),
         Command::Restore(restore) => client(command::restore::run(restore)),
+        Command::Webhooks(webhooks) => client(command::webhooks::run(webhooks)),
     };
     match result {
         Ok(exit) => exit.into(),

@@ -21,7 +21,7 @@ use crate::limits::{Limits, Standing};
 
 pub(crate) use scope::{
     Admin, FilesRead, FilesWrite, JobsRead, JobsWrite, ModelsRead, ModelsWrite, Permission,
-    UsageRead,
+    UsageRead, WebhooksRead, WebhooksWrite,
 };
 
 /// A caller whose key was found good and may do what `P` says.

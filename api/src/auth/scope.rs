@@ -34,6 +34,10 @@ permissions! {
     ModelsWrite;
     /// Read the tenant's usage.
     UsageRead;
+    /// Look at webhooks.
+    WebhooksRead;
+    /// Change webhooks.
+    WebhooksWrite;
     /// Operate the server.
     Admin;
 }

@@ -65,6 +65,10 @@ fn request(id: &str) -> Option<Value> {
         "createTenantKey" => Some(
             json!({"name": "ci", "scopes": ["files.write", "jobs.write", "jobs.read"], "expires_in_seconds": 2_592_000}),
         ),
+        "createWebhook" => Some(
+            json!({"url": WEBHOOK_URL, "events": ["fine_tuning.job.succeeded", "fine_tuning.job.failed"], "description": "chat bot"}),
+        ),
+        "updateWebhook" => Some(json!({"enabled": true})),
         "rotateTenantKey" => Some(json!({"overlap_seconds": 3600})),
         _ => None,
     }
@@ -113,6 +117,12 @@ fn response(id: &str) -> (&'static str, Value) {
             "storage_bytes": 73_400_320, "live_jobs": 1, "accelerator_seconds_today": 5400.25,
             "accelerator_seconds_this_month": 5400.25, "quota": tenant()["quota"],
         })),
+        "createWebhook" | "rotateWebhookSecret" => json(webhook(true)),
+        "retrieveWebhook" | "updateWebhook" => json(webhook(false)),
+        "listWebhooks" => json(list(vec![webhook(false)], WEBHOOK)),
+        "deleteWebhook" => json(json!({"id": WEBHOOK, "object": "webhook", "deleted": true})),
+        "testWebhook" => json(delivery()),
+        "listWebhookDeliveries" => json(list(vec![delivery()], DELIVERY)),
         "live" | "ready" => json(json!({"status": "ok"})),
         _ => json(job()),
     }
@@ -142,6 +152,30 @@ fn key(whole: bool) -> Value {
         key["key"] = json!("tyk_live_dR4nLk29XzQ1_…");
     }
     key
+}
+
+const WEBHOOK: &str = "whk_7uT6sR5qP4oN3mL2kJ1iH0gF";
+const WEBHOOK_URL: &str = "https://hooks.example.com/trainyard";
+const DELIVERY: &str = "evt_1iH0gF7uT6sR5qP4oN3mL2kJ";
+
+fn webhook(whole: bool) -> Value {
+    let mut webhook = json!({
+        "id": WEBHOOK, "object": "webhook", "created_at": 1_790_000_000, "url": WEBHOOK_URL, "description": "chat bot",
+        "events": ["fine_tuning.job.succeeded", "fine_tuning.job.failed"], "enabled": true, "disabled_reason": null,
+        "old_secret_until": null,
+    });
+    if whole {
+        webhook["secret"] = json!("whsec_…");
+    }
+    webhook
+}
+
+fn delivery() -> Value {
+    json!({
+        "id": DELIVERY, "object": "webhook.delivery", "created_at": 1_790_000_000, "webhook_id": WEBHOOK, "type": "webhook.ping",
+        "job_id": null, "status": "pending", "attempts": 0, "last_response_status": null, "last_error": null,
+        "next_attempt_at": 1_790_000_000,
+    })
 }
 
 fn audit_event() -> Value {

@@ -18,8 +18,8 @@ use trainyard_scheduler::{IdempotencyKey, Repeat, Scheduler, Submitted, TenantCo
 use super::{path_id, refuse_encoded, stream};
 use crate::auth::{Caller, JobsRead, JobsWrite};
 use crate::error::Result;
-use crate::limits::Limits;
 use crate::idempotency;
+use crate::limits::Limits;
 use crate::query::Query;
 
 /// Create a fine-tuning job

@@ -10,6 +10,7 @@ mod stream;
 pub(crate) mod tenants;
 pub(crate) mod uploads;
 pub(crate) mod usage;
+pub(crate) mod webhooks;
 
 use std::str::FromStr;
 

@@ -32,19 +32,20 @@ async fn a_post_runs_once_under_its_key() {
     other.refused(422, "idempotency_key_reused", None);
     let elsewhere = send(&server, &key, &format!("{path}/{}", server.tenant), "a", &body).await;
     elsewhere.refused(422, "idempotency_key_reused", None);
+    let stranger = server.stranger().await;
     // A refusal of the request is kept as well, and one of the caller is not.
     let bad = json!({"name": ""});
     for replayed in ["", "true"] {
         let answer = send(&server, &key, path, "bad", &bad).await;
         assert_eq!((answer.status, answer.header("idempotency-replayed")), (400, replayed));
     }
-    for (bearer, status) in [("nobody", 401), (server.stranger.as_str(), 403), (&key, 200)] {
+    for (bearer, status) in [("nobody", 401), (stranger.as_str(), 403), (&key, 200)] {
         assert_eq!(send(&server, bearer, path, "c", &body).await.status, status);
     }
     // Another tenant's key of the same name is another key.
     let upload = json!({"filename": "a", "purpose": "fine-tune", "bytes": 1, "mime_type": "x"});
     let own = send(&server, &key, "/v1/uploads", "d", &upload).await;
-    let foreign = send(&server, &server.stranger, "/v1/uploads", "d", &upload).await;
+    let foreign = send(&server, &stranger, "/v1/uploads", "d", &upload).await;
     assert_eq!((own.status, foreign.status), (200, 200));
     assert_ne!(own.body["id"], foreign.body["id"]);
 }

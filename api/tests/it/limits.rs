@@ -93,7 +93,7 @@ async fn a_stream_gives_every_event_once_and_ends() {
     }
     let foreign =
         server.http.get(format!("{}/v1/fine_tuning/jobs/{job}/events?stream=true", server.url));
-    Answer::of(foreign.bearer_auth(&server.stranger).send().await.unwrap()).await.refused(
+    Answer::of(foreign.bearer_auth(server.stranger().await).send().await.unwrap()).await.refused(
         404,
         "not_found",
         Some("fine_tuning_job_id"),

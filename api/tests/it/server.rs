@@ -92,6 +92,15 @@ impl Server {
         Answer::of(self.request(Method::POST, path).json(body).send().await.unwrap()).await
     }
 
+    /// A key of another tenant, with all that a tenant's key can have.
+    pub(crate) async fn stranger(&self) -> String {
+        let tenant = self.post("/v1/admin/tenants", &json!({"name": "stranger"})).await;
+        let id = tenant.body["id"].as_str().unwrap();
+        let path = format!("/v1/admin/tenants/{id}/keys");
+        let key = self.post(&path, &json!({"name": "stranger"})).await;
+        key.body["key"].as_str().unwrap().to_string()
+    }
+
     /// Uploads by a form as a client writes it; the parts in the order given.
     pub(crate) async fn form(&self, parts: &[(&str, Option<&str>, &[u8])]) -> Answer {
         let mut body = Vec::new();

@@ -20,6 +20,7 @@ pub use resources::{Priority, Resources};
 use serde::{Deserialize, Serialize};
 
 use crate::auto::Auto;
+use crate::webhook::{JobWebhook, NewJobWebhook};
 
 /// Trainyard's own settings of a create request.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, utoipa::ToSchema)]
@@ -55,9 +56,8 @@ pub struct Extension {
     pub continual: Option<serde_json::Value>,
     /// What the job may use.
     pub resources: Resources,
-    /// A URL to tell of transitions. Not available in this version: anything but null is refused.
-    #[schema(value_type = Option<Object>)]
-    pub webhook: Option<serde_json::Value>,
+    /// An endpoint that is told of this job's events, beside those of the tenant.
+    pub webhook: Option<NewJobWebhook>,
 }
 
 /// The same settings as the job carries them out, every `"auto"` resolved, with progress and result.
@@ -93,9 +93,8 @@ pub struct JobExtension {
     pub continual: Option<serde_json::Value>,
     /// What the job may use.
     pub resources: Resources,
-    /// Always null in this version.
-    #[schema(value_type = Option<Object>)]
-    pub webhook: Option<serde_json::Value>,
+    /// The endpoint that is told of this job's events; its secret is not shown.
+    pub webhook: Option<JobWebhook>,
     /// How far the job is.
     pub progress: Progress,
     /// What came out, once the job has succeeded.

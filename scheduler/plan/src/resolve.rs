@@ -100,13 +100,13 @@ pub fn resolve(
         privacy,
         continual,
         resources,
-        webhook,
+        // Not part of the plan: the scheduler checks it and keeps it apart.
+        webhook: _,
     } = trainyard.clone().unwrap_or_default();
     for (name, what, given) in [
         ("trainyard.privacy", "differential privacy", privacy.is_some()),
         ("trainyard.continual", "continual learning", continual.is_some()),
         ("trainyard.data", "data cleaning", cleaning.is_some()),
-        ("trainyard.webhook", "a webhook", webhook.is_some()),
     ] {
         if given {
             return Err(not_available(name, what));

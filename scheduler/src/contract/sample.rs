@@ -87,6 +87,7 @@ pub(super) fn job(tenant: &TenantId) -> JobRecord {
         validation_file: Some(FileId::generate().unwrap()),
         suffix: None,
         metadata: None,
+        webhook: None,
         plan: plan(),
         state: JobState::new(),
         seq: 0,

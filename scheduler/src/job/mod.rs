@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use trainyard_openapi::extension::Progress;
 use trainyard_openapi::id::{FileId, JobId, TenantId};
+use trainyard_openapi::webhook::JobWebhook;
 use trainyard_plan::Plan;
 
 use crate::port::control_plane::CheckpointPointer;
@@ -33,6 +34,9 @@ pub struct JobRecord {
     pub suffix: Option<String>,
     /// The client's pairs.
     pub metadata: Option<BTreeMap<String, String>>,
+    /// The endpoint that hears of this job alone; its secret is kept apart.
+    #[serde(default)]
+    pub webhook: Option<JobWebhook>,
     /// What to do.
     pub plan: Plan,
     /// Where it stands.

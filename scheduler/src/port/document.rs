@@ -20,6 +20,12 @@ pub enum Kind {
     UploadPart,
     /// A request under an idempotency key; its scope is the tenant.
     Request,
+    /// An endpoint that is told of events; its scope is the tenant, or the one job that it hears of.
+    Webhook,
+    /// An event on its way to an endpoint; its scope is the endpoint.
+    Delivery,
+    /// When such an event is looked at next; its scope is a lane of timers that wait equally long.
+    DeliveryTimer,
 }
 
 impl Kind {
@@ -31,6 +37,9 @@ impl Kind {
             Self::Upload => "upload",
             Self::UploadPart => "upload_part",
             Self::Request => "request",
+            Self::Webhook => "webhook",
+            Self::Delivery => "delivery",
+            Self::DeliveryTimer => "delivery_timer",
         }
     }
 }

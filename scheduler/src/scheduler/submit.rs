@@ -8,8 +8,10 @@ use trainyard_openapi::file::Purpose;
 use trainyard_openapi::id::JobId;
 use trainyard_openapi::job::{CreateJob, Job};
 use trainyard_openapi::limits::SEED_MAX;
+use trainyard_openapi::webhook::{EventType, JobWebhook};
 use trainyard_plan::{DataFacts, resolve};
 
+use super::documents::json as json_error;
 use super::{Scheduler, message};
 use crate::error::Result;
 use crate::job::{Attempts, JobRecord, JobState};
@@ -107,8 +109,15 @@ impl Scheduler {
             return Ok(Submitted { job, replayed: true });
         }
         self.check_accelerator(ctx).await?;
-        let record = self.new_job(ctx, &request).await?;
+        let mut record = self.new_job(ctx, &request).await?;
         let now_ms = record.created_at_ms;
+        let new = request.trainyard.as_ref().and_then(|extension| extension.webhook.as_ref());
+        let webhook = new
+            .map(|new| self.webhook_of_job(ctx.tenant(), &record.id, new, now_ms))
+            .transpose()?;
+        record.webhook = webhook
+            .as_ref()
+            .map(|own| JobWebhook { url: own.url.clone(), events: own.events.clone() });
         let mut commit = Commit::of(record);
         commit.job.rev = 1;
         commit.events = vec![
@@ -136,6 +145,10 @@ impl Scheduler {
         let detail = json!({"model": commit.job.model, "training_file": commit.job.training_file});
         commit.also =
             Change::audited(Self::audited(ctx, now_ms, "job.created", &commit.job.id, detail));
+        if let Some(own) = &webhook {
+            commit.also = std::mem::take(&mut commit.also).put(own, 1).map_err(json_error)?;
+        }
+        let told = self.announce(&mut commit, EventType::Created, webhook.as_ref(), now_ms).await?;
         let id = commit.job.id.clone();
         match (self.store().commit(commit).await, &idempotency) {
             (Ok(()), _) => {}
@@ -154,6 +167,9 @@ impl Scheduler {
             (Err(error), _) => return Err(error.into()),
         }
         self.inner.work.notify_waiters();
+        if told {
+            self.inner.announced.notify_one();
+        }
         Ok(Submitted { job: self.job(ctx, &id).await?, replayed: false })
     }
 
@@ -206,6 +222,7 @@ impl Scheduler {
             validation_file: validation.map(|file| file.id),
             suffix: request.suffix.clone(),
             metadata: request.metadata.clone(),
+            webhook: None,
             plan,
             state: JobState::new(),
             seq: 0,

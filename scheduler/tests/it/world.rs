@@ -125,7 +125,6 @@ impl World {
         store: Arc<dyn Store>,
         clock: Arc<ManualClock>,
         dir: Arc<TempDir>,
-        inspector: None,
         config: SchedulerConfig,
     ) -> Self {
         let model = dir.path().join("models/tiny");

@@ -17,3 +17,4 @@ pub(crate) mod tenants;
 pub(crate) mod upload;
 pub(crate) mod usage;
 pub(crate) mod watch;
+pub(crate) mod webhooks;

@@ -11,6 +11,7 @@ mod log;
 pub(crate) mod machine;
 mod storage;
 mod training;
+mod webhooks;
 
 use std::fs;
 use std::io;
@@ -23,6 +24,7 @@ pub(crate) use http::Http;
 pub(crate) use log::{Log, LogFormat};
 pub(crate) use storage::Storage;
 pub(crate) use training::Training;
+pub(crate) use webhooks::Webhooks;
 
 /// The file that is read where it exists and none is named.
 pub(crate) const DEFAULT_FILE: &str = "trainyard.toml";
@@ -84,6 +86,8 @@ pub(crate) struct Layers {
     #[command(flatten)]
     scheduling: dispatch::DispatchLayer,
     #[command(flatten)]
+    webhooks: webhooks::WebhooksLayer,
+    #[command(flatten)]
     log: log::LogLayer,
 }
 
@@ -123,6 +127,8 @@ pub(crate) struct Config {
     pub(crate) training: Training,
     /// The scheduler.
     pub(crate) dispatch: Dispatch,
+    /// Where webhooks may go.
+    pub(crate) webhooks: Webhooks,
     /// The log.
     pub(crate) log: Log,
 }
@@ -134,12 +140,13 @@ pub(crate) fn load(flags: Layers, file: Option<&Path>) -> Result<Config, ConfigE
         None if Path::new(DEFAULT_FILE).is_file() => read(Path::new(DEFAULT_FILE))?,
         None => Layers::default(),
     };
-    let Layers { http, storage, training, scheduling, log } = flags;
+    let Layers { http, storage, training, scheduling, webhooks, log } = flags;
     let config = Config {
         http: http.over(file.http)?,
         storage: storage.over(file.storage)?,
         training: training.over(file.training)?,
         dispatch: scheduling.over(file.scheduling)?,
+        webhooks: webhooks.over(file.webhooks)?,
         log: log.over(file.log)?,
     };
     check(&config)?;
@@ -157,7 +164,7 @@ fn read(path: &Path) -> Result<Layers, ConfigError> {
 
 /// Rules across settings. A run that outlives its lease would train beside its successor.
 fn check(config: &Config) -> Result<(), ConfigError> {
-    let Config { http, storage: _, training, dispatch, log: _ } = config;
+    let Config { http, storage: _, training, dispatch, webhooks: _, log: _ } = config;
     let refuse = |reason: String| Err(ConfigError::Conflict(reason));
     let positive = [
         ("http_workers", http.http_workers as u64),

@@ -43,6 +43,8 @@ variable, the variable over the file. In the file each group is a table:
   slots = 2
   [scheduling]
   attempts_failed_max = 3
+  [webhooks]
+  webhook_allow_networks = \"10.1.0.0/16\"
   [log]
   log_format = \"json\"
 
@@ -110,6 +112,9 @@ pub(crate) enum ServeError {
     /// Signals or threads.
     #[error("the operating system refused")]
     System(#[source] io::Error),
+    /// The client of webhooks.
+    #[error("the client of webhooks could not start")]
+    Webhooks(#[source] reqwest::Error),
     /// No random bytes.
     #[error("the system gives no random bytes: {0}")]
     Random(String),
@@ -172,6 +177,7 @@ async fn serve(config: &Config, key_file: Option<PathBuf>) -> Result<(), ServeEr
     key::bootstrap(&scheduler, key_file.as_deref(), address).await?;
 
     let agent = Agent::new(agent_config, std::sync::Arc::new(scheduler.clone()), queue, objects);
+    let deliverer = parts::deliverer(config, scheduler.clone())?;
     let (stop_loops, stop_agent) = (CancellationToken::new(), CancellationToken::new());
     let mut parts = Running {
         handle: http.handle(),
@@ -181,6 +187,7 @@ async fn serve(config: &Config, key_file: Option<PathBuf>) -> Result<(), ServeEr
             async move { scheduler.run(token).await }
         }),
         agent: tokio::spawn(agent.run(stop_agent.clone())),
+        webhooks: tokio::spawn(deliverer.run(stop_loops.clone())),
         stop_loops,
         stop_agent,
     };
@@ -199,12 +206,13 @@ async fn serve(config: &Config, key_file: Option<PathBuf>) -> Result<(), ServeEr
     Ok(())
 }
 
-/// The three parts at work.
+/// The four parts at work.
 struct Running {
     handle: ServerHandle,
     http: JoinHandle<io::Result<()>>,
     loops: JoinHandle<()>,
     agent: JoinHandle<()>,
+    webhooks: JoinHandle<()>,
     stop_loops: CancellationToken,
     stop_agent: CancellationToken,
 }
@@ -218,13 +226,14 @@ impl Running {
                 _ => ServeError::Ended("the HTTP server"),
             },
             _ = &mut self.loops => ServeError::Ended("the scheduler"),
+            _ = &mut self.webhooks => ServeError::Ended("the delivery of webhooks"),
             _ = &mut self.agent => ServeError::Ended("the agent"),
         }
     }
 
     /// Ends the parts: no new requests, no new runs, then the runs that are under way.
     async fn stop(self) {
-        let Self { handle, http, loops, agent, stop_loops, stop_agent } = self;
+        let Self { handle, http, loops, agent, webhooks, stop_loops, stop_agent } = self;
         let answers = handle.stop(true);
         stop_loops.cancel();
         if loops.await.is_err() {
@@ -233,6 +242,9 @@ impl Running {
         stop_agent.cancel();
         if agent.await.is_err() {
             tracing::error!("the agent ended in panic");
+        }
+        if webhooks.await.is_err() {
+            tracing::error!("the delivery of webhooks ended in panic");
         }
         answers.await;
         if http.await.is_err() {

@@ -7,14 +7,17 @@ use trainyard_executor::{AgentConfig, TrainerInspector};
 use trainyard_openapi::id::ExecutorId;
 use trainyard_plan::HostFacts;
 use trainyard_scheduler::adapter::{open_objects, open_queue, open_store};
-use trainyard_scheduler::{BaseModels, Parts, SchedulerConfig};
+use trainyard_scheduler::{BaseModels, Parts, Scheduler, SchedulerConfig};
+use trainyard_webhooks::Deliverer;
+use trainyard_webhooks::client::{Client, TIMEOUT};
+use trainyard_webhooks::resolver::SystemLookup;
 
 use super::ServeError;
 use crate::config::Config;
 
 /// Opens record, queue and objects, whose URLs choose the backends.
 pub(crate) fn scheduler(config: &Config) -> Result<Parts, ServeError> {
-    let Config { http: _, storage, training, dispatch, log: _ } = config;
+    let Config { http: _, storage, training, dispatch, webhooks, log: _ } = config;
     let store = open_store(&storage.store_url())?;
     let queue = open_queue(&storage.queue)?;
     let objects = open_objects(&storage.objects_url())?;
@@ -36,14 +39,21 @@ pub(crate) fn scheduler(config: &Config) -> Result<Parts, ServeError> {
             attempts_lost_max: dispatch.attempts_lost_max,
             attempts_preempted_max: dispatch.attempts_preempted_max,
             attempts_failed_max: dispatch.attempts_failed_max,
+            webhooks: webhooks.targets(),
             tick: Duration::from_millis(dispatch.tick_milliseconds),
         },
     })
 }
 
+/// The loop that delivers webhooks.
+pub(crate) fn deliverer(config: &Config, scheduler: Scheduler) -> Result<Deliverer, ServeError> {
+    let client = Client::new(config.webhooks.targets(), Arc::new(SystemLookup), TIMEOUT);
+    Ok(Deliverer::new(scheduler, client.map_err(ServeError::Webhooks)?))
+}
+
 /// The agent's configuration; each start of the server is a new executor.
 pub(crate) fn agent(config: &Config) -> Result<AgentConfig, ServeError> {
-    let Config { http: _, storage, training, dispatch: _, log: _ } = config;
+    let Config { http: _, storage, training, dispatch: _, webhooks: _, log: _ } = config;
     let work_dir = training.work_dir.clone();
     Ok(AgentConfig {
         executor: ExecutorId::generate().map_err(|error| ServeError::Random(error.to_string()))?,

@@ -95,13 +95,14 @@ impl Dataset {
         options: &DatasetOptions,
     ) -> Result<(Self, DataReport, Vec<BadLine>, u64)> {
         let (mut errors, mut error_count) = (Vec::new(), 0);
-        let (scanned, mut report) = scan(path, tokenizer, options, &|| Ok(()), &mut |line, bad| {
-            error_count += 1;
-            if errors.len() < BAD_LINES_KEPT {
-                errors.push(BadLine { line, ..bad });
-            }
-            Ok(())
-        })?;
+        let (scanned, mut report) =
+            scan(path, tokenizer, options, &|| Ok(()), &mut |line, bad| {
+                error_count += 1;
+                if errors.len() < BAD_LINES_KEPT {
+                    errors.push(BadLine { line, ..bad });
+                }
+                Ok(())
+            })?;
         count(&scanned.examples, &mut report);
         let dataset = Self::of(scanned.examples, scanned.sha256, options);
         Ok((dataset, report, errors, error_count))
