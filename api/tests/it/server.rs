@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix_web::{App, HttpServer, dev::ServerHandle};
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
-use trainyard_api::{ApiOptions, app};
+use trainyard_api::{ApiOptions, LimitSettings, Limits, app};
 use trainyard_plan::HostFacts;
 use trainyard_scheduler::adapter::{fs::FsObjects, memory::MemoryQueue, sqlite::SqliteStore};
 use trainyard_scheduler::clock::SystemClock;
@@ -29,7 +29,14 @@ pub(crate) struct Server {
 }
 
 impl Server {
+    /// Bad credentials are not counted: tests send many from one address.
     pub(crate) async fn start() -> Self {
+        let bad_credentials_per_minute = u32::MAX;
+        Self::limited(LimitSettings { bad_credentials_per_minute, ..LimitSettings::default() })
+            .await
+    }
+
+    pub(crate) async fn limited(settings: LimitSettings) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let model = dir.path().join("models/tiny");
         std::fs::create_dir_all(&model).unwrap();
@@ -54,8 +61,9 @@ impl Server {
         let key = scheduler.bootstrap_key().await.unwrap().unwrap();
         let tenant = scheduler.authenticate(&key).await.unwrap().tenant().to_string();
         let mounted = scheduler.clone();
+        let options = ApiOptions { limits: Limits::new(settings), ..ApiOptions::default() };
         let server = HttpServer::new(move || {
-            App::new().service(app(mounted.clone(), ApiOptions::default()))
+            App::new().service(app(mounted.clone(), options.clone()))
         })
         .workers(1)
         .client_request_timeout(std::time::Duration::from_secs(1))

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use trainyard_plan::trainer::{InspectedFile, Inspection, RunSpec};
 
-use super::{base, dataset_options, pack_if_it_pays};
+use super::{dataset_options, pack_if_it_pays};
 use crate::arch::config::ModelConfig;
 use crate::data::{ChatTokenizer, Dataset, Sampler};
 use crate::device;

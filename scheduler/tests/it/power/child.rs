@@ -51,6 +51,7 @@ async fn submits_until_the_power_goes() {
         objects: Arc::new(FsObjects::open(&root.join("objects")).unwrap()),
         models: BaseModels::new(models.path().to_path_buf()),
         host: HostFacts { cuda: false, fast_bf16: false, memory_bytes: 1 << 33 },
+        inspector: None,
         config: SchedulerConfig::default(),
     });
     let key = match key.as_str() {
