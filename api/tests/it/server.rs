@@ -62,14 +62,13 @@ impl Server {
         let tenant = scheduler.authenticate(&key).await.unwrap().tenant().to_string();
         let mounted = scheduler.clone();
         let options = ApiOptions { limits: Limits::new(settings), ..ApiOptions::default() };
-        let server = HttpServer::new(move || {
-            App::new().service(app(mounted.clone(), options.clone()))
-        })
-        .workers(1)
-        .client_request_timeout(std::time::Duration::from_secs(1))
-        .disable_signals()
-        .bind(("127.0.0.1", 0))
-        .unwrap();
+        let server =
+            HttpServer::new(move || App::new().service(app(mounted.clone(), options.clone())))
+                .workers(1)
+                .client_request_timeout(std::time::Duration::from_secs(1))
+                .disable_signals()
+                .bind(("127.0.0.1", 0))
+                .unwrap();
         let url = format!("http://{}", server.addrs()[0]);
         let server = server.run();
         let handle = server.handle();

@@ -17,6 +17,7 @@ pub(crate) enum Webhooks {
     /// Create a webhook; its secret is shown this once.
     Create {
         /// Where events are sent, by https.
+        #[arg(id = "target", value_name = "WEBHOOK_URL")]
         url: String,
         /// Only this event, such as fine_tuning.job.succeeded; may be repeated [default: all].
         #[arg(long = "event", value_name = "EVENT")]
@@ -39,7 +40,7 @@ pub(crate) enum Webhooks {
         /// The webhook's id.
         id: String,
         /// Where events are sent.
-        #[arg(long)]
+        #[arg(long = "target", id = "target", value_name = "WEBHOOK_URL")]
         url: Option<String>,
         /// Only this event; may be repeated.
         #[arg(long = "event", value_name = "EVENT")]

@@ -15,7 +15,11 @@ fn trains_evaluates_and_exports() {
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert!(ended.stderr.contains("adapter in adapter"), "{}", ended.stderr);
 
-    let Some(TrainerEvent::Started(started)) = ended.events.first() else { panic!("{ended:?}") };
+    let started = ended.events.iter().find_map(|event| match event {
+        TrainerEvent::Started(started) => Some(started),
+        _ => None,
+    });
+    let started = started.expect("a start");
     assert_eq!((started.total_steps, started.resumed_from_step), (20, 0));
     assert_eq!(started.data_report["examples"], 40);
     assert_eq!(ended.steps(), (1..=20).collect::<Vec<_>>());

@@ -11,6 +11,7 @@ mod writer;
 
 use std::path::Path;
 use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
 
 use async_trait::async_trait;
 use rusqlite::{Connection, Transaction};
@@ -38,9 +39,23 @@ pub use file::{Inventory, NamedObject, SqliteFile};
 
 /// The store.
 pub struct SqliteStore {
-    writer: Writer,
+    // Dropped in this order: the connection that writes is closed last, which brings the log back into the file.
     reader: mpsc::Sender<Reading>,
+    _reading: Joined,
+    writer: Writer,
+    _writing: Joined,
     clock: Arc<dyn Clock>,
+}
+
+/// A thread that is waited for once its work can no longer come.
+struct Joined(Option<JoinHandle<()>>);
+
+impl Drop for Joined {
+    fn drop(&mut self) {
+        if let Some(Err(_)) = self.0.take().map(JoinHandle::join) {
+            tracing::error!("a database thread panicked");
+        }
+    }
 }
 
 impl SqliteStore {
@@ -68,11 +83,10 @@ impl SqliteStore {
         let reading = Connection::open(path).map_err(explain)?;
         schema::configure(&reading, synchronous)?;
         reading.pragma_update(None, "query_only", true).map_err(explain)?;
-        Ok(Self {
-            writer: Writer::start(connection)?,
-            reader: start("sqlite-read", reading)?,
-            clock,
-        })
+        let (writer, writing) = Writer::start(connection)?;
+        let (reader, reading) = start("sqlite-read", reading)?;
+        let (_reading, _writing) = (Joined(Some(reading)), Joined(Some(writing)));
+        Ok(Self { reader, _reading, writer, _writing, clock })
     }
 
     async fn read<T: Send + 'static>(
@@ -111,9 +125,12 @@ impl SqliteStore {
 }
 
 /// A thread that owns `connection` and does one thing after the other.
-fn start(name: &str, mut connection: Connection) -> Result<mpsc::Sender<Reading>, StoreError> {
+fn start(
+    name: &str,
+    mut connection: Connection,
+) -> Result<(mpsc::Sender<Reading>, JoinHandle<()>), StoreError> {
     let (sender, receiver) = mpsc::channel::<Reading>();
-    std::thread::Builder::new()
+    let thread = std::thread::Builder::new()
         .name(name.to_string())
         .spawn(move || {
             while let Ok(work) = receiver.recv() {
@@ -121,7 +138,7 @@ fn start(name: &str, mut connection: Connection) -> Result<mpsc::Sender<Reading>
             }
         })
         .map_err(|error| StoreError::Unavailable(error.to_string()))?;
-    Ok(sender)
+    Ok((sender, thread))
 }
 
 async fn submit<T: Send + 'static>(

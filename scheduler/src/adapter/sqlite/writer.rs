@@ -5,6 +5,7 @@
 //! the others are run anew, each by itself. Nobody hears of success before the commit.
 
 use std::sync::mpsc;
+use std::thread::JoinHandle;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::oneshot;
@@ -16,7 +17,6 @@ use crate::port::store::StoreError;
 const GROUP_MAX: usize = 256;
 
 /// The writing thread's way in.
-#[derive(Clone)]
 pub(super) struct Writer(mpsc::Sender<Box<dyn Work>>);
 
 /// A write that somebody waits for.
@@ -65,14 +65,14 @@ enum Fault {
 }
 
 impl Writer {
-    /// Starts the thread, which owns `connection` until the last [`Writer`] is gone.
-    pub(super) fn start(mut connection: Connection) -> Result<Self, StoreError> {
+    /// Starts the thread, which owns `connection` until the [`Writer`] is gone.
+    pub(super) fn start(mut connection: Connection) -> Result<(Self, JoinHandle<()>), StoreError> {
         let (sender, receiver) = mpsc::channel();
-        std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name("sqlite-write".to_string())
             .spawn(move || serve(&mut connection, &receiver))
             .map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        Ok(Self(sender))
+        Ok((Self(sender), thread))
     }
 
     /// Runs `work` in a transaction: all of it is durable when this answers, or nothing. It may run more than once, and only its
