@@ -151,10 +151,10 @@ impl SqliteFile {
     }
 
     fn named_objects(&self) -> Result<Vec<NamedObject>, StoreError> {
-        // A document that names an object does so in `key`; its hash is in `sha256`.
+        // The kinds of documents that own an object stand here: it lies under their `key`.
         let sql = "SELECT record ->> 'key', record ->> 'sha256' FROM files
              UNION SELECT record ->> '$.record.key', record ->> '$.record.sha256' FROM documents
-                 WHERE kind NOT IN ('tenant', 'key') AND json_type(record, '$.record.key') = 'text'";
+                 WHERE kind IN ('upload_part')";
         let mut statement = self.connection.prepare(sql).map_err(explain)?;
         let read = |row: &rusqlite::Row<'_>| -> rusqlite::Result<(String, Option<String>)> {
             Ok((row.get(0)?, row.get(1)?))
