@@ -128,6 +128,11 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
             ErrorCode::UnknownParameter
         });
     }
+    // A query is taken strictly wherever there is one.
+    let mut parameters = operation["parameters"].as_array().into_iter().flatten();
+    if parameters.any(|parameter| parameter["in"] == "query") {
+        codes.push(ErrorCode::UnknownParameter);
+    }
     match operation["operationId"].as_str().unwrap_or_default() {
         "createFineTuningJob" => codes.extend([
             ErrorCode::InvalidValue,
@@ -183,6 +188,12 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
         operation["responses"][code.status().to_string()] = error_response(code);
     }
     examples::add(method, operation);
+    if operation["operationId"] == "downloadFile" {
+        // Result files are of another kind than what was uploaded.
+        let content = &mut operation["responses"]["200"]["content"];
+        content["text/csv"] =
+            json!({"schema": {"type": "string"}, "example": "step,train_loss\n1,0.98\n"});
+    }
 }
 
 fn error_response(code: ErrorCode) -> Value {

@@ -67,7 +67,7 @@ job_error_codes! {
     InvalidGguf = "invalid_gguf", User, "The base model's GGUF file cannot be read.";
     Diverged = "diverged", User, "A loss or a gradient is no number any more.";
     OutOfMemory = "out_of_memory", User, "The job needs more memory than it may use, with a micro-batch of one row too.";
-    MaxRuntimeExceeded = "max_runtime_exceeded", User, "The job ran longer than its max_runtime_seconds.";
+    MaxRuntimeExceeded = "max_runtime_exceeded", User, "The job ran longer than its `max_runtime_seconds`.";
     CheckpointMismatch = "checkpoint_mismatch", User, "The checkpoint to go on from belongs to another run.";
     OutputInUse = "output_in_use", User, "Another run is using the output directory.";
     OutputExists = "output_exists", User, "The output exists and is not written over.";

@@ -64,8 +64,7 @@ pub struct PreflightFile {
     pub errors: Vec<BadLine>,
     /// Bad lines in all.
     pub error_count: u64,
-    /// What would become of the rows, by name: rows, tokens, target_tokens, truncated, truncated_tokens, split, rejected,
-    /// without_target. Null where tokens could not be counted.
+    /// What would become of the rows, by name, such as `rows`, `target_tokens`, `truncated` and `rejected`. Null where tokens could not be counted.
     #[schema(required = true)]
     pub data_report: Option<BTreeMap<String, u64>>,
 }

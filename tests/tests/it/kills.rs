@@ -16,7 +16,7 @@ const KILLS: usize = 20;
 /// A write of a checkpoint is caught within this time, or the kill falls where it falls.
 const CATCH: Duration = Duration::from_secs(3);
 
-/// SplitMix64: a test that failed is run again with the seed that it printed.
+/// `SplitMix64`: a test that failed is run again with the seed that it printed.
 struct Random(u64);
 
 impl Random {

@@ -1,5 +1,9 @@
 //! End to end: the built server and trainer as processes, with the clients that users have.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where it fails")]
+#![allow(
+    clippy::print_stdout,
+    reason = "a test says its seed, its figures, and what it could not try"
+)]
 
 mod backup;
 mod bad_input;
