@@ -15,3 +15,4 @@ mod lifecycle;
 mod openai_client;
 mod operators;
 mod peft_parity;
+mod preflight;
