@@ -45,6 +45,11 @@ impl Clock for ManualClock {
     }
 }
 
+/// Seconds as milliseconds; more than the clock can count become a time that never comes.
+pub(crate) fn milliseconds(seconds: u64) -> i64 {
+    i64::try_from(seconds.saturating_mul(1000)).unwrap_or(i64::MAX / 4)
+}
+
 /// A day in UTC: days since 1970-01-01.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Day(pub i64);

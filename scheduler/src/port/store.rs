@@ -109,6 +109,11 @@ impl UsageRecord {
     pub fn on(now_ms: i64) -> Self {
         Self { day: Day::of(now_ms).0, ..Self::default() }
     }
+
+    /// Accelerator-milliseconds of `days` together.
+    pub(crate) fn accelerator_ms_of<'a>(days: impl IntoIterator<Item = &'a Self>) -> u64 {
+        days.into_iter().map(|usage| usage.accelerator_ms).sum()
+    }
 }
 
 /// A checkpoint that clients can list.

@@ -5,6 +5,7 @@ use trainyard_openapi::id::{FileId, Nonce};
 
 use super::Scheduler;
 use super::verify::run_prefix;
+use crate::clock::milliseconds;
 use crate::job::state::Stop;
 use crate::job::{JobRecord, JobState};
 use crate::port::control_plane::{Claim, Completion, Directive, InputFile, LeaseError, LeaseId};
@@ -12,7 +13,7 @@ use crate::port::store::{Commit, UsageRecord};
 
 impl Scheduler {
     pub(super) fn lease_ms(&self) -> i64 {
-        i64::try_from(self.config().lease_seconds.saturating_mul(1000)).unwrap_or(i64::MAX / 4)
+        milliseconds(self.config().lease_seconds)
     }
 
     /// Changes the job if the lease still holds it, in one step.

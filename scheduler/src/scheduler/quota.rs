@@ -14,6 +14,7 @@ use crate::job::state::Transition;
 use crate::job::{JobRecord, JobState};
 use crate::policy::Allowance;
 use crate::port::queue::Ticket;
+use crate::port::store::UsageRecord;
 use crate::tenant::{TenantContext, TenantRecord};
 
 impl Scheduler {
@@ -50,9 +51,8 @@ impl Scheduler {
         }
         let today = Day::of(self.store().now_ms().await?);
         let days = self.store().usage(tenant, today.first_of_month().0, today.0).await?;
-        let of_month: u64 = days.iter().map(|day| day.accelerator_ms).sum();
-        let of_today: u64 =
-            days.iter().filter(|day| day.day == today.0).map(|day| day.accelerator_ms).sum();
+        let of_month = UsageRecord::accelerator_ms_of(&days);
+        let of_today = UsageRecord::accelerator_ms_of(days.iter().filter(|day| day.day == today.0));
         let quotas = [
             ("accelerator_seconds_per_month", accelerator_seconds_per_month, of_month, "month"),
             ("accelerator_seconds_per_day", accelerator_seconds_per_day, of_today, "day"),

@@ -6,6 +6,7 @@ use trainyard_openapi::job::JobError;
 use trainyard_openapi::job_error::JobErrorCode;
 
 use super::{Scheduler, message};
+use crate::clock::milliseconds;
 use crate::error::{Result, SchedulerError};
 use crate::job::state::{Lease, Transition};
 use crate::job::{JobRecord, JobState};
@@ -16,8 +17,8 @@ impl Scheduler {
     pub(super) async fn reap(&self) -> Result<()> {
         let now_ms = self.store().now_ms().await?;
         let config = self.config();
-        let grace_ms = seconds_ms(config.lease_grace_seconds);
-        let redispatch_ms = seconds_ms(config.redispatch_seconds);
+        let grace_ms = milliseconds(config.lease_grace_seconds);
+        let redispatch_ms = milliseconds(config.redispatch_seconds);
         let live = self.store().live_jobs().await?;
         for job in &live {
             match &job.state {
@@ -124,8 +125,4 @@ fn lose(commit: &mut Commit, now_ms: i64, budget: u32) -> Result<()> {
 
 fn wrote_checkpoint(job: &JobRecord) -> bool {
     job.checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.epoch == job.epoch)
-}
-
-fn seconds_ms(seconds: u64) -> i64 {
-    i64::try_from(seconds.saturating_mul(1000)).unwrap_or(i64::MAX / 4)
 }

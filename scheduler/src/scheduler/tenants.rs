@@ -14,6 +14,7 @@ use trainyard_openapi::tenant::{
 use super::Scheduler;
 use super::documents::{Altered, json as as_internal};
 use crate::audit::{AuditEntry, AuditRecord};
+use crate::clock::milliseconds;
 use crate::error::Result;
 use crate::key::ApiKey;
 use crate::port::document::Change;
@@ -322,8 +323,4 @@ fn out_of_range(param: &str, min: u64, max: u64, seen: u64) -> ApiError {
 fn not_found(what: &str, id: &str) -> ApiError {
     let id: String = id.chars().filter(|c| !c.is_control()).take(80).collect();
     ApiError::field(ErrorCode::NotFound, "id", format!("No such {what}: {id}"))
-}
-
-fn milliseconds(seconds: u64) -> i64 {
-    i64::try_from(seconds.saturating_mul(1000)).unwrap_or(i64::MAX / 4)
 }
