@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use trainyard_openapi::id::JobId;
 
 use super::Scheduler;
+use super::verify::MANIFEST;
 use crate::error::Result;
 use crate::job::{JobRecord, JobState};
 use crate::port::store::CheckpointRecord;
@@ -43,7 +44,10 @@ impl Scheduler {
         }
         let gone: BTreeSet<String> =
             surplus.iter().map(|checkpoint| format!("{}/", checkpoint.prefix)).collect();
-        for key in self.objects().list(&format!("jobs/{id}")).await? {
+        let mut keys = self.objects().list(&format!("jobs/{id}")).await?;
+        // Manifests first, the reverse of the writing: what still has one is whole, wherever a sweep ends.
+        keys.sort_by_key(|key| !key.ends_with(&format!("/{MANIFEST}")));
+        for key in keys {
             let under = |prefixes: &BTreeSet<String>| prefixes.iter().any(|p| key.starts_with(p));
             if !under(&named) && (under(&gone) || is_of_ended_run(&job, &key)) {
                 self.objects().delete(&key).await?;
