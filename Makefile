@@ -4,7 +4,7 @@ SHELL := /bin/bash
 export PATH := $(PATH):$(CURDIR)/.cache/tools/bin
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites libtorch python demo-assets build release demo test test-fast lint fmt openapi bench clean
+.PHONY: help prerequisites libtorch python demo-assets build release demo test test-fast lint fmt openapi model-check bench clean
 
 REDOCLY := @redocly/cli@2.77.0
 NEXTEST_PROFILE := $(if $(CI),ci,default)
@@ -46,6 +46,9 @@ lint: libtorch ## Formatting, clippy, licences, the OpenAPI document, the absenc
 	scripts/deny.sh
 	npx --yes $(REDOCLY) lint openapi/openapi.json
 	scripts/tidy.sh
+
+model-check: ## The dispatch protocol, and each way to break it, over every interleaving (FULL=1: one fault more)
+	cargo run --locked -q -p trainyard-model-check -- $(if $(FULL),4,3)
 
 fmt: ## Format the sources
 	cargo fmt --all
