@@ -11,5 +11,5 @@
 mod document;
 pub mod objects;
 pub mod queue;
-mod sample;
+pub mod sample;
 pub mod store;

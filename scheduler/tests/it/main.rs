@@ -14,6 +14,7 @@ mod random;
 mod repeats;
 mod simulation;
 mod state;
+mod store_model;
 mod sweep;
 mod tenancy;
 mod world;

@@ -72,7 +72,8 @@ impl Tables {
         };
         let fits = |write: &Write| match write {
             Write::Put(new) => rev(new.kind, &new.id) + 1 == new.rev,
-            Write::Delete { kind, id, rev: read } => rev(*kind, id) == *read,
+            // Nothing has revision 0: what is not there cannot be removed.
+            Write::Delete { kind, id, rev: read } => *read > 0 && rev(*kind, id) == *read,
         };
         if change.writes.iter().all(fits) { Ok(()) } else { Err(StoreError::Conflict) }
     }
