@@ -225,7 +225,7 @@ impl Pair {
     }
 
     fn file(&self, number: u8, other: bool) -> FileRecord {
-        let purpose = if number % 3 == 0 { Purpose::FineTuneResults } else { Purpose::FineTune };
+        let purpose = if number.is_multiple_of(3) { Purpose::FineTuneResults } else { Purpose::FineTune };
         FileRecord {
             id: id("file-", number),
             key: format!("files/{number}"),
