@@ -65,6 +65,7 @@ impl Line {
             return Waiting { position, reason: Some(reason.to_string()) };
         }
         let reason = match self.free {
+            0 if slots == 0 => "this server has no slots: it starts no jobs".to_string(),
             0 => format!("all {slots} slots are taken"),
             free => format!("{free} of {slots} slots are free; it is about to be dispatched"),
         };
