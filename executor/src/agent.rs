@@ -43,6 +43,10 @@ impl Agent {
 
     /// Runs jobs until `shutdown`; then lets each run write a checkpoint, gives the jobs back, and returns.
     pub async fn run(self, shutdown: CancellationToken) {
+        if self.context.config.slots == 0 {
+            // Nothing to do is no reason to end.
+            return shutdown.cancelled().await;
+        }
         let mut slots = JoinSet::new();
         for _ in 0..self.context.config.slots {
             let (context, queue, shutdown) =

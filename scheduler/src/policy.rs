@@ -3,11 +3,13 @@
 //! Tenants take turns: the one with the fewest jobs running goes first. A tenant's own jobs go by priority, then by age. Fair share by what
 //! was used over time takes its place here.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use trainyard_openapi::id::{JobId, TenantId};
 
-use crate::job::{JobRecord, JobState};
+use crate::port::store::QueuedJob;
 
 /// What a tenant may start.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,47 +26,70 @@ pub struct Queue {
     /// Those that may start as soon as a slot is free.
     pub ready: Vec<JobId>,
     /// Those that wait for more than a slot, and why. They are passed over.
-    pub held: Vec<(JobId, String)>,
+    pub held: Vec<(JobId, Arc<str>)>,
 }
 
-/// Who goes next. `live` are all jobs that have not ended; a tenant that `allowances` does not name has no limits.
-pub fn order(live: &[JobRecord], allowances: &BTreeMap<TenantId, Allowance>) -> Queue {
-    let mut busy: BTreeMap<&str, u32> = BTreeMap::new();
-    let mut waiting: BTreeMap<&str, Vec<(&JobRecord, i64)>> = BTreeMap::new();
-    for job in live {
-        let tenant = job.tenant.as_str();
-        match job.state {
-            JobState::Running { .. } | JobState::Dispatched { .. } => {
-                *busy.entry(tenant).or_default() += 1
+/// A tenant in the line.
+#[derive(Default)]
+struct Turn {
+    busy: u32,
+    /// The next one last.
+    waiting: Vec<QueuedJob>,
+    allowance: Allowance,
+    /// Why it may start no more; once there is a reason, it stays.
+    reason: Option<Arc<str>>,
+}
+
+/// Who goes next. `busy` are the jobs that take a slot of each tenant; a tenant that `allowances` does not name has no limits.
+pub fn order(
+    queued: Vec<QueuedJob>,
+    busy: &BTreeMap<TenantId, u32>,
+    mut allowances: BTreeMap<TenantId, Allowance>,
+) -> Queue {
+    let mut turns: BTreeMap<TenantId, Turn> = BTreeMap::new();
+    for job in queued {
+        match turns.get_mut(&job.tenant) {
+            Some(turn) => turn.waiting.push(job),
+            None => {
+                let busy = busy.get(&job.tenant).copied().unwrap_or(0);
+                let allowance = allowances.remove(&job.tenant).unwrap_or_default();
+                let tenant = job.tenant.clone();
+                turns.insert(tenant, Turn { busy, waiting: vec![job], allowance, reason: None });
             }
-            JobState::Queued { since_ms } => {
-                waiting.entry(tenant).or_default().push((job, since_ms))
-            }
-            _ => {}
         }
     }
-    for jobs in waiting.values_mut() {
+    let mut turns: Vec<Turn> = turns.into_values().collect();
+    for turn in &mut turns {
         // Stable: jobs of the same moment keep the order in which they were made.
-        jobs.sort_by_key(|(job, since)| (std::cmp::Reverse(job.plan.resources.priority), *since));
-        jobs.reverse();
+        turn.waiting.sort_by_key(|job| (Reverse(job.priority), job.since_ms));
+        turn.waiting.reverse();
     }
+    // Whose turn it is stands first; among equals, the tenant whose id comes first.
+    let mut next: BTreeSet<(u32, i64, usize)> =
+        turns.iter().enumerate().filter_map(|(tenant, turn)| turn.place(tenant)).collect();
     let mut queue = Queue::default();
-    loop {
-        let next = waiting
-            .iter()
-            .filter_map(|(tenant, jobs)| jobs.last().map(|(_, since)| (*tenant, *since)))
-            .min_by_key(|(tenant, since)| (busy.get(tenant).copied().unwrap_or(0), *since));
-        let Some((tenant, _)) = next else { return queue };
-        if let Some((job, _)) = waiting.get_mut(tenant).and_then(Vec::pop) {
-            let busy = busy.entry(tenant).or_default();
-            match allowances.get(&job.tenant).and_then(|allowance| allowance.reason(*busy)) {
-                Some(reason) => queue.held.push((job.id.clone(), reason)),
-                None => {
-                    *busy += 1;
-                    queue.ready.push(job.id.clone());
-                }
+    while let Some((_, _, tenant)) = next.pop_first() {
+        let turn = &mut turns[tenant];
+        if turn.reason.is_none() {
+            turn.reason = turn.allowance.reason(turn.busy).map(Arc::from);
+        }
+        let Some(job) = turn.waiting.pop() else { continue };
+        match &turn.reason {
+            Some(reason) => queue.held.push((job.id, reason.clone())),
+            None => {
+                turn.busy += 1;
+                queue.ready.push(job.id);
             }
         }
+        next.extend(turn.place(tenant));
+    }
+    queue
+}
+
+impl Turn {
+    /// Where its next job stands in the line.
+    fn place(&self, tenant: usize) -> Option<(u32, i64, usize)> {
+        self.waiting.last().map(|job| (self.busy, job.since_ms, tenant))
     }
 }
 
@@ -79,12 +104,4 @@ impl Allowance {
         };
         self.held.clone().or_else(|| full.map(text))
     }
-}
-
-/// Slots that are neither running nor about to.
-pub fn free_slots(live: &[JobRecord], slots: u32) -> u32 {
-    let taken = |job: &&JobRecord| {
-        matches!(job.state, JobState::Running { .. } | JobState::Dispatched { .. })
-    };
-    slots.saturating_sub(u32::try_from(live.iter().filter(taken).count()).unwrap_or(u32::MAX))
 }

@@ -9,6 +9,7 @@
 )]
 
 mod document;
+mod live;
 pub mod objects;
 pub mod queue;
 pub mod sample;

@@ -32,7 +32,7 @@ pub async fn holds(open: impl AsyncFn() -> Arc<dyn Store>) {
     taken_ids_are_conflicts(open().await.as_ref()).await;
     jobs_by_metadata(open().await.as_ref()).await;
     jobs_of_tenants(open().await.as_ref()).await;
-    live_jobs_and_their_files(open().await.as_ref()).await;
+    super::live::holds(&open).await;
     history(open().await.as_ref()).await;
     checkpoints(open().await.as_ref()).await;
     models(open().await.as_ref()).await;
@@ -225,23 +225,6 @@ async fn jobs_of_tenants(store: &dyn Store) {
     assert_eq!(listed, (vec![job], false));
     let answer = store.jobs(&tenant, &JobFilter::default(), &after(foreign.id.as_str())).await;
     assert!(matches!(answer, Err(StoreError::UnknownCursor(_))), "{answer:?}");
-}
-
-async fn live_jobs_and_their_files(store: &dyn Store) {
-    let (tenant, stranger) = (sample::tenant(), sample::tenant());
-    let one = sample::made(store, sample::job(&tenant)).await;
-    let two = sample::made(store, sample::job(&stranger)).await;
-    let three = sample::made(store, sample::job(&tenant)).await;
-    assert_eq!(store.live_jobs().await.unwrap(), vec![one.clone(), two.clone(), three.clone()]);
-    let validation = one.validation_file.clone().unwrap();
-    for file in [&one.training_file, &validation] {
-        assert!(store.file_in_use(&tenant, file).await.unwrap());
-        assert!(!store.file_in_use(&stranger, file).await.unwrap());
-    }
-    assert!(!store.file_in_use(&tenant, &FileId::generate().unwrap()).await.unwrap());
-    store.commit(sample::ended(&one)).await.unwrap();
-    assert_eq!(store.live_jobs().await.unwrap(), vec![two, three]);
-    assert!(!store.file_in_use(&tenant, &validation).await.unwrap(), "the job has ended");
 }
 
 async fn history(store: &dyn Store) {

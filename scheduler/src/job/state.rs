@@ -112,6 +112,11 @@ impl JobState {
             Self::Cancelled { .. } => JobStatus::Cancelled,
         }
     }
+
+    /// Whether it takes a slot: an executor has it or is about to take it.
+    pub const fn is_busy(&self) -> bool {
+        matches!(self, Self::Running { .. } | Self::Dispatched { .. })
+    }
 }
 
 /// Something that happens to a job.

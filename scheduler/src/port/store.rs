@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use trainyard_openapi::checkpoint::CheckpointMetrics;
 use trainyard_openapi::event::JobEvent;
+use trainyard_openapi::extension::Priority;
 use trainyard_openapi::file::Purpose;
 use trainyard_openapi::id::{CheckpointId, FileId, JobId, TenantId};
 use trainyard_openapi::page::PageRequest;
@@ -17,7 +18,7 @@ use super::document::{Change, Kind, Stored};
 use super::queue::Ticket;
 use crate::audit::AuditRecord;
 use crate::clock::Day;
-use crate::job::JobRecord;
+use crate::job::{JobRecord, JobState};
 
 /// What a store answered instead of doing it.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -154,7 +155,7 @@ pub struct IdempotencyRecord {
 /// One change of one job, all of it or nothing.
 #[derive(Debug, Clone)]
 pub struct Commit {
-    /// The job as it shall be; its `rev` is one above `expected_rev`.
+    /// The job as it shall be; its `rev` is one above `expected_rev`. Id, tenant and metadata never change.
     pub job: JobRecord,
     /// The revision it was read at; 0 for a new job.
     pub expected_rev: u64,
@@ -194,6 +195,28 @@ impl Commit {
             usage: None,
             also: Change::none(),
         }
+    }
+}
+
+/// What puts a job that waits for a slot in its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueuedJob {
+    /// The id.
+    pub id: JobId,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// Its place among its tenant's own jobs.
+    pub priority: Priority,
+    /// Since when it waits, in Unix milliseconds.
+    pub since_ms: i64,
+}
+
+impl QueuedJob {
+    /// Of a job that waits for a slot; `None` of any other.
+    pub fn of(job: &JobRecord) -> Option<Self> {
+        let JobState::Queued { since_ms } = job.state else { return None };
+        let (id, tenant) = (job.id.clone(), job.tenant.clone());
+        Some(Self { id, tenant, priority: job.plan.resources.priority, since_ms })
     }
 }
 
@@ -291,8 +314,14 @@ pub trait Store: Send + Sync {
         filter: &JobFilter,
         page: &PageRequest,
     ) -> Result<Slice<JobRecord>, StoreError>;
-    /// Jobs of all tenants that have not ended, oldest first.
-    async fn live_jobs(&self) -> Result<Vec<JobRecord>, StoreError>;
+    /// Jobs of all tenants whose files are to be read, oldest first.
+    async fn validating_jobs(&self) -> Result<Vec<JobId>, StoreError>;
+    /// Jobs of all tenants that wait for a slot, oldest first. There may be very many: only what puts them in order is read.
+    async fn queued_jobs(&self) -> Result<Vec<QueuedJob>, StoreError>;
+    /// Jobs of all tenants that an executor has or is about to take, oldest first.
+    async fn busy_jobs(&self) -> Result<Vec<JobRecord>, StoreError>;
+    /// How many jobs of the tenant have not ended.
+    async fn live_count(&self, tenant: &TenantId) -> Result<u64, StoreError>;
     /// Whether a job that has not ended reads this file.
     async fn file_in_use(&self, tenant: &TenantId, id: &FileId) -> Result<bool, StoreError>;
     /// The answer kept under an idempotency key.

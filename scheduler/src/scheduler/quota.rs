@@ -1,7 +1,5 @@
 //! What a tenant may still use: accelerator-seconds, running jobs, bytes.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use trainyard_openapi::error::{ApiError, ErrorCode};
 use trainyard_openapi::event::EventLevel;
 use trainyard_openapi::id::TenantId;
@@ -18,20 +16,7 @@ use crate::port::store::UsageRecord;
 use crate::tenant::{TenantContext, TenantRecord};
 
 impl Scheduler {
-    /// What the tenants of waiting jobs may start.
-    pub(super) async fn allowances(
-        &self,
-        live: &[JobRecord],
-    ) -> Result<BTreeMap<TenantId, Allowance>> {
-        let waiting = live.iter().filter(|job| matches!(job.state, JobState::Queued { .. }));
-        let tenants: BTreeSet<&TenantId> = waiting.map(|job| &job.tenant).collect();
-        let mut allowances = BTreeMap::new();
-        for tenant in tenants {
-            allowances.insert(tenant.clone(), self.allowance(tenant).await?);
-        }
-        Ok(allowances)
-    }
-
+    /// What a tenant may start.
     pub(super) async fn allowance(&self, tenant: &TenantId) -> Result<Allowance> {
         let Some((record, _)) = self.document::<TenantRecord>(tenant.as_str()).await? else {
             return Ok(Allowance::default());

@@ -89,6 +89,7 @@ impl Scheduler {
         });
         let record = altered.await?.ok_or_else(|| not_found("tenant", id.as_str()))?;
         self.inner.keys.forget();
+        self.inner.line.changed();
         self.inner.work.notify_waiters();
         Ok(tenant_of(&record))
     }

@@ -172,7 +172,6 @@ fn check(config: &Config) -> Result<(), ConfigError> {
         ("requests_per_minute", u64::from(http.requests_per_minute)),
         ("requests_per_minute_per_key", u64::from(http.requests_per_minute_per_key)),
         ("bad_credentials_per_minute", u64::from(http.bad_credentials_per_minute)),
-        ("slots", u64::from(training.slots)),
         ("threads", u64::from(training.threads.unwrap_or(1))),
         ("memory_per_job_mib", training.memory_per_job_mib.unwrap_or(1)),
         ("heartbeat_seconds", training.heartbeat_seconds),
@@ -246,7 +245,7 @@ mod tests {
         for (text, name) in [
             ("[training]\nheartbeat_seconds = 30\n", "self_fence_seconds"),
             ("[scheduling]\nlease_seconds = 45\n", "lease_seconds"),
-            ("[training]\nslots = 0\n", "slots"),
+            ("[training]\nthreads = 0\n", "threads"),
         ] {
             let file = file(text);
             let error = load(Layers::default(), Some(file.path())).expect_err("refused");

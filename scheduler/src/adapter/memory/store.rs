@@ -11,12 +11,12 @@ use trainyard_openapi::page::{Order, PageRequest};
 
 use crate::audit::{AuditRecord, chain};
 use crate::clock::Clock;
-use crate::job::JobRecord;
+use crate::job::{JobRecord, JobState};
 use crate::port::document::{Change, Kind, Stored, Write};
 use crate::port::queue::Ticket;
 use crate::port::store::{
-    CheckpointRecord, Commit, FileRecord, IdempotencyRecord, JobFilter, ModelRecord, Slice, Store,
-    StoreError, UsageRecord,
+    CheckpointRecord, Commit, FileRecord, IdempotencyRecord, JobFilter, ModelRecord, QueuedJob,
+    Slice, Store, StoreError, UsageRecord,
 };
 
 /// The store.
@@ -62,6 +62,11 @@ impl Tables {
                 Ok(())
             }
         }
+    }
+
+    fn live_count(&self, tenant: &TenantId) -> u64 {
+        let live = |job: &&JobRecord| job.tenant == *tenant && !job.state.status().is_terminal();
+        self.jobs.iter().filter(live).count() as u64
     }
 
     /// Whether a change can be made.
@@ -125,10 +130,7 @@ impl Tables {
             also,
         } = commit;
         if let Some(most) = live_max {
-            let live = |there: &&JobRecord| {
-                there.tenant == job.tenant && !there.state.status().is_terminal()
-            };
-            let live = self.jobs.iter().filter(live).count() as u64;
+            let live = self.live_count(&job.tenant);
             if live >= u64::from(most) {
                 return Err(StoreError::TooManyLive(live));
             }
@@ -364,9 +366,23 @@ impl Store for MemoryStore {
         paged(all, wanted, |job| job.id.to_string(), page)
     }
 
-    async fn live_jobs(&self) -> Result<Vec<JobRecord>, StoreError> {
+    async fn validating_jobs(&self) -> Result<Vec<JobId>, StoreError> {
         let tables = self.tables();
-        Ok(tables.jobs.iter().filter(|job| !job.state.status().is_terminal()).cloned().collect())
+        let validating = tables.jobs.iter().filter(|job| job.state == JobState::Validating);
+        Ok(validating.map(|job| job.id.clone()).collect())
+    }
+
+    async fn queued_jobs(&self) -> Result<Vec<QueuedJob>, StoreError> {
+        Ok(self.tables().jobs.iter().filter_map(QueuedJob::of).collect())
+    }
+
+    async fn busy_jobs(&self) -> Result<Vec<JobRecord>, StoreError> {
+        let tables = self.tables();
+        Ok(tables.jobs.iter().filter(|job| job.state.is_busy()).cloned().collect())
+    }
+
+    async fn live_count(&self, tenant: &TenantId) -> Result<u64, StoreError> {
+        Ok(self.tables().live_count(tenant))
     }
 
     async fn file_in_use(&self, tenant: &TenantId, id: &FileId) -> Result<bool, StoreError> {

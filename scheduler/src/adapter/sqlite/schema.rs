@@ -77,6 +77,56 @@ const MIGRATIONS: &[&str] = &["
     UPDATE files SET bytes = record ->> 'bytes';
     CREATE INDEX files_by_expiry ON files (expires_at_ms) WHERE expires_at_ms IS NOT NULL;
     CREATE INDEX jobs_live_by_tenant ON jobs (tenant) WHERE live;
+", "
+    -- The lists that the scheduler's loops work through, each read from the index alone.
+    ALTER TABLE jobs ADD COLUMN lane TEXT;
+    ALTER TABLE jobs ADD COLUMN since_ms INTEGER;
+    ALTER TABLE jobs ADD COLUMN priority INTEGER NOT NULL DEFAULT 1;
+    UPDATE jobs SET
+        since_ms = CASE WHEN record ->> '$.state.state' = 'queued' THEN record ->> '$.state.since_ms' END,
+        lane = CASE record ->> '$.state.state' WHEN 'validating' THEN 'validating' WHEN 'queued' THEN 'queued'
+            WHEN 'dispatched' THEN 'busy' WHEN 'running' THEN 'busy' END,
+        priority = CASE record ->> '$.plan.resources.priority' WHEN 'low' THEN 0 WHEN 'high' THEN 2 ELSE 1 END;
+    CREATE INDEX jobs_in_lane ON jobs (lane, seq, id, tenant, priority, since_ms) WHERE lane IS NOT NULL;
+    DROP INDEX jobs_live;
+    DROP INDEX jobs_live_by_tenant;
+    CREATE INDEX jobs_by_training_file ON jobs (training_file, tenant) WHERE live;
+    CREATE INDEX jobs_by_validation_file ON jobs (validation_file, tenant) WHERE live;
+
+    -- How many jobs of a tenant have not ended: a quota asks at every submit.
+    CREATE TABLE live_jobs (tenant TEXT PRIMARY KEY, jobs INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+    INSERT INTO live_jobs SELECT tenant, count(*) FROM jobs WHERE live GROUP BY tenant;
+    CREATE TRIGGER live_job_made AFTER INSERT ON jobs WHEN NEW.live BEGIN
+        INSERT INTO live_jobs VALUES (NEW.tenant, 1) ON CONFLICT DO UPDATE SET jobs = jobs + 1;
+    END;
+    CREATE TRIGGER live_job_changed AFTER UPDATE OF live ON jobs WHEN NEW.live <> OLD.live BEGIN
+        UPDATE live_jobs SET jobs = jobs + NEW.live - OLD.live WHERE tenant = NEW.tenant;
+    END;
+    CREATE TRIGGER live_job_removed AFTER DELETE ON jobs WHEN OLD.live BEGIN
+        UPDATE live_jobs SET jobs = jobs - 1 WHERE tenant = OLD.tenant;
+    END;
+
+    -- Pairs of metadata, which a job keeps as it was made with them.
+    CREATE TABLE job_metadata (
+        tenant TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (tenant, key, value, seq)
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO job_metadata SELECT jobs.tenant, pair.key, pair.value, jobs.seq
+        FROM jobs, json_each(jobs.record, '$.metadata') AS pair WHERE jobs.record -> '$.metadata' <> 'null';
+    CREATE TRIGGER job_with_metadata AFTER INSERT ON jobs WHEN NEW.record -> '$.metadata' <> 'null' BEGIN
+        INSERT INTO job_metadata SELECT NEW.tenant, pair.key, pair.value, NEW.seq
+            FROM json_each(NEW.record, '$.metadata') AS pair;
+    END;
+    CREATE TRIGGER job_with_metadata_removed AFTER DELETE ON jobs WHEN OLD.record -> '$.metadata' <> 'null' BEGIN
+        DELETE FROM job_metadata WHERE seq = OLD.seq AND tenant = OLD.tenant
+            AND (key, value) IN (SELECT pair.key, pair.value FROM json_each(OLD.record, '$.metadata') AS pair);
+    END;
+
+    -- Bytes beside the order, so that adding them up reads the index alone.
+    DROP INDEX files_by_tenant;
+    CREATE INDEX files_by_tenant ON files (tenant, seq, bytes);
+    DROP INDEX models_by_tenant;
+    CREATE INDEX models_by_tenant ON models (tenant, seq, bytes);
+    CREATE INDEX idempotency_by_age ON idempotency (record ->> 'created_at_ms');
 "];
 
 /// What a commit waits for. Only `Full` makes it durable against a power cut: the others may roll back what was acknowledged.

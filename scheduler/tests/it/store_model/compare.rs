@@ -32,6 +32,7 @@ pub(super) async fn all(reference: &dyn Store, store: &dyn Store) {
         same!(a, b, usage(&tenant, 1, 9));
         same!(a, b, stored_bytes(&tenant));
         same!(a, b, models(&tenant));
+        same!(a, b, live_count(&tenant));
         for other in NUMBERS {
             same!(a, b, file(&tenant, &id("file-", other)));
             same!(a, b, file_in_use(&tenant, &id("file-", other)));
@@ -85,7 +86,9 @@ pub(super) async fn all(reference: &dyn Store, store: &dyn Store) {
         .await;
     }
     same!(a, b, document_count(KIND));
-    same!(a, b, live_jobs());
+    same!(a, b, validating_jobs());
+    same!(a, b, queued_jobs());
+    same!(a, b, busy_jobs());
     same!(a, b, outbox());
     same!(a, b, expired_files(5, 2));
     same!(a, b, expired_files(5, 100));

@@ -25,12 +25,21 @@ pub(super) struct Document {
     pub(super) audited: bool,
 }
 
+/// What becomes of a job's state.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Step {
+    None,
+    /// The next one on the way to an executor, and back.
+    Forward,
+    End,
+}
+
 /// A change of one job.
 #[derive(Debug, Clone)]
 pub(super) struct Change {
     pub(super) job: u8,
     pub(super) current: bool,
-    pub(super) ends: bool,
+    pub(super) step: Step,
     pub(super) events: u8,
     /// Whether its last event bears an id that others of this kind bear too.
     pub(super) repeats_event: bool,
@@ -117,7 +126,8 @@ fn document(ids: std::ops::RangeInclusive<u8>) -> impl Strategy<Value = Document
 }
 
 fn change(made: &Made) -> impl Strategy<Value = Change> + use<> {
-    let what = (0..=made.jobs, mostly(), rarely(), 0_u8..3, rarely());
+    let step = prop_oneof![2 => Just(Step::None), 4 => Just(Step::Forward), 1 => Just(Step::End)];
+    let what = (0..=made.jobs, mostly(), step, 0_u8..3, rarely());
     let made_by_it = (
         proptest::option::weighted(0.3, 0..=made.checkpoints),
         proptest::option::weighted(0.2, 0..=made.models),
@@ -133,13 +143,13 @@ fn change(made: &Made) -> impl Strategy<Value = Change> + use<> {
         proptest::option::weighted(0.2, document(0..=made.documents)),
     );
     (what, made_by_it, beside).prop_map(|(what, made_by_it, beside)| {
-        let (job, current, ends, events, repeats_event) = what;
+        let (job, current, step, events, repeats_event) = what;
         let (checkpoint, model, result_file, ticket) = made_by_it;
         let (key, implied, live_max, usage_day, metadata, document) = beside;
         Change {
             job,
             current,
-            ends,
+            step,
             events,
             repeats_event,
             checkpoint,

@@ -13,15 +13,15 @@ use trainyard_scheduler::adapter::memory::MemoryStore;
 use trainyard_scheduler::audit::AuditEntry;
 use trainyard_scheduler::clock::SystemClock;
 use trainyard_scheduler::contract::sample;
-use trainyard_scheduler::job::JobRecord;
-use trainyard_scheduler::job::state::Transition;
+use trainyard_scheduler::job::state::{Lease, Transition};
+use trainyard_scheduler::job::{JobRecord, JobState};
 use trainyard_scheduler::port::document::{Change, Kind, Stored, Write};
 use trainyard_scheduler::port::store::{
     Commit, FileRecord, IdempotencyRecord, Store, StoreError, UsageRecord,
 };
 
 use super::compare;
-use super::operation::{self, Operation};
+use super::operation::{self, Operation, Step};
 
 pub(super) const KIND: Kind = Kind::Webhook;
 
@@ -137,16 +137,16 @@ impl Pair {
     async fn commit(&self, change: &operation::Change) -> Commit {
         let known = self.reference.job_of_any_tenant(&id("ftjob-", change.job)).await.unwrap();
         let rev = known.as_ref().map_or(0, |job| job.rev) + u64::from(!change.current);
+        let new = known.is_none();
         let mut job = known.unwrap_or_else(|| record(change.job));
         job.rev = rev + 1;
         job.progress.step += 1;
-        if let Some(value) = change.metadata {
+        // Metadata stays as the job was made with it.
+        if let Some(value) = change.metadata.filter(|_| new) {
             job.metadata =
                 Some([("team".to_string(), value.to_string()), ("a'b".into(), "ü".into())].into());
         }
-        if change.ends && !job.state.status().is_terminal() {
-            job.state = job.state.clone().apply(Transition::Cancel { now_ms: 5 }).unwrap();
-        }
+        job.state = self.stepped(job.state, change.step);
         job.seq += u64::from(change.ticket);
         let mut commit = Commit { expected_rev: rev, ..Commit::of(job.clone()) };
         for number in 0..change.events {
@@ -187,6 +187,26 @@ impl Pair {
         commit
     }
 
+    fn stepped(&self, state: JobState, step: Step) -> JobState {
+        let now_ms = i64::from(self.count);
+        let transition = match (step, &state) {
+            (Step::None, _) => return state,
+            (Step::End, _) => Transition::Cancel { now_ms },
+            (Step::Forward, JobState::Validating) => Transition::Validated { now_ms },
+            (Step::Forward, JobState::Queued { .. }) => Transition::Dispatch { now_ms },
+            (Step::Forward, JobState::Dispatched { .. }) => Transition::Claim(Lease {
+                epoch: 1,
+                nonce: id("nonce_", 1),
+                executor: id("exec-", 1),
+                since_ms: now_ms,
+                seen_ms: now_ms,
+                until_ms: now_ms,
+            }),
+            (Step::Forward, _) => Transition::Return { now_ms },
+        };
+        state.clone().apply(transition).unwrap_or(state)
+    }
+
     /// One that no operation before this one has given.
     fn event_id(&self, number: u8) -> EventId {
         id("ftevent-", format!("{}x{number}", self.count))
@@ -225,7 +245,8 @@ impl Pair {
     }
 
     fn file(&self, number: u8, other: bool) -> FileRecord {
-        let purpose = if number.is_multiple_of(3) { Purpose::FineTuneResults } else { Purpose::FineTune };
+        let purpose =
+            if number.is_multiple_of(3) { Purpose::FineTuneResults } else { Purpose::FineTune };
         FileRecord {
             id: id("file-", number),
             key: format!("files/{number}"),
