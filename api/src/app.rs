@@ -5,6 +5,7 @@ use actix_web::{middleware::from_fn, web};
 use trainyard_openapi::limits::BODY_BYTES_MAX;
 use trainyard_scheduler::Scheduler;
 
+use crate::auth::{Authenticator, Oidc};
 use crate::limits::Limits;
 use crate::{doc, idempotency, middleware, router};
 
@@ -17,6 +18,8 @@ pub struct ApiOptions {
     pub prefix: String,
     /// Rate limits and what has been used of them: made once, and cloned for each thread of a server.
     pub limits: Limits,
+    /// What checks bearer tokens beside API keys; without it tokens are refused. Made once, as the limits are.
+    pub tokens: Option<Oidc>,
 }
 
 /// Where the API is mounted, for those of its parts that have to say so.
@@ -31,13 +34,17 @@ pub(crate) struct Mount {
 pub fn app(scheduler: Scheduler, options: ApiOptions) -> impl HttpServiceFactory {
     let prefix = options.prefix.trim_end_matches('/').to_string();
     let mount = Mount { document: doc::json_at(&prefix), prefix };
+    let authenticator = Authenticator::new(scheduler.clone(), options.tokens);
     let scope = web::scope(&mount.prefix);
     let scope = scope
         .app_data(web::Data::new(mount))
         .app_data(web::Data::new(scheduler.clone()))
+        .app_data(web::Data::new(authenticator.clone()))
         .app_data(web::Data::new(options.limits))
         .app_data(web::PayloadConfig::new(BODY_BYTES_MAX));
     router::routes(scope)
-        .wrap(from_fn(move |request, next| idempotency::once(scheduler.clone(), request, next)))
+        .wrap(from_fn(move |request, next| {
+            idempotency::once(scheduler.clone(), authenticator.clone(), request, next)
+        }))
         .wrap(from_fn(middleware::contract))
 }

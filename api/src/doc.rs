@@ -77,7 +77,7 @@ pub fn openapi() -> Value {
     document["servers"] = json!([{"url": "/", "description": "This server"}]);
     document["security"] = json!([{"bearer": []}]);
     document["components"]["securitySchemes"] = json!({
-        "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, shown once when it was made."}
+        "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, shown once when it was made, or a token of the OpenID Connect issuer that the operator has set."}
     });
     refer_to_items(&mut document["components"]["schemas"]);
     if let Some(paths) = document["paths"].as_object_mut() {

@@ -16,7 +16,7 @@ use trainyard_scheduler::port::store::JobFilter;
 use trainyard_scheduler::{IdempotencyKey, Repeat, Scheduler, Submitted, TenantContext};
 
 use super::{path_id, refuse_encoded, stream};
-use crate::auth::{Caller, JobsRead, JobsWrite};
+use crate::auth::{Authenticator, Caller, JobsRead, JobsWrite};
 use crate::error::Result;
 use crate::idempotency;
 use crate::limits::Limits;
@@ -171,6 +171,7 @@ pub(crate) async fn resume(
 pub(crate) async fn events(
     scheduler: Data<Scheduler>,
     caller: Caller<JobsRead>,
+    authenticator: Data<Authenticator>,
     limits: Data<Limits>,
     id: Path<String>,
     request: HttpRequest,
@@ -190,7 +191,9 @@ pub(crate) async fn events(
         let after = query.take("after")?;
         query.finish()?;
         let job = job_id(&id)?;
-        return stream::follow(&scheduler, &limits, &caller, request.headers(), job, after).await;
+        let headers = request.headers();
+        return stream::follow(&scheduler, &authenticator, &limits, &caller, headers, job, after)
+            .await;
     }
     let page = query.page::<EventId>(20, PAGE_LIMIT_MAX, false)?;
     query.finish()?;
@@ -243,7 +246,7 @@ fn repeat(headers: &HeaderMap, ctx: &TenantContext, job: &CreateJob) -> Result<R
     let Some(count) = count.and_then(|count| count.parse::<u32>().ok()) else {
         return Ok(Repeat::Never);
     };
-    hash.update(ctx.key_id());
+    hash.update(ctx.actor());
     hash.update(b"\n");
     hash.update(&body);
     Ok(Repeat::Counted { request_sha256: hex::encode(hash.finalize()), retry: count > 0 })

@@ -15,7 +15,7 @@ use trainyard_openapi::id::{EventId, JobId};
 use trainyard_scheduler::scheduler::JobNews;
 use trainyard_scheduler::{Scheduler, TenantContext};
 
-use crate::auth::{JobsRead, Permission, bearer};
+use crate::auth::{Authenticator, JobsRead, Permission, bearer, lacks};
 use crate::error::Result;
 use crate::limits::{Limits, OpenStream};
 
@@ -29,8 +29,9 @@ const KEY_CHECK: Duration = Duration::from_secs(5);
 /// A client that follows a job.
 struct Follow {
     scheduler: Scheduler,
+    authenticator: Authenticator,
     ctx: TenantContext,
-    key: String,
+    credential: String,
     job: JobId,
     after: Option<EventId>,
     news: JobNews,
@@ -45,6 +46,7 @@ struct Follow {
 /// Answers with the events of `job` after `after`, or else after the `Last-Event-ID` that a client sends when it connects again.
 pub(super) async fn follow(
     scheduler: &Scheduler,
+    authenticator: &Authenticator,
     limits: &Limits,
     ctx: &TenantContext,
     headers: &HeaderMap,
@@ -68,7 +70,8 @@ pub(super) async fn follow(
     let follow = Follow {
         scheduler: scheduler.clone(),
         ctx: ctx.clone(),
-        key: bearer(headers)?,
+        authenticator: authenticator.clone(),
+        credential: bearer(headers)?,
         job,
         after: from,
         news,
@@ -113,11 +116,10 @@ impl Follow {
     async fn look(&mut self) -> Result<Option<String>, ApiError> {
         loop {
             if self.checked.elapsed() >= KEY_CHECK {
-                self.ctx =
-                    self.scheduler.authenticate(&self.key).await.map_err(|error| error.to_api())?;
+                let found = self.authenticator.authenticate(&self.credential).await;
+                self.ctx = found.map_err(|error| error.to_api())?;
                 if !self.ctx.may(JobsRead::SCOPE) {
-                    let text = "this API key may not read jobs any more";
-                    return Err(ApiError::new(ErrorCode::InsufficientScope, text));
+                    return Err(lacks(&self.ctx, JobsRead::SCOPE));
                 }
                 self.checked = Instant::now();
             }
