@@ -182,6 +182,9 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
     if method == "post" {
         codes.extend([ErrorCode::IdempotencyInProgress, ErrorCode::IdempotencyMismatch]);
     }
+    if !operation["requestBody"].is_null() {
+        codes.push(ErrorCode::RequestTimeout);
+    }
     codes.sort_by_key(|code| code.status());
     codes.dedup_by_key(|code| code.status());
     for code in codes {

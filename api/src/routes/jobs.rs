@@ -15,11 +15,11 @@ use trainyard_openapi::preflight::Preflight;
 use trainyard_scheduler::port::store::JobFilter;
 use trainyard_scheduler::{IdempotencyKey, Repeat, Scheduler, Submitted, TenantContext};
 
-use super::{path_id, refuse_encoded, stream};
-use crate::auth::{Authenticator, Caller, JobsRead, JobsWrite};
+use super::stream::{self, Streams};
+use super::{path_id, refuse_encoded};
+use crate::auth::{Caller, JobsRead, JobsWrite};
 use crate::error::Result;
 use crate::idempotency;
-use crate::limits::Limits;
 use crate::query::Query;
 
 /// Create a fine-tuning job
@@ -171,8 +171,7 @@ pub(crate) async fn resume(
 pub(crate) async fn events(
     scheduler: Data<Scheduler>,
     caller: Caller<JobsRead>,
-    authenticator: Data<Authenticator>,
-    limits: Data<Limits>,
+    streams: Data<Streams>,
     id: Path<String>,
     request: HttpRequest,
 ) -> Result<HttpResponse> {
@@ -191,9 +190,7 @@ pub(crate) async fn events(
         let after = query.take("after")?;
         query.finish()?;
         let job = job_id(&id)?;
-        let headers = request.headers();
-        return stream::follow(&scheduler, &authenticator, &limits, &caller, headers, job, after)
-            .await;
+        return streams.follow(&caller, request.headers(), job, after).await;
     }
     let page = query.page::<EventId>(20, PAGE_LIMIT_MAX, false)?;
     query.finish()?;

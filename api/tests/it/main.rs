@@ -18,5 +18,6 @@ mod issuer;
 mod limits;
 mod requests;
 mod server;
+mod streams;
 mod tokens;
 mod uploads;
