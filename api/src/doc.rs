@@ -77,7 +77,7 @@ pub fn openapi() -> Value {
     document["servers"] = json!([{"url": "/", "description": "This server"}]);
     document["security"] = json!([{"bearer": []}]);
     document["components"]["securitySchemes"] = json!({
-        "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, shown once when it was made."}
+        "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, shown once when it was made, or a token of the OpenID Connect issuer that the operator has set."}
     });
     refer_to_items(&mut document["components"]["schemas"]);
     if let Some(paths) = document["paths"].as_object_mut() {
@@ -181,6 +181,9 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
     }
     if method == "post" {
         codes.extend([ErrorCode::IdempotencyInProgress, ErrorCode::IdempotencyMismatch]);
+    }
+    if !operation["requestBody"].is_null() {
+        codes.push(ErrorCode::RequestTimeout);
     }
     codes.sort_by_key(|code| code.status());
     codes.dedup_by_key(|code| code.status());

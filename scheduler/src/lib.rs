@@ -17,6 +17,7 @@ pub mod port;
 pub mod request;
 pub mod scheduler;
 pub mod tenant;
+pub mod token;
 pub mod upload;
 pub mod webhook;
 
@@ -25,3 +26,4 @@ pub use config::SchedulerConfig;
 pub use error::SchedulerError;
 pub use scheduler::{IdempotencyKey, Parts, Repeat, Scheduler, Submitted};
 pub use tenant::TenantContext;
+pub use token::Token;

@@ -30,6 +30,7 @@ pub(super) fn error_text(code: ErrorCode) -> &'static str {
             "The key may not do this, or a base model cannot be deleted"
         }
         ErrorCode::TenantSuspended => "The tenant of the key is suspended",
+        ErrorCode::RequestTimeout => "The body did not come in time; nothing was stored",
         ErrorCode::TooLarge => "The body is larger than the limit",
         ErrorCode::UnsupportedMediaType => "The content type or encoding is not taken",
         ErrorCode::IdempotencyInProgress => "The same request is being worked on",

@@ -19,6 +19,7 @@ mod requests;
 mod submit;
 mod sweep;
 mod tenants;
+mod tokens;
 mod uploads;
 mod usage;
 mod validation;

@@ -163,7 +163,7 @@ impl Scheduler {
         tenant: &TenantId,
         id: &str,
     ) -> Result<TenantKey> {
-        if ctx.key_id() == id {
+        if ctx.key().is_some_and(|key| key.id == id) {
             let text = "a key cannot revoke itself; use another operator's key";
             return Err(ApiError::new(ErrorCode::InUse, text).into());
         }

@@ -166,7 +166,7 @@ async fn keys_open_their_own_tenant_only() {
     let key = fresh.scheduler.bootstrap_key().await.unwrap().expect("the first key");
     assert_eq!(fresh.scheduler.bootstrap_key().await.unwrap(), None, "shown once");
     let ctx = fresh.scheduler.authenticate(&key).await.unwrap();
-    assert_eq!(ctx.key_id(), &key["tyk_live_".len()..][..12]);
+    assert_eq!(ctx.actor(), format!("key:{}", &key["tyk_live_".len()..][..12]));
     let forged = wrong_secret(&key);
     assert!(ApiKey::parse(&forged).is_some(), "its form is right");
     let unknown = ApiKey::generate().unwrap().reveal();

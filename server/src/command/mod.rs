@@ -7,6 +7,7 @@ pub(crate) mod connection;
 pub(crate) mod create;
 pub(crate) mod download;
 pub(crate) mod files;
+mod follow;
 pub(crate) mod import;
 pub(crate) mod jobs;
 pub(crate) mod keys;
