@@ -97,6 +97,7 @@ pub(super) fn job(tenant: &TenantId) -> JobRecord {
         progress: Progress::default(),
         running_seconds: 1.0 / 3.0,
         traceparent: None,
+        erased: None,
     }
 }
 

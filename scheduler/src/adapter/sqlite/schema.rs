@@ -100,12 +100,15 @@ impl Synchronous {
     }
 }
 
+/// How long a connection waits for another's lock.
+pub(super) const BUSY_WAIT: std::time::Duration = std::time::Duration::from_secs(10);
+
 /// Settings of every connection.
 pub(super) fn configure(
     connection: &Connection,
     synchronous: Synchronous,
 ) -> Result<(), StoreError> {
-    connection.busy_timeout(std::time::Duration::from_secs(10)).map_err(explain)?;
+    connection.busy_timeout(BUSY_WAIT).map_err(explain)?;
     // What is deleted is overwritten: nothing of it may be left on free pages.
     let settings = [
         ("journal_mode", "WAL"),
