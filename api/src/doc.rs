@@ -12,14 +12,16 @@ use trainyard_openapi::page::Order;
 use trainyard_openapi::result::COLUMNS;
 use utoipa::OpenApi as _;
 
-use crate::routes::{artifacts, files, health, jobs, models, tenants, uploads, usage, webhooks};
+use crate::routes::{
+    artifacts, erasures, files, health, jobs, models, tenants, uploads, usage, webhooks,
+};
 
 const METHODS: [&str; 3] = ["get", "post", "delete"];
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
     paths(
-        files::create, files::list, files::retrieve, files::remove, files::content,
+        files::create, files::list, files::retrieve, files::remove, files::content, erasures::lineage, erasures::retrieve,
         uploads::create, uploads::add_part, uploads::complete, uploads::cancel,
         jobs::create, jobs::preflight, jobs::list, jobs::retrieve, jobs::cancel, jobs::pause, jobs::resume, jobs::events, jobs::checkpoints,
         models::list, models::retrieve, models::remove, artifacts::list, artifacts::download,
@@ -157,7 +159,7 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
             codes.extend([ErrorCode::InvalidValue, ErrorCode::InvalidState, ErrorCode::TooLarge])
         }
         "cancelUpload" => codes.push(ErrorCode::InvalidState),
-        "deleteFile" => codes.push(ErrorCode::InUse),
+        "deleteFile" => codes.extend([ErrorCode::InUse, ErrorCode::InvalidValue]),
         "createTenant" | "createTenantKey" | "updateTenant" => {
             codes.extend([ErrorCode::InvalidValue, ErrorCode::TooLarge, ErrorCode::InUse])
         }

@@ -9,6 +9,7 @@ pub mod base_model;
 pub mod clock;
 pub mod config;
 pub mod contract;
+pub mod erasure;
 pub mod error;
 pub mod job;
 pub mod key;

@@ -82,5 +82,6 @@ pub(super) async fn replay(
         }
         Body::Secret => Err(withheld("held a secret")),
         Body::Large => Err(withheld("was too large to keep")),
+        Body::Erased => Err(withheld("was erased with what it showed")),
     }
 }

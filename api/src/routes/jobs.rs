@@ -87,7 +87,7 @@ pub(crate) async fn list(
 ) -> Result<Json<Page<Job>>> {
     let mut query = Query::of(&request);
     let page = query.page::<JobId>(20, PAGE_LIMIT_MAX, false)?;
-    let filter = JobFilter { metadata: query.metadata()? };
+    let filter = JobFilter { metadata: query.metadata()?, ..JobFilter::default() };
     query.finish()?;
     Ok(Json(scheduler.jobs(&caller, &filter, &page).await?))
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod artifacts;
 pub(crate) mod docs;
+pub(crate) mod erasures;
 pub(crate) mod files;
 pub(crate) mod health;
 pub(crate) mod jobs;

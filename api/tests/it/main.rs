@@ -10,6 +10,7 @@ mod attacks;
 mod contract;
 mod document;
 mod embed;
+mod erasure;
 mod executor;
 mod files;
 mod idempotency;

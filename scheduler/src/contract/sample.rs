@@ -101,6 +101,7 @@ pub fn job(tenant: &TenantId) -> JobRecord {
         progress: Progress::default(),
         running_seconds: 1.0 / 3.0,
         traceparent: None,
+        erased: None,
     }
 }
 

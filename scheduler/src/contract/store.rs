@@ -36,6 +36,8 @@ pub async fn holds(open: impl AsyncFn() -> Arc<dyn Store>) {
     history(open().await.as_ref()).await;
     checkpoints(open().await.as_ref()).await;
     models(open().await.as_ref()).await;
+    what_a_job_made_is_erased(open().await.as_ref()).await;
+    jobs_and_files_by_content(open().await.as_ref()).await;
     outbox(open().await.as_ref()).await;
     one_key_makes_one_job(open().await).await;
     one_revision_is_followed_by_one(open().await).await;
@@ -138,6 +140,70 @@ async fn a_commit_writes_all(store: &dyn Store) {
     assert_written(store, &commit).await;
 }
 
+async fn what_a_job_made_is_erased(store: &dyn Store) {
+    let tenant = sample::tenant();
+    let (mut job, other) = (sample::job(&tenant), sample::job(&tenant));
+    for (made, name) in [(&mut job, "ft:tiny::gone"), (&mut other.clone(), "ft:tiny::other")] {
+        *made = sample::made(store, made.clone()).await;
+        let mut commit = sample::whole(made, name);
+        let file = commit.result_file.as_mut().unwrap();
+        file.key = format!("jobs/{}/e1-x/adapter/metrics.csv", made.id);
+        *made = commit.job.clone();
+        store.commit(commit).await.unwrap();
+    }
+    let mut erase = Commit::of(job.clone());
+    erase.job.rev += 1;
+    erase.erases = true;
+    erase.events = vec![sample::event("erased")];
+    store.commit(erase.clone()).await.unwrap();
+    store.scrub().await.unwrap();
+    let (events, _) = store.events(&job.id, &first(99)).await.unwrap();
+    assert_eq!(events, erase.events, "its own event alone");
+    assert_eq!(store.all_checkpoints(&job.id).await.unwrap(), vec![]);
+    let models: Vec<String> =
+        store.models(&tenant).await.unwrap().into_iter().map(|model| model.id).collect();
+    assert_eq!(models, ["ft:tiny::other"]);
+    let (files, _) = store.files(&tenant, None, &first(9)).await.unwrap();
+    assert_eq!(files.len(), 1, "the other job's result file");
+    assert!(files[0].key.starts_with(&format!("jobs/{}/", other.id)));
+    assert_eq!(store.all_checkpoints(&other.id).await.unwrap().len(), 1);
+    assert_eq!(store.events(&other.id, &first(9)).await.unwrap().0.len(), 2);
+    assert!(matches!(store.commit(erase).await, Err(StoreError::Conflict)));
+}
+
+async fn jobs_and_files_by_content(store: &dyn Store) {
+    let (tenant, stranger) = (sample::tenant(), sample::tenant());
+    let (file, other) =
+        (sample::file(&tenant, Purpose::FineTune), sample::file(&tenant, Purpose::FineTune));
+    let mut differs = sample::file(&tenant, Purpose::FineTune);
+    differs.sha256 = "ab".repeat(32);
+    let foreign = sample::file(&stranger, Purpose::FineTune);
+    for file in [&file, &other, &differs, &foreign] {
+        store.put_file(file, &Change::none()).await.unwrap();
+    }
+    let same = store.files_of_content(&tenant, &file.sha256).await.unwrap();
+    assert_eq!(same, [file.clone(), other.clone()]);
+    let mut readers = Vec::new();
+    for (training, validation) in [
+        (&file.id, None),
+        (&other.id, Some(&file.id)),
+        (&file.id, Some(&file.id)),
+        (&other.id, Some(&differs.id)),
+    ] {
+        let mut job = sample::job(&tenant);
+        job.training_file = training.clone();
+        job.validation_file = validation.cloned();
+        readers.push(sample::made(store, job).await);
+    }
+    let mut spy = sample::job(&stranger);
+    spy.training_file = file.id.clone();
+    sample::made(store, spy).await;
+    let filter = JobFilter { reads: Some(file.id.clone()), ..JobFilter::default() };
+    let page = PageRequest { order: Order::Asc, ..first(9) };
+    let (found, _) = store.jobs(&tenant, &filter, &page).await.unwrap();
+    assert_eq!(found, readers[..3]);
+}
+
 async fn a_refused_commit_writes_nothing(store: &dyn Store) {
     let tenant = sample::tenant();
     let unknown = sample::whole(&sample::job(&tenant), "ft:unknown");
@@ -203,7 +269,8 @@ async fn jobs_by_metadata(store: &dyn Store) {
     ];
     for (pairs, expected) in cases {
         let pairs = pairs.iter().map(|(key, value)| (key.to_string(), value.to_string()));
-        let filter = JobFilter { metadata: pairs.collect::<BTreeMap<_, _>>() };
+        let filter =
+            JobFilter { metadata: pairs.collect::<BTreeMap<_, _>>(), ..JobFilter::default() };
         let expected: Vec<String> = expected.iter().map(|job| job.id.to_string()).collect();
         for limit in 1..4 {
             let seen = walk(limit, Order::Desc, async |page| {
@@ -404,6 +471,7 @@ async fn assert_written(store: &dyn Store, commit: &Commit) {
         idempotency,
         live_max: _,
         usage: _,
+        erases: _,
         also: _,
     } = commit;
     let tenant = &job.tenant;
@@ -433,6 +501,7 @@ async fn assert_not_written(store: &dyn Store, commit: &Commit) {
         idempotency,
         live_max: _,
         usage: _,
+        erases: _,
         also: _,
     } = commit;
     let tenant = &job.tenant;

@@ -167,6 +167,8 @@ pub struct Commit {
     pub model: Option<ModelRecord>,
     /// The result file that the job made.
     pub result_file: Option<FileRecord>,
+    /// Removes the job's events, checkpoints, model and result file, before anything of this commit is added.
+    pub erases: bool,
     /// A ticket for the outbox; the relay publishes it and then calls [`Store::ticket_sent`].
     pub ticket: Option<Ticket>,
     /// The idempotency key of the request that makes this job.
@@ -189,6 +191,7 @@ impl Commit {
             checkpoint: None,
             model: None,
             result_file: None,
+            erases: false,
             ticket: None,
             idempotency: None,
             live_max: None,
@@ -225,6 +228,8 @@ impl QueuedJob {
 pub struct JobFilter {
     /// Each key has this value.
     pub metadata: BTreeMap<String, String>,
+    /// It reads this file, to train on it or to measure with it.
+    pub reads: Option<FileId>,
 }
 
 /// The record. Every method that returns `Ok` for a write has made it durable.
@@ -235,6 +240,10 @@ pub struct JobFilter {
 pub trait Store: Send + Sync {
     /// The store's clock, in Unix milliseconds.
     async fn now_ms(&self) -> Result<i64, StoreError>;
+
+    /// Leaves nothing of what was removed before in any file of the store: neither on free pages nor in a log. [`StoreError::Unavailable`]
+    /// where somebody still reads what was there before; to be asked again.
+    async fn scrub(&self) -> Result<(), StoreError>;
 
     /// Makes all writes of `change`, or none. [`StoreError::Conflict`] where a document has another revision.
     async fn apply(&self, change: &Change) -> Result<(), StoreError>;
@@ -278,6 +287,12 @@ pub trait Store: Send + Sync {
         purpose: Option<Purpose>,
         page: &PageRequest,
     ) -> Result<Slice<FileRecord>, StoreError>;
+    /// Files of the tenant whose content has this SHA-256, oldest first.
+    async fn files_of_content(
+        &self,
+        tenant: &TenantId,
+        sha256: &str,
+    ) -> Result<Vec<FileRecord>, StoreError>;
     /// Removes a file's record; whether there was one. Only then is `also` written.
     async fn delete_file(
         &self,

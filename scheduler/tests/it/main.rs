@@ -5,6 +5,7 @@
 mod adapters;
 mod audit;
 mod crashes;
+mod erasure;
 mod leases;
 mod lifecycle;
 mod owner;

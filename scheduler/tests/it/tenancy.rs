@@ -117,7 +117,8 @@ async fn a_stranger_sees_nothing() {
     assert_eq!(code(scheduler.submit(&stranger, fine_tuned, None).await), ErrorCode::ModelNotFound);
 
     // Lists, filters and cursors.
-    let filter = JobFilter { metadata: [("k".to_string(), "v".to_string())].into() };
+    let filter =
+        JobFilter { metadata: [("k".to_string(), "v".to_string())].into(), ..JobFilter::default() };
     assert_eq!(scheduler.jobs(owner, &filter, &page(None)).await.unwrap().data.len(), 1);
     assert!(scheduler.jobs(&stranger, &filter, &page(None)).await.unwrap().data.is_empty());
     assert!(scheduler.files(&stranger, None, &page(None)).await.unwrap().data.is_empty());

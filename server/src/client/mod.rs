@@ -86,9 +86,13 @@ impl Client {
         self.json(response).await
     }
 
-    /// `DELETE path`.
-    pub(crate) async fn delete(&self, path: &[&str]) -> Result<Value, ClientError> {
-        let response = self.send(|| self.request(Method::DELETE, path)).await?;
+    /// `DELETE path`, with each pair of `query`.
+    pub(crate) async fn delete(
+        &self,
+        path: &[&str],
+        query: &[(String, String)],
+    ) -> Result<Value, ClientError> {
+        let response = self.send(|| self.request(Method::DELETE, path).query(query)).await?;
         self.json(response).await
     }
 

@@ -8,6 +8,7 @@ use trainyard_openapi::file::File;
 use trainyard_openapi::page::Page;
 
 use super::connection::Connection;
+use super::erase;
 use super::upload::upload;
 use crate::client::{ClientError, read};
 use crate::exit::Exit;
@@ -52,10 +53,23 @@ pub(crate) enum Files {
         #[command(flatten)]
         connection: Connection,
     },
+    /// Show what came of a file: jobs, models, checkpoints, result files.
+    Lineage {
+        /// The file's id.
+        id: String,
+        #[command(flatten)]
+        connection: Connection,
+    },
     /// Delete a file.
     Delete {
         /// The file's id.
         id: String,
+        /// Erase with it all that was made of it: models, checkpoints, result files, events. Shows it and asks first.
+        #[arg(long)]
+        cascade: bool,
+        /// Do not ask.
+        #[arg(long, requires = "cascade")]
+        yes: bool,
         #[command(flatten)]
         connection: Connection,
     },
@@ -88,9 +102,12 @@ pub(crate) async fn run(command: Files) -> Result<Exit, ClientError> {
             }
             out.flush()?;
         }
-        Files::Delete { id, connection } => {
-            let answer = connection.client()?.delete(&["files", &id]).await?;
-            deleted(&answer, connection.format())?;
+        Files::Lineage { id, connection } => erase::lineage(&id, &connection).await?,
+        Files::Delete { id, cascade: true, yes, connection } => {
+            return erase::cascade(&id, yes, &connection).await;
+        }
+        Files::Delete { id, cascade: false, yes: _, connection } => {
+            erase::delete(&id, &connection).await?;
         }
     }
     Ok(Exit::Done)
@@ -123,13 +140,4 @@ fn show(answer: &Value, format: Format) -> Result<(), ClientError> {
     let names = ["id", "size", "purpose", "created (UTC)", "name"];
     let fields: Vec<_> = names.into_iter().zip(row(&read(answer)?)).collect();
     Ok(output::fields(&fields)?)
-}
-
-/// Says what a deletion deleted.
-pub(crate) fn deleted(answer: &Value, format: Format) -> Result<(), ClientError> {
-    if format == Format::Json {
-        return Ok(output::json(answer)?);
-    }
-    let gone: trainyard_openapi::file::Deleted = read(answer)?;
-    Ok(output::line(&format!("deleted {} {}", gone.object, output::printable(&gone.id)))?)
 }

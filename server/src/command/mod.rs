@@ -6,6 +6,7 @@ pub(crate) mod backup;
 pub(crate) mod connection;
 pub(crate) mod create;
 pub(crate) mod download;
+mod erase;
 pub(crate) mod files;
 mod follow;
 pub(crate) mod import;

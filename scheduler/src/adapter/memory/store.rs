@@ -106,6 +106,15 @@ impl Tables {
         }
     }
 
+    /// Removes what a job made and what is told of it.
+    fn erase(&mut self, job: &JobId) {
+        let made = format!("jobs/{job}/");
+        self.events.retain(|(of, _)| of != job);
+        self.checkpoints.retain(|checkpoint| checkpoint.job != *job);
+        self.models.retain(|model| model.job != *job);
+        self.files.retain(|file| !file.key.starts_with(&made));
+    }
+
     fn add_usage(&mut self, tenant: &TenantId, usage: &UsageRecord) {
         let sum = self.usage.entry((tenant.clone(), usage.day)).or_default();
         sum.day = usage.day;
@@ -123,6 +132,7 @@ impl Tables {
             checkpoint,
             model,
             result_file,
+            erases,
             ticket,
             idempotency,
             live_max,
@@ -150,6 +160,9 @@ impl Tables {
             return Err(StoreError::Conflict);
         }
         self.check(&also)?;
+        if erases {
+            self.erase(&job.id);
+        }
         if let Some(file) = &result_file {
             self.put_file(file)?;
         }
@@ -199,6 +212,10 @@ fn paged<T: Clone>(
 impl Store for MemoryStore {
     async fn now_ms(&self) -> Result<i64, StoreError> {
         Ok(self.clock.now_ms())
+    }
+
+    async fn scrub(&self) -> Result<(), StoreError> {
+        Ok(())
     }
 
     async fn apply(&self, change: &Change) -> Result<(), StoreError> {
@@ -293,6 +310,16 @@ impl Store for MemoryStore {
         paged(all, wanted, |file| file.id.to_string(), page)
     }
 
+    async fn files_of_content(
+        &self,
+        tenant: &TenantId,
+        sha256: &str,
+    ) -> Result<Vec<FileRecord>, StoreError> {
+        let tables = self.tables();
+        let same = |file: &&FileRecord| file.tenant == *tenant && file.sha256 == sha256;
+        Ok(tables.files.iter().filter(same).cloned().collect())
+    }
+
     async fn delete_file(
         &self,
         tenant: &TenantId,
@@ -361,7 +388,11 @@ impl Store for MemoryStore {
         let all = tables.jobs.iter().filter(|job| job.tenant == *tenant).collect();
         let wanted = |job: &JobRecord| {
             let value = |key: &String| job.metadata.as_ref().and_then(|pairs| pairs.get(key));
+            let reads = |file: &FileId| {
+                job.training_file == *file || job.validation_file.as_ref() == Some(file)
+            };
             filter.metadata.iter().all(|(key, wanted)| value(key) == Some(wanted))
+                && filter.reads.as_ref().is_none_or(reads)
         };
         paged(all, wanted, |job| job.id.to_string(), page)
     }

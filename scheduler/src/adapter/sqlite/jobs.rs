@@ -121,8 +121,19 @@ pub(super) fn page(
     page: &PageRequest,
 ) -> Result<Slice<JobRecord>, StoreError> {
     let whose = vec![Value::from(tenant.to_string())];
-    if filter.metadata.is_empty() {
-        return paged(db, "jobs", vec![("tenant = ?", whose)], page);
+    if filter.metadata.is_empty() || filter.reads.is_some() {
+        let mut conditions = vec![("tenant = ?", whose)];
+        if let Some(file) = &filter.reads {
+            let file = Value::from(file.to_string());
+            conditions
+                .push(("(training_file = ? OR validation_file = ?)", vec![file.clone(), file]));
+        }
+        for (key, value) in &filter.metadata {
+            let sql = "EXISTS (SELECT 1 FROM job_metadata AS pair
+                WHERE pair.tenant = jobs.tenant AND pair.key = ? AND pair.value = ? AND pair.seq = jobs.seq)";
+            conditions.push((sql, vec![Value::from(key.clone()), Value::from(value.clone())]));
+        }
+        return paged(db, "jobs", conditions, page);
     }
     let after = page.after.as_ref();
     let after = after.map(|after| cursor(db, "jobs", "tenant = ?", &whose, after)).transpose()?;

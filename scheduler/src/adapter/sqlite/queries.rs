@@ -138,6 +138,7 @@ pub(super) fn commit(db: &Transaction<'_>, commit: &Commit) -> Result<(), StoreE
         checkpoint,
         model,
         result_file,
+        erases,
         ticket,
         idempotency,
         live_max,
@@ -159,6 +160,9 @@ pub(super) fn commit(db: &Transaction<'_>, commit: &Commit) -> Result<(), StoreE
         if execute(db, sql, params![kept.tenant.as_str(), kept.key, rows::encode(kept)?])? == 0 {
             return Err(StoreError::Conflict);
         }
+    }
+    if *erases {
+        erase(db, job)?;
     }
     for event in events {
         let sql = "INSERT INTO events (id, job, record) VALUES (?1, ?2, ?3)";
@@ -188,6 +192,18 @@ pub(super) fn commit(db: &Transaction<'_>, commit: &Commit) -> Result<(), StoreE
         documents::add_usage(db, &job.tenant, usage)?;
     }
     documents::apply(db, also)
+}
+
+/// Removes what a job made and what is told of it.
+fn erase(db: &Transaction<'_>, job: &crate::job::JobRecord) -> Result<(), StoreError> {
+    let (id, tenant) = (job.id.as_str(), job.tenant.as_str());
+    execute(db, "DELETE FROM events WHERE job = ?1", [id])?;
+    execute(db, "DELETE FROM checkpoints WHERE job = ?1", [id])?;
+    execute(db, "DELETE FROM models WHERE tenant = ?2 AND record ->> 'job' = ?1", [id, tenant])?;
+    let made = format!("jobs/{id}/");
+    let sql =
+        "DELETE FROM files WHERE tenant = ?2 AND substr(record ->> 'key', 1, length(?1)) = ?1";
+    execute(db, sql, [made.as_str(), tenant]).map(|_| ())
 }
 
 pub(super) fn execute(

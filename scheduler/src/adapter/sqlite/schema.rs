@@ -90,8 +90,9 @@ const MIGRATIONS: &[&str] = &["
     CREATE INDEX jobs_in_lane ON jobs (lane, seq, id, tenant, priority, since_ms) WHERE lane IS NOT NULL;
     DROP INDEX jobs_live;
     DROP INDEX jobs_live_by_tenant;
-    CREATE INDEX jobs_by_training_file ON jobs (training_file, tenant) WHERE live;
-    CREATE INDEX jobs_by_validation_file ON jobs (validation_file, tenant) WHERE live;
+    CREATE INDEX jobs_by_training_file ON jobs (training_file, tenant, live);
+    CREATE INDEX jobs_by_validation_file ON jobs (validation_file, tenant, live);
+    CREATE INDEX files_by_content ON files (tenant, record ->> 'sha256');
 
     -- How many jobs of a tenant have not ended: a quota asks at every submit.
     CREATE TABLE live_jobs (tenant TEXT PRIMARY KEY, jobs INTEGER NOT NULL) STRICT, WITHOUT ROWID;
@@ -150,12 +151,15 @@ impl Synchronous {
     }
 }
 
+/// How long a connection waits for another's lock.
+pub(super) const BUSY_WAIT: std::time::Duration = std::time::Duration::from_secs(10);
+
 /// Settings of every connection.
 pub(super) fn configure(
     connection: &Connection,
     synchronous: Synchronous,
 ) -> Result<(), StoreError> {
-    connection.busy_timeout(std::time::Duration::from_secs(10)).map_err(explain)?;
+    connection.busy_timeout(BUSY_WAIT).map_err(explain)?;
     // What is deleted is overwritten: nothing of it may be left on free pages.
     let settings = [
         ("journal_mode", "WAL"),

@@ -22,6 +22,10 @@ impl Store for SqliteStore {
         Ok(self.clock.now_ms())
     }
 
+    async fn scrub(&self) -> Result<(), StoreError> {
+        self.writer.empty_log().await
+    }
+
     async fn apply(&self, change: &Change) -> Result<(), StoreError> {
         let change = change.clone();
         self.write(move |db| documents::apply(db, &change)).await
@@ -108,6 +112,17 @@ impl Store for SqliteStore {
     ) -> Result<Slice<FileRecord>, StoreError> {
         let (tenant, page) = (tenant.to_string(), page.clone());
         self.read(move |db| queries::files(db, &tenant, purpose, &page)).await
+    }
+
+    async fn files_of_content(
+        &self,
+        tenant: &TenantId,
+        sha256: &str,
+    ) -> Result<Vec<FileRecord>, StoreError> {
+        let (tenant, sha256) = (tenant.to_string(), sha256.to_string());
+        let sql =
+            "SELECT record FROM files WHERE tenant = ?1 AND record ->> 'sha256' = ?2 ORDER BY seq";
+        self.read(move |db| rows::all(db, sql, [&tenant, &sha256])).await
     }
 
     async fn delete_file(

@@ -51,7 +51,7 @@ pub(super) async fn all(reference: &dyn Store, store: &dyn Store) {
         }
         for value in [None, Some("0"), Some("1")] {
             let metadata = value.map(|value| ("team".to_string(), value.to_string()));
-            let filter = JobFilter { metadata: metadata.into_iter().collect() };
+            let filter = JobFilter { metadata: metadata.into_iter().collect(), reads: None };
             pages(
                 async |page| {
                     (a.jobs(&tenant, &filter, page).await, b.jobs(&tenant, &filter, page).await)
@@ -60,6 +60,18 @@ pub(super) async fn all(reference: &dyn Store, store: &dyn Store) {
             )
             .await;
         }
+        for file in 0..3 {
+            let metadata = [("team".to_string(), "1".to_string())].into_iter().take(file).collect();
+            let filter = JobFilter { metadata, reads: Some(id("file-", file)) };
+            pages(
+                async |page| {
+                    (a.jobs(&tenant, &filter, page).await, b.jobs(&tenant, &filter, page).await)
+                },
+                |job| job.id.to_string(),
+            )
+            .await;
+        }
+        same!(a, b, files_of_content(&tenant, &"cd".repeat(32)));
         let scope = tenant.as_str();
         pages(
             async |page| {

@@ -46,6 +46,7 @@ pub(super) struct Change {
     pub(super) checkpoint: Option<u8>,
     pub(super) model: Option<u8>,
     pub(super) result_file: Option<u8>,
+    pub(super) erases: bool,
     pub(super) ticket: bool,
     pub(super) key: Option<u8>,
     pub(super) implied: bool,
@@ -132,6 +133,7 @@ fn change(made: &Made) -> impl Strategy<Value = Change> + use<> {
         proptest::option::weighted(0.3, 0..=made.checkpoints),
         proptest::option::weighted(0.2, 0..=made.models),
         proptest::option::weighted(0.1, 0..=made.files),
+        rarely(),
         proptest::bool::ANY,
     );
     let beside = (
@@ -144,7 +146,7 @@ fn change(made: &Made) -> impl Strategy<Value = Change> + use<> {
     );
     (what, made_by_it, beside).prop_map(|(what, made_by_it, beside)| {
         let (job, current, step, events, repeats_event) = what;
-        let (checkpoint, model, result_file, ticket) = made_by_it;
+        let (checkpoint, model, result_file, erases, ticket) = made_by_it;
         let (key, implied, live_max, usage_day, metadata, document) = beside;
         Change {
             job,
@@ -155,6 +157,7 @@ fn change(made: &Made) -> impl Strategy<Value = Change> + use<> {
             checkpoint,
             model,
             result_file,
+            erases,
             ticket,
             key,
             implied,

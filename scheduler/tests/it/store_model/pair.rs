@@ -167,7 +167,11 @@ impl Pair {
             model.tenant = tenant(number);
             model
         });
-        commit.result_file = change.result_file.map(|number| self.file(number, true));
+        commit.result_file = change.result_file.map(|number| FileRecord {
+            key: format!("jobs/{}/e1-x/{number}", job.id),
+            ..self.file(number, true)
+        });
+        commit.erases = change.erases;
         commit.ticket = change.ticket.then(|| sample::ticket(&job, job.seq));
         commit.idempotency = change.key.map(|key| IdempotencyRecord {
             implied: change.implied,
