@@ -167,7 +167,8 @@ pub struct Commit {
     pub model: Option<ModelRecord>,
     /// The result file that the job made.
     pub result_file: Option<FileRecord>,
-    /// Removes the job's events, checkpoints, model and result file, before anything of this commit is added.
+    /// Removes the job's events, checkpoints, model and result file, before anything of this commit is added. Such a commit adds
+    /// nothing of these but events.
     pub erases: bool,
     /// A ticket for the outbox; the relay publishes it and then calls [`Store::ticket_sent`].
     pub ticket: Option<Ticket>,

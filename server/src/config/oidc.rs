@@ -13,7 +13,7 @@ settings! {
     /// Bearer tokens.
     Oidc from OidcLayer, "OpenID Connect";
     fixed {
-        /// Claim with the id of the tenant that a token acts for, such as org-....
+        /// Claim with the id of the tenant that a token acts for.
         oidc_tenant_claim: String = "tenant", "TRAINYARD_OIDC_TENANT_CLAIM";
         /// Claim with the scopes: words in one text, or a list of texts.
         oidc_scopes_claim: String = "scope", "TRAINYARD_OIDC_SCOPES_CLAIM";

@@ -154,7 +154,9 @@ impl Pair {
             event.id = self.event_id(number);
             commit.events.push(event);
         }
-        if let Some(last) = commit.events.last_mut().filter(|_| change.repeats_event) {
+        if let Some(last) =
+            commit.events.last_mut().filter(|_| change.repeats_event && !change.erases)
+        {
             last.id = id("ftevent-", "again");
         }
         commit.checkpoint = change.checkpoint.map(|number| {
@@ -172,6 +174,9 @@ impl Pair {
             ..self.file(number, true)
         });
         commit.erases = change.erases;
+        if commit.erases {
+            (commit.checkpoint, commit.model, commit.result_file) = (None, None, None);
+        }
         commit.ticket = change.ticket.then(|| sample::ticket(&job, job.seq));
         commit.idempotency = change.key.map(|key| IdempotencyRecord {
             implied: change.implied,
