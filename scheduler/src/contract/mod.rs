@@ -12,5 +12,5 @@ mod document;
 mod live;
 pub mod objects;
 pub mod queue;
-mod sample;
+pub(crate) mod sample;
 pub mod store;

@@ -23,7 +23,7 @@ use crate::tenant::KeyRecord;
 /// All records bear the same time: order must not hang on it.
 const NOW_MS: i64 = 1_700_000_000_000;
 
-pub(super) fn tenant() -> TenantId {
+pub(crate) fn tenant() -> TenantId {
     TenantId::generate().unwrap()
 }
 
@@ -76,7 +76,7 @@ fn plan() -> Plan {
     plan
 }
 
-pub(super) fn job(tenant: &TenantId) -> JobRecord {
+pub(crate) fn job(tenant: &TenantId) -> JobRecord {
     JobRecord {
         id: JobId::generate().unwrap(),
         tenant: tenant.clone(),
@@ -106,7 +106,7 @@ pub(super) fn with_metadata(tenant: &TenantId, pairs: &[(&str, &str)]) -> JobRec
 }
 
 /// A commit that makes `job`.
-pub(super) fn new(job: JobRecord) -> Commit {
+pub(crate) fn new(job: JobRecord) -> Commit {
     Commit { expected_rev: 0, ..Commit::of(job) }
 }
 

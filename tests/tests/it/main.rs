@@ -12,6 +12,7 @@ mod crash;
 mod disks;
 mod kills;
 mod lifecycle;
+mod memory;
 mod openai_client;
 mod operators;
 mod peft_parity;
