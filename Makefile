@@ -4,9 +4,13 @@ SHELL := /bin/bash
 export PATH := $(PATH):$(CURDIR)/.cache/tools/bin
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites libtorch python demo-assets build release demo test test-fast lint fmt openapi model-check bench clean
+.PHONY: help prerequisites libtorch python demo-assets build release demo test test-fast lint fmt openapi model-check bench bench-api clean
 
 REDOCLY := @redocly/cli@2.77.0
+# How much `make bench-api` does: jobs of the largest tenant, seconds of each measurement, MiB that stream in.
+JOBS ?= 100000
+BENCH_SECONDS ?= 10
+FILE_MIB ?= 2048
 NEXTEST_PROFILE := $(if $(CI),ci,default)
 
 help: ## What there is
@@ -59,6 +63,10 @@ openapi: ## Write openapi/openapi.json from the types
 
 bench: release python demo-assets ## Speed and memory beside HF + PEFT, in one run
 	.venv/bin/python bench/run.py
+
+bench-api: ## Latency, submits, lists and memory of the API: JOBS, BENCH_SECONDS and FILE_MIB say how much
+	cargo build --locked --release -p trainyard -p trainyard-bench-api
+	target/release/trainyard-bench-api target/release/trainyard $(JOBS) $(BENCH_SECONDS) $(FILE_MIB)
 
 clean: ## Remove what was built; .cache, .libtorch and .venv stay
 	cargo clean

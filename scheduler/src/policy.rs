@@ -105,3 +105,66 @@ impl Allowance {
         self.held.clone().or_else(|| full.map(text))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::sample;
+    use trainyard_openapi::extension::Priority;
+
+    /// The rule in its plainest form: every turn looks at all tenants and at all their jobs.
+    fn plain(
+        mut queued: Vec<QueuedJob>,
+        mut busy: BTreeMap<TenantId, u32>,
+        allowances: &BTreeMap<TenantId, Allowance>,
+    ) -> Queue {
+        let mut queue = Queue::default();
+        queued.sort_by_key(|job| (Reverse(job.priority), job.since_ms));
+        while !queued.is_empty() {
+            let firsts: BTreeMap<TenantId, usize> =
+                queued.iter().enumerate().rev().map(|(at, job)| (job.tenant.clone(), at)).collect();
+            let key = |tenant: &TenantId, at: usize| {
+                (busy.get(tenant).copied().unwrap_or(0), queued[at].since_ms, tenant.clone())
+            };
+            let next = firsts.iter().min_by_key(|(tenant, at)| key(tenant, **at)).unwrap();
+            let job = queued.remove(*next.1);
+            let taken = busy.entry(job.tenant.clone()).or_default();
+            match allowances.get(&job.tenant).and_then(|allowance| allowance.reason(*taken)) {
+                Some(reason) => queue.held.push((job.id, reason.into())),
+                None => {
+                    *taken += 1;
+                    queue.ready.push(job.id);
+                }
+            }
+        }
+        queue
+    }
+
+    #[test]
+    fn the_order_is_that_of_the_plain_rule() {
+        let tenants: Vec<TenantId> = (0..5).map(|_| sample::tenant()).collect();
+        let mut state = 7_u64;
+        let mut below = |most: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 33) % most
+        };
+        for _ in 0..50 {
+            let queued: Vec<QueuedJob> = (0..60)
+                .map(|_| QueuedJob {
+                    id: JobId::generate().unwrap(),
+                    tenant: tenants[below(5) as usize].clone(),
+                    priority: [Priority::Low, Priority::Normal, Priority::High][below(3) as usize],
+                    since_ms: below(20) as i64,
+                })
+                .collect();
+            let busy: BTreeMap<TenantId, u32> =
+                tenants.iter().take(3).map(|tenant| (tenant.clone(), below(4) as u32)).collect();
+            let limited = Allowance { running_max: Some(below(9) as u32), held: None };
+            let held = Allowance { running_max: None, held: Some("suspended".to_string()) };
+            let allowances =
+                BTreeMap::from([(tenants[0].clone(), limited), (tenants[4].clone(), held)]);
+            let expected = plain(queued.clone(), busy.clone(), &allowances);
+            assert_eq!(order(queued, &busy, allowances), expected);
+        }
+    }
+}

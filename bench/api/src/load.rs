@@ -1,14 +1,20 @@
 //! Load: an open loop, which sends at its times whatever the answers do, and latencies as a table line.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use reqwest::{RequestBuilder, StatusCode};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 /// The longest latency that is told apart, in microseconds.
 const LONGEST_US: u64 = 60_000_000;
+
+/// Connections of the open loop: fewer than the server takes, so that none waits to be taken. What waits for one of them is late,
+/// and counted so.
+const CONNECTIONS: usize = 256;
 
 /// Latencies of one kind of request.
 pub(crate) struct Measured {
@@ -79,9 +85,12 @@ pub(crate) async fn open_loop(
             sender.send((at, request(number))).expect("a receiver");
         }
     });
+    let connections = Arc::new(Semaphore::new(CONNECTIONS));
     let mut answers = JoinSet::new();
     while let Some((at, request)) = due.recv().await {
+        let connections = connections.clone();
         answers.spawn(async move {
+            let _connection = connections.acquire().await.expect("it is never closed");
             answered(request).await;
             at.elapsed()
         });

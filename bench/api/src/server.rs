@@ -42,8 +42,8 @@ impl Server {
         let address = loop {
             let said = fs::read_to_string(&log).expect("the log");
             let lines = said.lines().filter_map(|line| serde_json::from_str(line).ok());
-            let serving = lines.filter(|line| text(line, "/fields/message") == "serving").last();
-            if let Some(line) = serving {
+            let mut serving = lines.filter(|line| text(line, "/fields/message") == "serving");
+            if let Some(line) = serving.next() {
                 break text(&line, "/fields/address");
             }
             assert!(child.try_wait().expect("its state").is_none(), "the server ended:\n{said}");

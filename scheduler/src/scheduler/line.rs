@@ -20,7 +20,7 @@ const EXACT_MAX: usize = 1_000;
 /// After how long a line is old, in milliseconds: other processes and the turn of a day change it too.
 const OLD_MS: i64 = 1_000;
 /// Up to what age a long line is shown while a new one is being counted, in milliseconds.
-const SHOWN_MS: i64 = 10_000;
+const SHOWN_MS: i64 = 3_000;
 
 /// The jobs that wait and the slots that are free, as they stood at a moment.
 pub(super) struct Line {
@@ -78,7 +78,7 @@ impl Line {
 pub(super) struct KnownLine {
     line: Mutex<Option<Arc<Line>>>,
     changes: AtomicU64,
-    counting: tokio::sync::Mutex<()>,
+    counting: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl KnownLine {
@@ -106,8 +106,8 @@ impl Scheduler {
         }
     }
 
-    /// The jobs that wait. A short line is as it stands now; a long one may be a second old, or a little more while a new one is
-    /// being counted.
+    /// The jobs that wait. A short line is as it stands now. A long one may be a second old; then a new one is counted, while
+    /// the old one is shown for a moment longer.
     pub(super) async fn line(&self) -> Result<Arc<Line>> {
         let now_ms = self.store().now_ms().await?;
         let known = &self.inner.line;
@@ -119,19 +119,28 @@ impl Scheduler {
         if let Some(line) = last.clone().filter(good) {
             return Ok(line);
         }
-        let shown = last.filter(|line| line.is_long() && line.is_younger(SHOWN_MS, now_ms));
-        let _counting = match (known.counting.try_lock(), shown) {
-            (Ok(guard), _) => guard,
-            (Err(_), Some(line)) => return Ok(line),
-            (Err(_), None) => known.counting.lock().await,
-        };
-        // Whoever was counting may have counted what is asked for.
-        if let Some(line) = known.get().filter(good) {
+        if let Some(line) = last.filter(|line| line.is_long() && line.is_younger(SHOWN_MS, now_ms))
+        {
+            if let Ok(counting) = known.counting.clone().try_lock_owned() {
+                let this = self.clone();
+                tokio::spawn(async move {
+                    if let Err(error) = this.count_line().await {
+                        tracing::warn!(
+                            error = &error as &dyn std::error::Error,
+                            "the queue was not counted"
+                        );
+                    }
+                    drop(counting);
+                });
+            }
             return Ok(line);
         }
-        let line = Arc::new(self.count_line().await?);
-        known.put(line.clone());
-        Ok(line)
+        let _counting = known.counting.lock().await;
+        // Whoever was counting may have counted what is asked for.
+        match known.get().filter(good) {
+            Some(line) => Ok(line),
+            None => self.count_line().await,
+        }
     }
 
     /// The same for those who give out slots: what other processes changed counts at once where the line is short.
@@ -142,7 +151,8 @@ impl Scheduler {
         self.line().await
     }
 
-    async fn count_line(&self) -> Result<Line> {
+    /// Counts the line and keeps it. One at a time.
+    async fn count_line(&self) -> Result<Arc<Line>> {
         let changes = self.inner.line.changes.load(Ordering::Acquire);
         let at_ms = self.store().now_ms().await?;
         // In this order: a job that is dispatched meanwhile stands in both, and not in neither.
@@ -150,7 +160,9 @@ impl Scheduler {
         let busy = self.store().busy_jobs().await?;
         let free = self.free_slots(&busy);
         let queue = self.ordered(queued, &busy).await?;
-        Ok(Line::new(queue, free, changes, at_ms))
+        let line = Arc::new(Line::new(queue, free, changes, at_ms));
+        self.inner.line.put(line.clone());
+        Ok(line)
     }
 
     /// Who goes next of `queued`.

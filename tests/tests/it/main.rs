@@ -12,6 +12,7 @@ mod crash;
 mod disks;
 mod kills;
 mod lifecycle;
+mod memory;
 mod oidc;
 mod openai_client;
 mod operators;

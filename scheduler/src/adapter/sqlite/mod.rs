@@ -5,6 +5,8 @@
 
 mod documents;
 mod file;
+#[cfg(test)]
+mod flat;
 mod jobs;
 mod queries;
 mod readers;

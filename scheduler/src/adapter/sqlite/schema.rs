@@ -217,3 +217,54 @@ pub(super) fn prepare(
     transaction.pragma_update(None, "user_version", known as i64).map_err(explain)?;
     transaction.commit().map_err(explain)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use trainyard_openapi::extension::Priority;
+    use trainyard_openapi::page::{Order, PageRequest};
+
+    use super::*;
+    use crate::adapter::sqlite::{jobs, rows};
+    use crate::contract::sample;
+    use crate::job::state::Transition;
+    use crate::port::store::{JobFilter, QueuedJob};
+
+    #[test]
+    fn jobs_of_version_2_stand_in_their_lists() {
+        let directory = tempfile::TempDir::new().unwrap();
+        let mut db = Connection::open(directory.path().join("record.db")).unwrap();
+        MIGRATIONS[..2].iter().for_each(|step| db.execute_batch(step).unwrap());
+        db.pragma_update(None, "user_version", 2).unwrap();
+        let tenant = sample::tenant();
+        let (mut queued, validating) = (sample::job(&tenant), sample::job(&tenant));
+        queued.metadata = Some(BTreeMap::from([("a".to_string(), "1".to_string())]));
+        queued.plan.resources.priority = Priority::High;
+        queued.state = queued.state.apply(Transition::Validated { now_ms: 7 }).unwrap();
+        let mut busy = sample::job(&tenant);
+        busy.state = busy.state.apply(Transition::Validated { now_ms: 7 }).unwrap();
+        busy.state = busy.state.apply(Transition::Dispatch { now_ms: 8 }).unwrap();
+        let mut ended = sample::job(&tenant);
+        ended.state = ended.state.apply(Transition::Cancel { now_ms: 9 }).unwrap();
+        for job in [&queued, &validating, &busy, &ended] {
+            let live = !job.state.status().is_terminal();
+            let sql = "INSERT INTO jobs (id, tenant, rev, live, training_file, record) VALUES (?1, ?2, 1, ?3, ?4, ?5)";
+            let (id, tenant, file) = (job.id.as_str(), tenant.as_str(), job.training_file.as_str());
+            let record = rows::encode(job).unwrap();
+            db.execute(sql, rusqlite::params![id, tenant, live, file, record]).unwrap();
+        }
+
+        prepare(&mut db, Synchronous::Off).unwrap();
+        assert_eq!(jobs::queued(&db).unwrap(), [QueuedJob::of(&queued).unwrap()]);
+        assert_eq!(jobs::validating(&db).unwrap(), [validating.id]);
+        assert_eq!(jobs::busy(&db).unwrap(), [busy]);
+        assert_eq!(jobs::live_count(&db, tenant.as_str()).unwrap(), 3);
+        let page = PageRequest { after: None, limit: 9, order: Order::Desc };
+        let found = |value: &str| {
+            let metadata = BTreeMap::from([("a".to_string(), value.to_string())]);
+            jobs::page(&db, tenant.as_str(), &JobFilter { metadata }, &page).unwrap().0
+        };
+        assert_eq!((found("1"), found("2")), (vec![queued], vec![]));
+    }
+}
