@@ -16,4 +16,5 @@ mod openai_client;
 mod operators;
 mod peft_parity;
 mod preflight;
+mod schema;
 mod uploads;
