@@ -4,7 +4,7 @@ SHELL := /bin/bash
 export PATH := $(PATH):$(CURDIR)/.cache/tools/bin
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites libtorch python demo-assets build release demo test test-fast lint fmt openapi model-check bench bench-api clean
+.PHONY: help prerequisites libtorch python demo-assets build release demo test test-fast test-schema fuzz lint fmt openapi model-check bench bench-api clean
 
 REDOCLY := @redocly/cli@2.77.0
 # How much `make bench-api` does: jobs of the largest tenant, seconds of each measurement, MiB that stream in.
@@ -42,6 +42,12 @@ test: libtorch python build ## Every test
 
 test-fast: ## The tests that need neither libtorch nor Python
 	cargo nextest run --locked
+
+test-schema: libtorch python build ## Requests made from the OpenAPI document, with a new seed each time (or SEED=n)
+	SCHEMA_SEED=$(or $(SEED),$$RANDOM) cargo nextest run --locked --workspace --profile $(NEXTEST_PROFILE) --no-capture -E 'test(schema::)'
+
+fuzz: libtorch ## Fuzz the parsers of files: TARGET=jsonl, safetensors, gguf or chat_template (else all), SECONDS=300 each
+	@scripts/fuzz.sh "$(TARGET)" $(or $(SECONDS),300)
 
 lint: libtorch ## Formatting, clippy, licences, the OpenAPI document, the absences of ARCHITECTURE.md
 	@scripts/prerequisites.sh lint

@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 use serde_json::{Value, json};
 use trainyard_openapi::error::{ErrorBody, ErrorCode};
 use trainyard_openapi::job_error::JobErrorCode;
+use trainyard_openapi::limits::{FILE_PAGE_LIMIT_MAX, PAGE_LIMIT_MAX};
 use trainyard_openapi::page::Order;
 use trainyard_openapi::result::COLUMNS;
 use utoipa::OpenApi as _;
@@ -82,6 +83,7 @@ pub fn openapi() -> Value {
         "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, shown once when it was made, or a token of the OpenID Connect issuer that the operator has set."}
     });
     refer_to_items(&mut document["components"]["schemas"]);
+    say_ranges(&mut document);
     if let Some(paths) = document["paths"].as_object_mut() {
         for (path, item) in paths {
             for method in METHODS {
@@ -114,8 +116,40 @@ fn refer_to_items(schemas: &mut Value) {
     }
 }
 
-/// Error answers and example of one operation.
+/// What is unsigned in 32 bits goes beyond `int32`, whose range the document would hold clients to.
+fn say_ranges(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            if map.get("format") == Some(&json!("int32")) && map.get("minimum") == Some(&json!(0)) {
+                map.insert("format".to_string(), json!("int64"));
+                map.entry("maximum").or_insert(json!(u32::MAX));
+            }
+            map.values_mut().for_each(say_ranges);
+        }
+        Value::Array(list) => list.iter_mut().for_each(say_ranges),
+        _ => {}
+    }
+}
+
+/// What the macros cannot say of parameters and bodies: the size of a page, and which bodies may be left out.
+fn say_limits(operation: &mut Value) {
+    let id = operation["operationId"].clone();
+    let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
+    for parameter in parameters.into_iter().flatten() {
+        if parameter["name"] == "limit" {
+            let max = if id == "listFiles" { FILE_PAGE_LIMIT_MAX } else { PAGE_LIMIT_MAX };
+            parameter["schema"]["minimum"] = json!(1);
+            parameter["schema"]["maximum"] = json!(max);
+        }
+    }
+    if id == "rotateTenantKey" || id == "updateWebhook" {
+        operation["requestBody"]["required"] = json!(false);
+    }
+}
+
+/// Limits, error answers and example of one operation.
 fn complete(path: &str, method: &str, operation: &mut Value) {
+    say_limits(operation);
     let public = path.starts_with("/healthz");
     let mut codes: Vec<ErrorCode> = vec![ErrorCode::Internal, ErrorCode::Unavailable];
     if public {

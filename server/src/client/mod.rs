@@ -127,13 +127,17 @@ impl Client {
         Ok(response)
     }
 
-    /// `POST path` with a form. It is sent once: its body is a stream.
+    /// `POST path` with a form. It is sent once: its body is a stream. A caller that sends it again gives the same `idempotency_key`.
     pub(crate) async fn upload(
         &self,
         path: &[&str],
         form: reqwest::multipart::Form,
+        idempotency_key: Option<&str>,
     ) -> Result<Value, ClientError> {
-        let request = self.request_by(&self.patient, Method::POST, path).multipart(form);
+        let mut request = self.request_by(&self.patient, Method::POST, path).multipart(form);
+        if let Some(key) = idempotency_key {
+            request = request.header("Idempotency-Key", key);
+        }
         let response = request.send().await;
         let response = response.map_err(|source| ClientError::unreachable(&self.base, source))?;
         self.json(accepted(response).await?).await

@@ -9,7 +9,7 @@ use trainyard_openapi::page::Page;
 
 use super::connection::Connection;
 use super::erase;
-use super::upload::upload;
+use super::upload::{Parts, upload};
 use crate::client::{ClientError, read};
 use crate::exit::Exit;
 use crate::output::{self, Format};
@@ -22,6 +22,8 @@ pub(crate) enum Files {
     Upload {
         /// The file.
         path: PathBuf,
+        #[command(flatten)]
+        parts: Parts,
         #[command(flatten)]
         connection: Connection,
     },
@@ -78,8 +80,9 @@ pub(crate) enum Files {
 /// Carries a command out.
 pub(crate) async fn run(command: Files) -> Result<Exit, ClientError> {
     match command {
-        Files::Upload { path, connection } => {
-            show(&upload(&connection.client()?, &path).await?, connection.format())?;
+        Files::Upload { path, parts, connection } => {
+            let file = upload(&connection.client()?, &path, &parts).await?;
+            show(&file, connection.format())?;
         }
         Files::List { purpose, limit, after, connection } => {
             let mut query = vec![("limit".to_string(), limit.to_string())];

@@ -13,6 +13,7 @@ pub(crate) mod import;
 pub(crate) mod jobs;
 pub(crate) mod keys;
 pub(crate) mod models;
+mod parts;
 mod preflight;
 pub(crate) mod restore;
 pub(crate) mod tenants;

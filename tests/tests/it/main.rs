@@ -18,4 +18,6 @@ mod openai_client;
 mod operators;
 mod peft_parity;
 mod preflight;
+mod schema;
 mod streams;
+mod uploads;
