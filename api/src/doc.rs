@@ -26,7 +26,7 @@ const METHODS: [&str; 3] = ["get", "post", "delete"];
         uploads::create, uploads::add_part, uploads::complete, uploads::cancel,
         jobs::create, jobs::preflight, jobs::list, jobs::retrieve, jobs::cancel, jobs::pause, jobs::resume, jobs::events, jobs::checkpoints,
         models::list, models::retrieve, models::remove, artifacts::list, artifacts::download,
-        tenants::create, tenants::list, tenants::retrieve, tenants::update, tenants::create_key, tenants::keys,
+        tenants::create, tenants::list, tenants::retrieve, tenants::update, tenants::remove, tenants::create_key, tenants::keys,
         tenants::retrieve_key, tenants::revoke_key, tenants::rotate_key, tenants::audit, usage::retrieve,
         webhooks::create, webhooks::list, webhooks::retrieve, webhooks::update, webhooks::remove, webhooks::rotate_secret,
         webhooks::test, webhooks::deliveries,
@@ -193,6 +193,7 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
             codes.extend([ErrorCode::InvalidValue, ErrorCode::InvalidState, ErrorCode::TooLarge])
         }
         "cancelUpload" => codes.push(ErrorCode::InvalidState),
+        "deleteTenant" => codes.extend([ErrorCode::InUse, ErrorCode::InvalidValue]),
         "deleteFile" => codes.extend([ErrorCode::InUse, ErrorCode::InvalidValue]),
         "createTenant" | "createTenantKey" | "updateTenant" => {
             codes.extend([ErrorCode::InvalidValue, ErrorCode::TooLarge, ErrorCode::InUse])

@@ -67,7 +67,8 @@ pub(crate) fn routes(root: Scope) -> Scope {
         .service(
             resource("/admin/tenants/{tenant_id}")
                 .route(get().to(tenants::retrieve))
-                .route(post().to(tenants::update)),
+                .route(post().to(tenants::update))
+                .route(delete().to(tenants::remove)),
         )
         .service(
             resource("/admin/tenants/{tenant_id}/keys")

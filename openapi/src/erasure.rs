@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{CheckpointId, ErasureId, FileId, JobId};
+use crate::id::{CheckpointId, ErasureId, FileId, JobId, TenantId};
 use crate::job::JobStatus;
 
 /// What came of a file.
@@ -139,6 +139,20 @@ impl From<&ErasureReceipt> for Trained {
             result_files: of(RemovedKind::ResultFile),
         }
     }
+}
+
+/// The answer to the deletion of a tenant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct DeletedTenant {
+    /// The id of the tenant that is gone.
+    pub id: TenantId,
+    /// Always `tenant`.
+    #[schema(example = "tenant")]
+    pub object: String,
+    /// Always true.
+    pub deleted: bool,
+    /// The receipt; it is read again with the operator's key.
+    pub erasure: ErasureReceipt,
 }
 
 /// What an erasure removed and what it kept.

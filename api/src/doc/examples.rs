@@ -101,6 +101,14 @@ fn receipt() -> Value {
     })
 }
 
+fn tenant_receipt() -> Value {
+    let mut receipt = receipt();
+    receipt["id"] = json!("erase_3nM2lK1jI0hG9fE8dC7bA6zY");
+    receipt["subject"] = json!({"type": "tenant", "id": TENANT});
+    receipt["kept"] = json!([{"type": "audit_log", "id": null, "reason": "the audit log is append-only: it keeps names, sizes and SHA-256 of files, and no content"}]);
+    receipt
+}
+
 /// (content type, example) of the answer.
 fn response(id: &str) -> (&'static str, Value) {
     let json = |value| ("application/json", value);
@@ -124,6 +132,9 @@ fn response(id: &str) -> (&'static str, Value) {
             "same_content": [], "has_more": false,
         })),
         "retrieveErasure" => json(receipt()),
+        "deleteTenant" => json(
+            json!({"id": TENANT, "object": "tenant", "deleted": true, "erasure": tenant_receipt()}),
+        ),
         "downloadFile" => {
             ("application/octet-stream", json!("{\"prompt\": \"a\", \"completion\": \"b\"}\n"))
         }

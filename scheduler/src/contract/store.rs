@@ -169,6 +169,17 @@ async fn what_a_job_made_is_erased(store: &dyn Store) {
     assert_eq!(store.all_checkpoints(&other.id).await.unwrap().len(), 1);
     assert_eq!(store.events(&other.id, &first(9)).await.unwrap().0.len(), 2);
     assert!(matches!(store.commit(erase).await, Err(StoreError::Conflict)));
+
+    let neighbour = sample::made(store, sample::job(&sample::tenant())).await;
+    store.forget_tenant(&tenant).await.unwrap();
+    store.forget_tenant(&tenant).await.expect("a repeat");
+    assert_eq!(store.jobs(&tenant, &JobFilter::default(), &first(9)).await.unwrap().0, vec![]);
+    assert_eq!(store.events(&other.id, &first(9)).await.unwrap().0, vec![]);
+    assert_eq!(store.all_checkpoints(&other.id).await.unwrap(), vec![]);
+    assert_eq!(store.models(&tenant).await.unwrap(), vec![]);
+    assert_eq!(store.files(&tenant, None, &first(9)).await.unwrap().0, vec![]);
+    assert_eq!(store.outbox().await.unwrap(), vec![]);
+    assert_eq!(store.job_of_any_tenant(&neighbour.id).await.unwrap(), Some(neighbour));
 }
 
 async fn jobs_and_files_by_content(store: &dyn Store) {

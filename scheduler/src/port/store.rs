@@ -350,6 +350,10 @@ pub trait Store: Send + Sync {
     /// Removes the answers under idempotency keys that were kept before `before_ms`.
     async fn forget_answers(&self, before_ms: i64) -> Result<(), StoreError>;
 
+    /// Removes all jobs, files, models, usage and idempotency keys of a tenant, with what belongs to its jobs; repeats are `Ok`. Its
+    /// documents and its audit log stay.
+    async fn forget_tenant(&self, tenant: &TenantId) -> Result<(), StoreError>;
+
     /// Events of a job, newest first.
     async fn events(&self, job: &JobId, page: &PageRequest) -> Result<Slice<JobEvent>, StoreError>;
     /// Checkpoints of a job, newest first.

@@ -106,6 +106,9 @@ impl Scheduler {
         let record = record.ok_or_else(refused)?;
         let tenant = self.document::<TenantRecord>(record.tenant.as_str()).await?;
         let (tenant, _) = tenant.ok_or_else(refused)?;
+        if tenant.status == TenantStatus::Erasing {
+            return Err(refused().into());
+        }
         if tenant.status == TenantStatus::Suspended {
             let text = "the tenant of this key is suspended; ask the operator of this server";
             return Err(ApiError::new(ErrorCode::TenantSuspended, text).into());

@@ -23,6 +23,7 @@ impl Scheduler {
         };
         let held = match record.status {
             TenantStatus::Suspended => Some("the tenant is suspended".to_string()),
+            TenantStatus::Erasing => Some("the tenant is being deleted".to_string()),
             TenantStatus::Active => self.used_up(tenant, &record.quota).await?,
         };
         Ok(Allowance { running_max: record.quota.running_jobs, held })

@@ -28,6 +28,9 @@ impl Scheduler {
         let id: TenantId = token.tenant.parse().map_err(|_| unknown())?;
         let tenant = self.document::<TenantRecord>(id.as_str()).await?;
         let (tenant, _) = tenant.ok_or_else(unknown)?;
+        if tenant.status == TenantStatus::Erasing {
+            return Err(unknown().into());
+        }
         if tenant.status == TenantStatus::Suspended {
             let text = "the tenant of this token is suspended; ask the operator of this server";
             return Err(ApiError::new(ErrorCode::TenantSuspended, text).into());

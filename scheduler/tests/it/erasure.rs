@@ -161,7 +161,7 @@ async fn a_file_goes_with_all_that_came_of_it() {
 }
 
 /// Runs `work` until it has waited so often, then drops it, as a process that dies does. `None` where it was dropped.
-async fn dies_after<F: Future>(waits: usize, work: F) -> Option<F::Output> {
+pub(crate) async fn dies_after<F: Future>(waits: usize, work: F) -> Option<F::Output> {
     let (mut work, mut left) = (pin!(work), waits);
     poll_fn(|context| match work.as_mut().poll(context) {
         Poll::Ready(output) => Poll::Ready(Some(output)),

@@ -6,6 +6,7 @@ mod adapters;
 mod audit;
 mod crashes;
 mod erasure;
+mod erasure_tenant;
 mod leases;
 mod lifecycle;
 mod owner;

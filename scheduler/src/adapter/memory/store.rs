@@ -438,6 +438,23 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    async fn forget_tenant(&self, tenant: &TenantId) -> Result<(), StoreError> {
+        let mut tables = self.tables();
+        let own: Vec<JobId> = {
+            let own = tables.jobs.iter().filter(|job| job.tenant == *tenant);
+            own.map(|job| job.id.clone()).collect()
+        };
+        tables.events.retain(|(job, _)| !own.contains(job));
+        tables.checkpoints.retain(|checkpoint| !own.contains(&checkpoint.job));
+        tables.outbox.retain(|ticket| !own.contains(&ticket.job));
+        tables.jobs.retain(|job| job.tenant != *tenant);
+        tables.files.retain(|file| file.tenant != *tenant);
+        tables.models.retain(|model| model.tenant != *tenant);
+        tables.usage.retain(|(of, _), _| of != tenant);
+        tables.idempotency.retain(|(of, _), _| of != tenant);
+        Ok(())
+    }
+
     async fn events(&self, job: &JobId, page: &PageRequest) -> Result<Slice<JobEvent>, StoreError> {
         let tables = self.tables();
         let own = tables.events.iter().filter(|(of, _)| of == job);

@@ -72,7 +72,7 @@ fn steps(filled: &mut Filled, work: impl Fn(&mut Filled)) -> u64 {
 
 fn page(filled: &Filled, pairs: &[(&str, &str)], deep: bool, order: Order) -> usize {
     let pairs = pairs.iter().map(|(key, value)| (key.to_string(), value.to_string()));
-    let filter = JobFilter { metadata: pairs.collect() };
+    let filter = JobFilter { metadata: pairs.collect(), reads: None };
     let after = deep.then(|| filled.ids[filled.ids.len() / 2].clone());
     let page = PageRequest { after, limit: 4, order };
     jobs::page(&filled.db, filled.tenant.as_str(), &filter, &page).unwrap().0.len()

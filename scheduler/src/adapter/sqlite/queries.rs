@@ -194,6 +194,24 @@ pub(super) fn commit(db: &Transaction<'_>, commit: &Commit) -> Result<(), StoreE
     documents::apply(db, also)
 }
 
+/// Removes all rows of a tenant but documents and audit log.
+pub(super) fn forget_tenant(db: &Transaction<'_>, tenant: &str) -> Result<(), StoreError> {
+    for sql in [
+        "DELETE FROM events WHERE job IN (SELECT id FROM jobs WHERE tenant = ?1)",
+        "DELETE FROM checkpoints WHERE job IN (SELECT id FROM jobs WHERE tenant = ?1)",
+        "DELETE FROM outbox WHERE job IN (SELECT id FROM jobs WHERE tenant = ?1)",
+        "DELETE FROM jobs WHERE tenant = ?1",
+        "DELETE FROM live_jobs WHERE tenant = ?1",
+        "DELETE FROM files WHERE tenant = ?1",
+        "DELETE FROM models WHERE tenant = ?1",
+        "DELETE FROM usage WHERE tenant = ?1",
+        "DELETE FROM idempotency WHERE tenant = ?1",
+    ] {
+        execute(db, sql, [tenant])?;
+    }
+    Ok(())
+}
+
 /// Removes what a job made and what is told of it.
 fn erase(db: &Transaction<'_>, job: &crate::job::JobRecord) -> Result<(), StoreError> {
     let (id, tenant) = (job.id.as_str(), job.tenant.as_str());

@@ -263,7 +263,7 @@ mod tests {
         let page = PageRequest { after: None, limit: 9, order: Order::Desc };
         let found = |value: &str| {
             let metadata = BTreeMap::from([("a".to_string(), value.to_string())]);
-            jobs::page(&db, tenant.as_str(), &JobFilter { metadata }, &page).unwrap().0
+            jobs::page(&db, tenant.as_str(), &JobFilter { metadata, reads: None }, &page).unwrap().0
         };
         assert_eq!((found("1"), found("2")), (vec![queued], vec![]));
     }

@@ -228,6 +228,11 @@ impl Store for SqliteStore {
         self.write(move |db| queries::forget_answers(db, before_ms)).await
     }
 
+    async fn forget_tenant(&self, tenant: &TenantId) -> Result<(), StoreError> {
+        let tenant = tenant.to_string();
+        self.write(move |db| queries::forget_tenant(db, &tenant)).await
+    }
+
     async fn events(&self, job: &JobId, page: &PageRequest) -> Result<Slice<JobEvent>, StoreError> {
         let (job, page) = (job.to_string(), page.clone());
         self.read(move |db| queries::of_job(db, "events", &job, &page)).await

@@ -6,6 +6,7 @@
 mod answers;
 mod job;
 mod receipt;
+mod tenant;
 
 use serde_json::json;
 use trainyard_openapi::erasure::{
@@ -144,7 +145,7 @@ impl Scheduler {
     async fn advance(&self, record: &ErasureRecord) -> Result<bool> {
         let done = match &record.subject {
             Subject::File { file, .. } => self.erase_traces_of_file(record, file).await?,
-            Subject::Tenant { .. } => true,
+            Subject::Tenant { tenant } => self.erase_traces_of_tenant(record, tenant).await?,
         };
         if !done {
             return Ok(false);
@@ -230,6 +231,10 @@ impl Scheduler {
             if let Ok(job) = thing.parse::<JobId>() {
                 self.clear_run_files(&job).await?;
             }
+        }
+        if let Subject::Tenant { tenant } = &record.subject {
+            // A request that was under way may have made something after the end.
+            self.erase_traces_of_tenant(record, tenant).await?;
         }
         if last {
             self.alter::<ErasureRecord>(record.id.as_str(), |record, _| {

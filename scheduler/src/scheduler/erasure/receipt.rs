@@ -95,7 +95,9 @@ impl Scheduler {
             }
         }
         keep(KeptKind::AuditLog, None, AUDIT_KEPT);
-        keep(KeptKind::Usage, None, USAGE_KEPT);
+        if matches!(record.subject, Subject::File { .. }) {
+            keep(KeptKind::Usage, None, USAGE_KEPT);
+        }
         keep(KeptKind::Backups, None, BACKUPS_KEPT);
         keep(KeptKind::ServerLog, None, LOG_KEPT);
         Ok(kept)

@@ -13,6 +13,7 @@ pub(super) enum Operation {
     TicketSent { job: u8, seq: u64 },
     DeleteCheckpoint { checkpoint: u8 },
     ForgetAnswers { before: u8 },
+    ForgetTenant { tenant: u8 },
 }
 
 /// A write of one document.
@@ -76,7 +77,7 @@ impl Made {
             Operation::Commit(change) => change.job <= self.jobs,
             Operation::TicketSent { job, .. } => *job <= self.jobs,
             Operation::DeleteCheckpoint { checkpoint } => *checkpoint <= self.checkpoints,
-            Operation::ForgetAnswers { .. } => true,
+            Operation::ForgetAnswers { .. } | Operation::ForgetTenant { .. } => true,
         }
     }
 
@@ -109,6 +110,7 @@ pub(super) fn any(made: &Made) -> BoxedStrategy<Operation> {
         1 => (0..=made.jobs, 1_u64..4).prop_map(|(job, seq)| Operation::TicketSent { job, seq }),
         1 => (0..=made.checkpoints).prop_map(|checkpoint| Operation::DeleteCheckpoint { checkpoint }),
         1 => (0_u8..40).prop_map(|before| Operation::ForgetAnswers { before }),
+        1 => (0_u8..2).prop_map(|tenant| Operation::ForgetTenant { tenant }),
     ]
     .boxed()
 }

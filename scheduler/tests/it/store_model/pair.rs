@@ -118,6 +118,13 @@ impl Pair {
                         );
                     }
                 }
+                Operation::ForgetTenant { tenant: number } => {
+                    let tenant = tenant(*number);
+                    same(
+                        this.reference.forget_tenant(&tenant).await,
+                        this.store.forget_tenant(&tenant).await,
+                    );
+                }
                 Operation::ForgetAnswers { before } => {
                     let before = i64::from(*before);
                     same(
