@@ -228,6 +228,13 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
         operation["responses"][code.status().to_string()] = error_response(code);
     }
     examples::add(method, operation);
+    if operation["operationId"] == "listFineTuningEvents" {
+        let content = &mut operation["responses"]["200"]["content"];
+        content["text/event-stream"] = json!({
+            "schema": {"type": "string"},
+            "example": "id: ftevent-1\nevent: fine_tuning.job.event\ndata: {}\n\n",
+        });
+    }
     if operation["operationId"] == "downloadFile" {
         // Result files are of another kind than what was uploaded.
         let content = &mut operation["responses"]["200"]["content"];
