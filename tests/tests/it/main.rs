@@ -10,6 +10,7 @@ mod bad_input;
 mod cli;
 mod crash;
 mod disks;
+mod erasure;
 mod kills;
 mod lifecycle;
 mod memory;
