@@ -1,5 +1,6 @@
 //! The fuzz corpus of training files: seeds, and whatever fuzzing found once.
 
+#[expect(unreachable_pub, reason = "it is public where the fuzzer reads it")]
 #[path = "../../../fuzz/src/jsonl.rs"]
 mod jsonl;
 

@@ -51,8 +51,10 @@ impl Proxy {
                     if all < after || told.swap(true, Ordering::SeqCst) {
                         return false;
                     }
-                    while matches!(trouble, Trouble::Stall) {
-                        std::thread::sleep(Duration::from_secs(1));
+                    if matches!(trouble, Trouble::Stall) {
+                        loop {
+                            std::thread::sleep(Duration::from_secs(1));
+                        }
                     }
                     true
                 };

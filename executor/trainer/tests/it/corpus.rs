@@ -1,9 +1,12 @@
 //! The fuzz corpora of weights, GGUF files and chat templates: seeds, and whatever fuzzing found once.
 
+#[expect(unreachable_pub, reason = "it is public where the fuzzer reads it")]
 #[path = "../../../../fuzz/src/chat_template.rs"]
 mod chat_template;
+#[expect(unreachable_pub, reason = "it is public where the fuzzer reads it")]
 #[path = "../../../../fuzz/src/gguf.rs"]
 mod gguf;
+#[expect(unreachable_pub, reason = "it is public where the fuzzer reads it")]
 #[path = "../../../../fuzz/src/safetensors.rs"]
 mod safetensors;
 
