@@ -4,7 +4,7 @@ SHELL := /bin/bash
 export PATH := $(PATH):$(CURDIR)/.cache/tools/bin
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites libtorch python demo-assets build release demo test test-fast lint fmt openapi bench clean
+.PHONY: help prerequisites libtorch python demo-assets build release demo test test-fast test-s3 lint fmt openapi bench clean
 
 REDOCLY := @redocly/cli@2.77.0
 NEXTEST_PROFILE := $(if $(CI),ci,default)
@@ -34,10 +34,17 @@ demo: libtorch demo-assets ## Train a real model on real data through the real s
 	@scripts/demo.sh
 
 test: libtorch python build ## Every test
+	@scripts/prerequisites.sh s3
 	cargo nextest run --locked --workspace --profile $(NEXTEST_PROFILE)
 
 test-fast: ## The tests that need neither libtorch nor Python
+	@scripts/prerequisites.sh s3
 	cargo nextest run --locked
+
+test-s3: ## The tests of objects on another S3 server: ENDPOINT=URL BUCKET=NAME, keys as AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY
+	@: $${ENDPOINT:?name the URL of the server: make test-s3 ENDPOINT=... BUCKET=...} $${BUCKET:?name a bucket that is there}
+	TRAINYARD_TEST_S3_ENDPOINT="$$ENDPOINT" TRAINYARD_TEST_S3_BUCKET="$$BUCKET" cargo nextest run --locked \
+		-p trainyard-scheduler --run-ignored only --no-capture objects_in_another_server_hold
 
 lint: libtorch ## Formatting, clippy, licences, the OpenAPI document, the absences of ARCHITECTURE.md
 	@scripts/prerequisites.sh lint

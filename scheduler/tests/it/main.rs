@@ -12,6 +12,7 @@ mod power;
 mod quotas;
 mod random;
 mod repeats;
+mod s3;
 mod simulation;
 mod state;
 mod sweep;
