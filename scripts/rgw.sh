@@ -24,7 +24,7 @@ trap 'exit 1' INT TERM
 
 fail() {
     echo "$1" >&2
-    tail -n 5 log/* >&2
+    tail -n 20 log/output >&2
     exit 1
 }
 
@@ -105,6 +105,9 @@ begin radosgw -n client.rgw.a
 until_true 120 curl -sf "http://127.0.0.1:$s3_port/"
 timeout 120 radosgw-admin -c ceph.conf -n client.rgw.a user create --uid=t --display-name=t \
     --access-key=testaccess --secret-key=testsecretkey >>log/output 2>&1 || fail 'no user was made'
-curl -sf -X PUT --aws-sigv4 aws:amz:us-east-1:s3 -u testaccess:testsecretkey "http://127.0.0.1:$s3_port/training" || fail 'no bucket was made'
+# The hash is that of no bytes.
+curl -sf -X PUT --aws-sigv4 aws:amz:us-east-1:s3 -u testaccess:testsecretkey \
+    -H 'x-amz-content-sha256: e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855' \
+    "http://127.0.0.1:$s3_port/training" >>log/output 2>&1 || fail 'no bucket was made'
 printf 'endpoint=http://127.0.0.1:%s\ntls_endpoint=https://127.0.0.1:%s\nready\n' "$s3_port" "$tls_port"
 cat >/dev/null

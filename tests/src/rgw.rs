@@ -1,4 +1,5 @@
 //! A Ceph object gateway of a test's own: a real S3 server in memory, made by `scripts/rgw.sh`.
+#![allow(clippy::print_stdout, reason = "a test says what it could not try")]
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};

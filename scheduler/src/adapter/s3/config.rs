@@ -10,10 +10,13 @@ use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{
     BehaviorVersion, Config, Credentials, Region, RequestChecksumCalculation,
-    ResponseChecksumValidation, SharedCredentialsProvider,
+    ResponseChecksumValidation, SharedCredentialsProvider, SharedHttpClient,
 };
 use aws_smithy_async::time::TimeSource;
 use aws_smithy_http_client::tls;
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use url::Url;
 
 use crate::clock::{Clock, SystemClock};
@@ -91,7 +94,7 @@ impl S3Options {
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(self.signing_region()?))
             .credentials_provider(self.credentials.clone().ok_or(NO_CREDENTIALS)?)
-            .http_client(http_client(self.ca_pem.as_deref())?)
+            .http_client(self.http_client()?)
             .time_source(Time(self.clock.clone()))
             .force_path_style(self.path_style.unwrap_or(self.endpoint.is_some()))
             // Sent where the store keeps them, which is tried at the start; many refuse requests that carry them.
@@ -110,6 +113,17 @@ impl S3Options {
             |tries| RetryConfig::standard().with_max_attempts(tries).with_max_backoff(PAUSE_MAX);
         let client = |tries| Client::from_conf(config.clone().retry_config(retry(tries)).build());
         Ok((client(self.tries), client(TRIES_AT_START.min(self.tries))))
+    }
+
+    fn http_client(&self) -> Result<SharedHttpClient, String> {
+        let plain = self.endpoint.as_ref().is_some_and(|url| url.starts_with("http:"));
+        if plain && self.ca_pem.is_some() {
+            return Err("a CA file is of use with an https:// endpoint alone".to_string());
+        }
+        if plain {
+            return Ok(aws_smithy_http_client::Builder::new().build_http());
+        }
+        https_client(self.ca_pem.as_deref())
     }
 
     fn signing_region(&self) -> Result<String, String> {
@@ -193,17 +207,29 @@ fn checked(endpoint: &str) -> Result<String, String> {
     Ok(endpoint.to_string())
 }
 
-fn http_client(ca_pem: Option<&[u8]>) -> Result<aws_sdk_s3::config::SharedHttpClient, String> {
+/// The client of `https`, whose server may show one of these certificates too.
+fn https_client(ca_pem: Option<&[u8]>) -> Result<SharedHttpClient, String> {
     let mut trust = tls::TrustStore::default();
     if let Some(pem) = ca_pem {
+        check_certificates(pem).map_err(|why| format!("the CA file cannot be used: {why}"))?;
         trust = trust.with_pem_certificate(pem);
     }
     let context = tls::TlsContext::builder().with_trust_store(trust).build();
-    let context = context.map_err(|error| format!("the CA file cannot be used: {error}"))?;
+    let context = context.map_err(|error| error.to_string())?;
     Ok(aws_smithy_http_client::Builder::new()
         .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc))
         .tls_context(context)
         .build_https())
+}
+
+/// The client ends the process where it is given others.
+fn check_certificates(pem: &[u8]) -> Result<(), String> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let certificate = certificate.map_err(|error| format!("it is no PEM: {error}"))?;
+        roots.add(certificate).map_err(|error| error.to_string())?;
+    }
+    if roots.is_empty() { Err("it holds no certificate in PEM".to_string()) } else { Ok(()) }
 }
 
 /// The project's clock, as the SDK asks for it.

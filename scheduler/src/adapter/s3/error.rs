@@ -8,6 +8,9 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use super::config::NO_CREDENTIALS;
 use crate::port::objects::ObjectError;
 
+/// Said of an answer that cannot be read.
+const NO_ANSWER: &str = "the answer is cut, or not that of an S3 server (check --s3-endpoint)";
+
 /// Explains the end of a request about `key`.
 pub(super) fn explain<E>(key: &str, error: &SdkError<E>) -> ObjectError
 where
@@ -25,10 +28,9 @@ where
         _ if is_for_want_of_credentials(error) => {
             ObjectError::Denied(format!("{}; {NO_CREDENTIALS}", innermost(error)))
         }
-        SdkError::ResponseError(_) => ObjectError::Unavailable(format!(
-            "the answer is cut, or not that of an S3 server (check --s3-endpoint): {}",
-            chain(error)
-        )),
+        SdkError::ResponseError(_) => {
+            ObjectError::Unavailable(format!("{NO_ANSWER}: {}", chain(error)))
+        }
         _ => ObjectError::Unavailable(chain(error)),
     }
 }
@@ -43,6 +45,10 @@ fn answered(key: &str, status: u16, code: &str, message: &str) -> ObjectError {
     let denied = |advice: &str| ObjectError::Denied(format!("{advice} ({said})"));
     let other = |advice: &str| ObjectError::Other(format!("{advice} ({said})"));
     match (status, code) {
+        // Ceph has no code of its own for it.
+        (_, code) if code.starts_with("KMS") || message.contains("kms-keyid") => {
+            denied("the KMS key cannot be used: check --s3-sse-kms-key-id and the key's policy")
+        }
         (_, "NoSuchBucket") => {
             other("the bucket does not exist: make it, or name another in the URL")
         }
@@ -71,13 +77,11 @@ fn answered(key: &str, status: u16, code: &str, message: &str) -> ObjectError {
         | (_, "QuotaExceeded" | "XMinioStorageFull" | "StorageFull" | "InsufficientStorage") => {
             ObjectError::NoSpace
         }
+        (200..=299, "") => ObjectError::Unavailable(format!("{NO_ANSWER}: {said}")),
         (412, _) | (_, "PreconditionFailed") => ObjectError::Exists(key.to_string()),
         (404, _) => ObjectError::NotFound(key.to_string()),
         (409 | 429 | 500 | 502 | 503 | 504, _) | (_, "SlowDown" | "RequestTimeout") => {
             ObjectError::Unavailable(said)
-        }
-        (_, code) if code.starts_with("KMS") => {
-            denied("the KMS key cannot be used: check --s3-sse-kms-key-id and the key's policy")
         }
         (401 | 403, _) => denied(&format!(
             "no permission for '{key}': the credentials need to list the bucket and to read, write and delete below its prefix"

@@ -87,7 +87,8 @@ impl S3Writer {
         Ok(())
     }
 
-    async fn finish(&mut self) -> Result<(), ObjectError> {
+    /// Sends what is left and makes the object visible.
+    async fn close(&mut self) -> Result<(), ObjectError> {
         let last = self.filling.split().freeze();
         let written = match self.parts.take() {
             Some(mut parts) => {
@@ -169,7 +170,7 @@ impl ObjectWriter for S3Writer {
             return Err(ObjectError::Other(format!("'{}' failed before", self.key)));
         }
         self.send_full_parts().await?;
-        S3Writer::finish(&mut self).await?;
+        self.close().await?;
         Ok(self.bytes)
     }
 }

@@ -3,6 +3,7 @@
 mod faults;
 mod proxy;
 mod refusals;
+#[allow(unreachable_pub, reason = "the end-to-end tests have the same file in a library")]
 #[path = "../../../../tests/src/rgw.rs"]
 mod rgw;
 

@@ -1,10 +1,12 @@
-//! A TCP proxy before an S3 server that cuts connections, answers for it that it is busy, and keeps count.
+//! A TCP proxy before an S3 server that cuts connections, loses answers, and answers for the server that it is busy.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 
 /// Which way bytes go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,15 +19,15 @@ pub(crate) enum Way {
 
 #[derive(Debug, Default)]
 struct Rules {
-    /// Cut each time that this many bytes went this way.
+    /// Cut each connection on which this many bytes went this way.
     cut: Option<(Way, usize)>,
-    /// Bytes until the next cut.
-    left: usize,
     /// Cuts still to make.
     times: u32,
-    made: u32,
+    /// The beginning of a request whose answer is lost.
+    lose: Option<&'static str>,
     /// Connections still to be answered with 503.
     busy: u32,
+    made: u32,
 }
 
 /// A proxy that stands until the runtime ends.
@@ -34,6 +36,7 @@ pub(crate) struct Proxy {
     /// `http://ADDRESS`.
     pub(crate) endpoint: String,
     rules: Arc<Mutex<Rules>>,
+    close: Arc<Notify>,
 }
 
 impl Proxy {
@@ -41,8 +44,7 @@ impl Proxy {
         let server: SocketAddr = server.strip_prefix("http://").unwrap().parse().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
-        let rules = Arc::new(Mutex::new(Rules::default()));
-        let proxy = Self { endpoint, rules };
+        let proxy = Self { endpoint, rules: Arc::default(), close: Arc::default() };
         let accepting = proxy.clone();
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
@@ -52,36 +54,38 @@ impl Proxy {
         proxy
     }
 
-    /// Cuts a connection whenever `bytes` more went `way`, so many times.
+    /// Cuts connections on which `bytes` went `way`, so many of them.
     pub(crate) fn cut(&self, way: Way, bytes: usize, times: u32) {
-        let mut rules = self.rules.lock().unwrap();
-        *rules = Rules { cut: Some((way, bytes)), left: bytes, times, ..Rules::default() };
+        self.rule(Rules { cut: Some((way, bytes)), times, ..Rules::default() });
     }
 
-    /// Answers the next connections with 503.
+    /// Cuts the connection of the next request that begins so when its answer comes.
+    pub(crate) fn lose(&self, request: &'static str) {
+        self.rule(Rules { lose: Some(request), ..Rules::default() });
+    }
+
+    /// Answers the next connections with 503, and closes those that are open.
     pub(crate) fn busy(&self, connections: u32) {
-        *self.rules.lock().unwrap() = Rules { busy: connections, ..Rules::default() };
+        self.rule(Rules { busy: connections, ..Rules::default() });
+        self.close.notify_waiters();
     }
 
-    /// Lets everything pass from now on; gives the cuts made and the connections still to be answered with 503.
-    pub(crate) fn heal(&self) -> (u32, u32) {
-        let rules = std::mem::take(&mut *self.rules.lock().unwrap());
-        (rules.made, rules.busy)
+    /// Lets everything pass from now on; gives how often it did what it was told.
+    pub(crate) fn heal(&self) -> u32 {
+        self.rule(Rules::default())
+    }
+
+    fn rule(&self, rules: Rules) -> u32 {
+        std::mem::replace(&mut *self.rules.lock().unwrap(), rules).made
     }
 
     async fn serve(self, mut client: TcpStream, server: SocketAddr) {
-        let busy = {
-            let mut rules = self.rules.lock().unwrap();
-            let busy = rules.busy > 0;
-            rules.busy = rules.busy.saturating_sub(1);
-            busy
-        };
-        if busy {
+        if self.is_busy() {
             let _ = client.read(&mut [0; 4096]).await;
             let body = "<?xml version=\"1.0\"?><Error><Code>SlowDown</Code><Message>Reduce your rate</Message></Error>";
+            let length = body.len();
             let head = format!(
-                "HTTP/1.1 503 Slow Down\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-                body.len()
+                "HTTP/1.1 503 Slow Down\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
             );
             let _ = client.write_all(format!("{head}{body}").as_bytes()).await;
             return;
@@ -89,10 +93,12 @@ impl Proxy {
         let Ok(server) = TcpStream::connect(server).await else { return };
         let (mut from_client, mut to_client) = client.into_split();
         let (mut from_server, mut to_server) = server.into_split();
+        let lost = AtomicBool::new(false);
         // Whichever ends first ends both: dropping the halves closes the connections.
         tokio::select! {
-            () = self.copy(Way::Up, &mut from_client, &mut to_server) => {}
-            () = self.copy(Way::Down, &mut from_server, &mut to_client) => {}
+            () = self.copy(Way::Up, &mut from_client, &mut to_server, &lost) => {}
+            () = self.copy(Way::Down, &mut from_server, &mut to_client, &lost) => {}
+            () = self.close.notified() => {}
         }
     }
 
@@ -101,29 +107,48 @@ impl Proxy {
         way: Way,
         from: &mut (impl AsyncReadExt + Unpin),
         to: &mut (impl AsyncWriteExt + Unpin),
+        lost: &AtomicBool,
     ) {
-        let mut piece = vec![0; 16 * 1024];
+        let (mut piece, mut went) = (vec![0; 16 * 1024], 0);
         while let Ok(read) = from.read(&mut piece).await {
-            if read == 0 || self.cuts(way, read) || to.write_all(&piece[..read]).await.is_err() {
+            went += read;
+            let piece = &piece[..read];
+            if read == 0 || self.ends(way, went, piece, lost) || to.write_all(piece).await.is_err()
+            {
                 return;
             }
         }
     }
 
-    fn cuts(&self, way: Way, bytes: usize) -> bool {
+    fn is_busy(&self) -> bool {
         let mut rules = self.rules.lock().unwrap();
-        match rules.cut {
-            Some((cut, every)) if cut == way && rules.times > 0 => {
-                if rules.left > bytes {
-                    rules.left -= bytes;
-                    return false;
-                }
-                rules.left = every;
-                rules.times -= 1;
-                rules.made += 1;
-                true
-            }
-            _ => false,
+        let busy = rules.busy > 0;
+        if busy {
+            rules.busy -= 1;
+            rules.made += 1;
         }
+        busy
+    }
+
+    fn ends(&self, way: Way, went: usize, piece: &[u8], lost: &AtomicBool) -> bool {
+        let mut rules = self.rules.lock().unwrap();
+        match (way, rules.lose) {
+            (Way::Up, Some(request)) if piece.starts_with(request.as_bytes()) => {
+                rules.lose = None;
+                lost.store(true, Ordering::SeqCst);
+            }
+            (Way::Down, _) if lost.load(Ordering::SeqCst) => {
+                rules.made += 1;
+                return true;
+            }
+            _ => {}
+        }
+        let cut = rules.cut.is_some_and(|(cut, bytes)| cut == way && went >= bytes);
+        if cut && rules.times > 0 {
+            rules.times -= 1;
+            rules.made += 1;
+            return true;
+        }
+        false
     }
 }

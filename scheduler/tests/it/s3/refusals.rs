@@ -43,8 +43,14 @@ async fn what_cannot_work_is_told_at_the_start() {
     refused(BUCKET, &nobody, &["no credentials", "AWS_ACCESS_KEY_ID"]).await;
     let nowhere = S3Options { endpoint: None, ..good.clone() };
     refused(BUCKET, &nowhere, &["--s3-region"]).await;
-    let pem = S3Options { ca_pem: Some(b"no certificate".to_vec()), ..good.clone() };
-    refused(BUCKET, &pem, &["CA file"]).await;
+    let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    for pem in ["no certificate", "-----BEGIN CERTIFICATE-----\n%\n", broken] {
+        let endpoint = Some(rgw.tls_endpoint.clone());
+        let ca = S3Options { endpoint, ca_pem: Some(pem.into()), ..good.clone() };
+        refused(BUCKET, &ca, &["CA file"]).await;
+    }
+    let useless = S3Options { ca_pem: Some(broken.into()), ..good.clone() };
+    refused(BUCKET, &useless, &["CA file", "https"]).await;
     let key = S3Options { sse_kms_key_id: Some("no-such-key".to_string()), ..good.clone() };
     refused(BUCKET, &key, &["KMS"]).await;
 
