@@ -29,7 +29,7 @@ async fn a_killed_server_goes_on_from_a_checkpoint_in_a_bucket() {
     let server = Server::start_with(directory.path(), &more);
     let api = server.api();
     let training = data::chat(80);
-    let file = api.file("train.jsonl", &training).await;
+    let file = api.file("train.jsonl", training.as_str()).await;
     let content = api.bytes(&format!("/v1/files/{file}/content")).await;
     assert!(content == training.as_bytes(), "the file has changed");
     let mut request = api::request(&file, 10, 4);

@@ -25,7 +25,7 @@ use crate::port::objects::{ObjectError, ObjectWriter, Objects, check_key};
 use config::Location;
 pub use config::S3Options;
 use error::explain;
-use probe::Abilities;
+pub use probe::Abilities;
 use stale::STALE_SECONDS;
 use upload::S3Writer;
 
@@ -66,9 +66,9 @@ impl S3Objects {
         Ok(store)
     }
 
-    /// Whether the server lets one alone of several writers of a key succeed, also where they are exactly simultaneous.
-    pub fn refuses_second_writers(&self) -> bool {
-        self.abilities.put_if_absent
+    /// What the server was found to do at the start.
+    pub fn abilities(&self) -> &Abilities {
+        &self.abilities
     }
 
     /// The object's name in the bucket.

@@ -22,15 +22,16 @@ const CONTENT: &[u8] = b"trainyard tries what this server can do";
 
 /// What a server can do beyond what all can.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Abilities {
-    /// It refuses to write an object under a taken name (`If-None-Match: *`).
-    pub(super) put_if_absent: bool,
-    /// The same at the end of an upload in parts.
-    pub(super) complete_if_absent: bool,
+pub struct Abilities {
+    /// It refuses to write an object under a taken name (`If-None-Match: *`): of simultaneous writers one alone succeeds. Where it does
+    /// not, the adapter looks before it writes, which two at the same moment can pass.
+    pub put_if_absent: bool,
+    /// The same at the end of an upload in parts, which Ceph does not.
+    pub complete_if_absent: bool,
     /// It keeps the CRC-32 of what is written at once.
-    pub(super) put_crc32: bool,
+    pub put_crc32: bool,
     /// It keeps the CRC-32 of the whole of what is uploaded in parts.
-    pub(super) parts_crc32: bool,
+    pub parts_crc32: bool,
 }
 
 /// Tries the bucket; an error says what is wrong and what to do.

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
 use tempfile::TempDir;
-use trainyard_scheduler::adapter::s3::{S3Objects, S3Options};
+use trainyard_scheduler::adapter::s3::{Abilities, S3Objects, S3Options};
 use trainyard_scheduler::contract;
 use trainyard_scheduler::port::objects::{ObjectError, Objects};
 
@@ -44,7 +44,7 @@ fn content(count: usize) -> Vec<u8> {
 }
 
 /// Holds the bucket that `url` names to the contract of the port.
-async fn holds(url: &str, options: &S3Options) -> bool {
+async fn holds(url: &str, options: &S3Options) -> Abilities {
     let scratch = TempDir::new().unwrap();
     let opened = AtomicU32::new(0);
     let open = async || {
@@ -52,16 +52,17 @@ async fn holds(url: &str, options: &S3Options) -> bool {
         let objects = S3Objects::open(&format!("{url}-{number}"), options).await.unwrap();
         Arc::new(objects) as Arc<dyn Objects>
     };
-    let one_winner = S3Objects::open(url, options).await.unwrap().refuses_second_writers();
-    contract::objects::holds(open, scratch.path(), one_winner).await;
-    one_winner
+    let abilities = S3Objects::open(url, options).await.unwrap().abilities().clone();
+    contract::objects::holds(open, scratch.path(), abilities.put_if_absent).await;
+    abilities
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn objects_in_ceph_hold() {
     let Some(rgw) = Rgw::start() else { return };
     let plain = options(&rgw.endpoint);
-    assert!(holds(&format!("s3://{BUCKET}/suite"), &plain).await, "Ceph refuses second writers");
+    let abilities = holds(&format!("s3://{BUCKET}/suite"), &plain).await;
+    assert!(abilities.put_if_absent, "Ceph refuses second writers: {abilities:?}");
 
     // The same over TLS: with the server's certificate, and not without.
     let ca_pem = Some(std::fs::read(rgw.certificate()).unwrap());
@@ -104,10 +105,8 @@ async fn objects_in_another_server_hold() {
     let options = options.with_key(&wanted("AWS_ACCESS_KEY_ID"), &wanted("AWS_SECRET_ACCESS_KEY"));
     let run = trainyard_openapi::id::random_base62(8).unwrap();
     let url = format!("s3://{}/trainyard-test-{run}", wanted("TRAINYARD_TEST_S3_BUCKET"));
-    let one_winner = holds(&url, &options).await;
-    println!(
-        "holds; of simultaneous writers one alone succeeds: {one_winner}; what was written lies below {url}-*"
-    );
+    let abilities = holds(&url, &options).await;
+    println!("holds with {abilities:?}; what was written lies below {url}-*");
 }
 
 /// The object as a file has it.
