@@ -46,12 +46,16 @@ until_true() {
     fail "no success within $((tries / 5)) s: $*"
 }
 
+# Below the ports that connections of others are given while this starts.
 read -r mon_port s3_port tls_port < <(python3 - <<'PY'
-import socket
-sockets = [socket.socket() for _ in range(3)]
-for s in sockets:
-    s.bind(("127.0.0.1", 0))
-print(*(s.getsockname()[1] for s in sockets))
+import random, socket
+free = []
+while len(free) < 3:
+    port = random.randrange(20000, 32000)
+    with socket.socket() as s:
+        if port not in free and s.connect_ex(("127.0.0.1", port)) != 0:
+            free.append(port)
+print(*free)
 PY
 )
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost -keyout tls.key -out tls.pem \
@@ -83,6 +87,9 @@ mon_data = $dir/mon
 [osd.0]
 osd_data = $dir/osd
 osd_objectstore = memstore
+# It would ask the monitor to, now and then before it knows the cluster's id, and end.
+osd_crush_update_on_start = false
+osd_class_update_on_start = false
 memstore_device_bytes = 2147483648
 [client.rgw.a]
 rgw_data = $dir/rgw
@@ -97,8 +104,9 @@ ceph-mon -c ceph.conf --mkfs -i a --monmap monmap >>log/output 2>&1
 begin ceph-mon -i a
 until_true 60 timeout 10 ceph -c ceph.conf -s
 osd_id=$(uuidgen)
-timeout 60 ceph -c ceph.conf osd new "$osd_id" >>log/output
+until_true 60 timeout 10 ceph -c ceph.conf osd new "$osd_id"
 ceph-osd -c ceph.conf -i 0 --mkfs --osd-uuid "$osd_id" >>log/output 2>&1
+until_true 60 timeout 10 ceph -c ceph.conf osd crush add osd.0 1.0 root=default host=a
 begin ceph-osd -i 0
 until_true 60 sh -c 'timeout 10 ceph -c ceph.conf osd stat | grep -q "1 up"'
 begin radosgw -n client.rgw.a

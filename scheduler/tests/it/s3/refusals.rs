@@ -54,10 +54,15 @@ async fn what_cannot_work_is_told_at_the_start() {
     let key = S3Options { sse_kms_key_id: Some("no-such-key".to_string()), ..good.clone() };
     refused(BUCKET, &key, &["KMS"]).await;
 
+    // A clock that is wrong is found out by the first answer and allowed for; where there is no second try it is named.
     for minutes in [-20_i64, 20] {
         let turned = SystemClock.now_ms() + minutes * 60_000;
-        let clock = S3Options { clock: Arc::new(ManualClock::at(turned)), ..good.clone() };
-        refused(BUCKET, &clock, &["RequestTimeTooSkewed", "set the clocks"]).await;
+        let wrong = S3Options { clock: Arc::new(ManualClock::at(turned)), ..good.clone() };
+        let once = S3Options { tries: 1, ..wrong.clone() };
+        refused(BUCKET, &once, &["RequestTimeTooSkewed", "set the clocks"]).await;
+        let objects = S3Objects::open(&format!("s3://{BUCKET}/clock"), &wrong).await.unwrap();
+        let key = format!("a/{}", minutes + 20);
+        assert_eq!(put(&objects, &key, b"content").await.unwrap(), 7);
     }
 
     // One who may read and no more.
