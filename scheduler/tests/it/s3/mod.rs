@@ -1,5 +1,7 @@
 //! The S3 adapter before a real server: Ceph's gateway, started by the test, or any other (`make test-s3`).
 
+#![allow(clippy::print_stdout, reason = "a test says what it found a server to do")]
+
 mod faults;
 mod proxy;
 mod refusals;
@@ -87,7 +89,7 @@ async fn objects_in_ceph_hold() {
     }
 }
 
-/// `make test-s3 ENDPOINT=... BUCKET=...`, with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
+/// `make test-s3 ENDPOINT=... BUCKET=...`, with `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "wants a server: make test-s3"]
 async fn objects_in_another_server_hold() {

@@ -55,7 +55,7 @@ pub(crate) struct BackupArgs {
     /// Configuration file [default: trainyard.toml where it exists].
     #[arg(long, value_name = "FILE", env = "TRAINYARD_CONFIG")]
     config: Option<PathBuf>,
-    /// Objects of the server, where its configuration file does not name them [default: file:{data-dir}/objects].
+    /// Where the server keeps its objects, if its configuration file does not say it [default: as `serve` has it].
     #[arg(long, value_name = "URL", env = "TRAINYARD_OBJECTS")]
     objects: Option<String>,
     #[command(flatten)]
