@@ -105,8 +105,10 @@ fn chain(error: &(dyn Error + 'static)) -> String {
     texts.join(": ")
 }
 
+/// The first line of the last cause; more lines are a provider each, and the log has them.
 fn innermost(error: &(dyn Error + 'static)) -> String {
-    sources(error).last().map(ToString::to_string).unwrap_or_default()
+    let last = sources(error).last().map(ToString::to_string).unwrap_or_default();
+    last.lines().next().unwrap_or_default().trim_end_matches([':', '.']).to_string()
 }
 
 fn sources<'a>(
