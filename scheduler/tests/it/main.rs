@@ -14,6 +14,7 @@ mod power;
 mod quotas;
 mod random;
 mod repeats;
+mod s3;
 mod simulation;
 mod state;
 mod store_model;

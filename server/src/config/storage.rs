@@ -16,7 +16,7 @@ settings! {
     derived {
         /// Record of keys, files and jobs; this version takes sqlite:PATH.
         store: String = "sqlite:{data-dir}/trainyard.db", "TRAINYARD_STORE";
-        /// Contents of files, checkpoints and adapters; this version takes file:PATH.
+        /// Contents of files, checkpoints and adapters: file:PATH or s3://BUCKET/PREFIX.
         objects: String = "file:{data-dir}/objects", "TRAINYARD_OBJECTS";
         /// Directory of base models: one folder each, with config.json, tokenizer.json and *.safetensors.
         models_dir: PathBuf = "{data-dir}/models", "TRAINYARD_MODELS_DIR";
