@@ -2,6 +2,7 @@
 # Checks for what everything else stands on, and installs what Debian or Ubuntu has. Quick where nothing is missing.
 #   scripts/prerequisites.sh        compilers, Python, Rust, cargo-nextest
 #   scripts/prerequisites.sh lint   also npx
+#   scripts/prerequisites.sh test   also RabbitMQ, which the tests start for themselves
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -20,6 +21,21 @@ install() {
     DEBIAN_FRONTEND=noninteractive "${sudo[@]}" apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
+# install_stopped PACKAGE...: the same, but their services do not start: the tests want the programs alone.
+install_stopped() {
+    local policy=/usr/sbin/policy-rc.d sudo=() failed=0
+    [ "$(id -u)" = 0 ] || sudo=(sudo)
+    if [ -e "$policy" ]; then
+        install "$@"
+        return
+    fi
+    printf '#!/bin/sh\nexit 101\n' | "${sudo[@]}" tee "$policy" >/dev/null
+    "${sudo[@]}" chmod 755 "$policy"
+    install "$@" || failed=$?
+    "${sudo[@]}" rm -f "$policy"
+    return "$failed"
+}
+
 if [ "$(uname -s)-$(uname -m)" != Linux-x86_64 ]; then
     say "only Linux on x86-64 is supported: libtorch is taken from wheels for it (this is $(uname -s) on $(uname -m))"
     exit 1
@@ -33,6 +49,9 @@ if [ "${1:-}" = lint ] && ! command -v npx >/dev/null; then
     missing+=(nodejs npm)
 fi
 [ ${#missing[@]} = 0 ] || install "${missing[@]}"
+if [ "${1:-}" = test ] && [ ! -x /usr/lib/rabbitmq/bin/rabbitmq-server ]; then
+    install_stopped rabbitmq-server
+fi
 
 if ! command -v cargo >/dev/null; then
     say 'cargo is missing: install Rust with rustup (https://rustup.rs), then run this again'

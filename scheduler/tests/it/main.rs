@@ -10,6 +10,7 @@ mod lifecycle;
 mod owner;
 mod power;
 mod quotas;
+mod rabbitmq;
 mod random;
 mod repeats;
 mod simulation;

@@ -1,7 +1,11 @@
 //! Settings of where everything is kept.
 
+use std::fs;
 use std::path::PathBuf;
 
+use url::Url;
+
+use super::ConfigError;
 use super::layer::settings;
 
 settings! {
@@ -10,10 +14,12 @@ settings! {
     fixed {
         /// Directory of everything that the server keeps. One process at a time may use it.
         data_dir: PathBuf = "trainyard-data", "TRAINYARD_DATA_DIR";
-        /// Queue of tickets; this version takes memory:.
+        /// Queue of tickets: memory:, or RabbitMQ at amqp://USER@HOST/VHOST (with TLS amqps://), a virtual host of its own for each record.
         queue: String = "memory:", "TRAINYARD_QUEUE";
     }
     derived {
+        /// File with the password of the queue's user, so that no command line shows it.
+        queue_password_file: PathBuf = "the password in the URL", "TRAINYARD_QUEUE_PASSWORD_FILE";
         /// Record of keys, files and jobs; this version takes sqlite:PATH.
         store: String = "sqlite:{data-dir}/trainyard.db", "TRAINYARD_STORE";
         /// Contents of files, checkpoints and adapters; this version takes file:PATH.
@@ -28,6 +34,36 @@ impl Storage {
     pub(crate) fn store_url(&self) -> String {
         let path = || format!("sqlite:{}", self.data_dir.join("trainyard.db").display());
         self.store.clone().unwrap_or_else(path)
+    }
+
+    /// The URL of the queue, with the password of the file.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or a URL that has no place for its password.
+    pub(crate) fn queue_url(&self) -> Result<String, ConfigError> {
+        let Some(path) = &self.queue_password_file else { return Ok(self.queue.clone()) };
+        let refuse = |reason: &str| {
+            Err(ConfigError::Conflict(format!(
+                "'queue_password_file' ('{}') {reason}",
+                path.display()
+            )))
+        };
+        let password = match fs::read_to_string(path) {
+            Ok(password) => password,
+            Err(error) => return refuse(&format!("cannot be read: {error}")),
+        };
+        let Ok(mut url) = Url::parse(&self.queue) else {
+            return refuse("is set, and 'queue' is no URL with a user");
+        };
+        if url.password().is_some() {
+            return refuse("is set, and 'queue' has a password too: leave out one of them");
+        }
+        if url.username().is_empty()
+            || url.set_password(Some(password.trim_end_matches(['\r', '\n']))).is_err()
+        {
+            return refuse("is set, and 'queue' names no user");
+        }
+        Ok(url.into())
     }
 
     /// The URL of the objects.

@@ -16,10 +16,10 @@ use super::ServeError;
 use crate::config::Config;
 
 /// Opens record, queue and objects, whose URLs choose the backends.
-pub(crate) fn scheduler(config: &Config) -> Result<Parts, ServeError> {
+pub(crate) async fn scheduler(config: &Config) -> Result<Parts, ServeError> {
     let Config { http: _, storage, training, dispatch, webhooks, log: _ } = config;
     let store = open_store(&storage.store_url())?;
-    let queue = open_queue(&storage.queue)?;
+    let queue = open_queue(&storage.queue_url()?, &[&training.pool]).await?;
     let objects = open_objects(&storage.objects_url())?;
     let memory = training.memory_per_job_bytes()?;
     let inspector = TrainerInspector::new(agent(config)?, objects.clone());
