@@ -18,6 +18,9 @@ pub(super) enum Fault {
     /// The message came back: there is no such queue.
     #[error("the broker returned the ticket: {0}")]
     Returned(String),
+    /// The broker says no to the message itself: its queue has nobody who would store it.
+    #[error("the broker could not store the ticket")]
+    Unstored,
     /// The broker is short of memory or disk and takes no messages.
     #[error("the broker blocks publishing: {0}")]
     Blocked(String),

@@ -7,14 +7,19 @@ use std::time::Duration;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeleteOptions};
 use lapin::{Channel, Confirmation};
 
+use tokio::time::{Instant, timeout};
+
 use super::fault::{ANSWER_MAX, Fault, answer};
 use super::link::Link;
 use super::session::Session;
 use super::{message, topology};
 use crate::port::queue::Ticket;
 
-/// Tickets in a row that a queue may leave without an answer. After that it is taken to have lost its leader.
-const UNANSWERED_MAX: u32 = 3;
+/// Tickets in a row that a queue may leave without an answer or a place. After that, and not sooner than [`DEAD_AFTER`], it is taken
+/// to have lost its leader.
+const UNSTORED_MAX: u32 = 3;
+/// A queue whose broker has just started takes a moment to find its leader.
+const DEAD_AFTER: Duration = Duration::from_secs(15);
 /// How long the broker may take to delete a queue: it first asks members that may be gone.
 const DELETE_MAX: Duration = Duration::from_secs(30);
 
@@ -22,7 +27,8 @@ const DELETE_MAX: Duration = Duration::from_secs(30);
 pub(super) struct Publisher {
     link: Link,
     open: tokio::sync::Mutex<Option<Open>>,
-    unanswered: Mutex<HashMap<String, u32>>,
+    /// By queue: how many tickets in a row, and since when.
+    unstored: Mutex<HashMap<String, (u32, Instant)>>,
 }
 
 /// A channel on which everything went well so far.
@@ -34,7 +40,7 @@ struct Open {
 
 impl Publisher {
     pub(super) fn new(link: Link) -> Self {
-        Self { link, open: tokio::sync::Mutex::default(), unanswered: Mutex::default() }
+        Self { link, open: tokio::sync::Mutex::default(), unstored: Mutex::default() }
     }
 
     /// Returns once the broker has the ticket on disk.
@@ -47,8 +53,10 @@ impl Publisher {
             sent = self.send(ticket, &queue).await;
         }
         match &sent {
-            Ok(()) => self.answered(&queue),
-            Err(Fault::Silent(_)) if self.is_dead(&queue) => self.replace(&queue).await,
+            Ok(()) => self.alive(&queue),
+            Err(Fault::Silent(_) | Fault::Unstored) if self.is_dead(&queue) => {
+                self.replace(&queue).await;
+            }
             Err(_) => {}
         }
         sent
@@ -83,22 +91,23 @@ impl Publisher {
 
     async fn open(&self) -> Result<Open, Fault> {
         let session = self.link.session(ANSWER_MAX).await?;
+        session.unblocked().await?;
         let channel = session.channel().await?;
         let confirms = channel.confirm_select(ConfirmSelectOptions::default());
         answer("confirm.select", confirms).await?;
         Ok(Open { session, channel, declared: HashSet::new() })
     }
 
-    fn answered(&self, queue: &str) {
-        self.unanswered.lock().unwrap_or_else(PoisonError::into_inner).remove(queue);
+    fn alive(&self, queue: &str) {
+        self.unstored.lock().unwrap_or_else(PoisonError::into_inner).remove(queue);
     }
 
-    /// Counts a ticket without an answer; gives whether there were too many.
+    /// Counts a ticket that the queue did not take; gives whether there were too many.
     fn is_dead(&self, queue: &str) -> bool {
-        let mut unanswered = self.unanswered.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = unanswered.entry(queue.to_string()).or_default();
+        let mut unstored = self.unstored.lock().unwrap_or_else(PoisonError::into_inner);
+        let (count, since) = unstored.entry(queue.to_string()).or_insert((0, Instant::now()));
         *count += 1;
-        *count >= UNANSWERED_MAX
+        *count >= UNSTORED_MAX && since.elapsed() >= DEAD_AFTER
     }
 
     /// Deletes a queue that no longer answers and declares it anew: a quorum queue whose members are gone does not come back. Its
@@ -108,7 +117,7 @@ impl Publisher {
             let session = self.link.session(ANSWER_MAX).await?;
             let channel = session.channel().await?;
             let delete = channel.queue_delete(queue.into(), QueueDeleteOptions::default());
-            match tokio::time::timeout(DELETE_MAX, delete).await {
+            match timeout(DELETE_MAX, delete).await {
                 Ok(deleted) => drop(deleted?),
                 Err(_) => return Err(Fault::Silent("queue.delete")),
             }
@@ -116,10 +125,10 @@ impl Publisher {
         };
         match replaced.await {
             Ok(()) => {
-                self.answered(queue);
+                self.alive(queue);
                 tracing::error!(
                     queue,
-                    "the queue took no ticket {UNANSWERED_MAX} times: it had lost its leader, and was deleted and declared anew"
+                    "the queue took no tickets: it had lost its leader, and was deleted and declared anew"
                 );
             }
             Err(fault) => {
@@ -150,9 +159,7 @@ impl Open {
             Confirmation::Ack(Some(returned)) => {
                 Err(Fault::Returned(returned.reply_text.to_string()))
             }
-            Confirmation::Nack(_) => {
-                Err(Fault::Failed("the broker could not store the ticket".into()))
-            }
+            Confirmation::Nack(_) => Err(Fault::Unstored),
             Confirmation::NotRequested => Err(Fault::Failed("the channel confirms nothing".into())),
         }
     }

@@ -34,7 +34,7 @@ impl Session {
     /// A new channel.
     pub(super) async fn channel(&self) -> Result<Channel, Fault> {
         let channel = answer("channel.open", self.connection.create_channel()).await;
-        if let Err(Fault::Silent(_)) = channel {
+        if matches!(channel, Err(Fault::Silent(_))) && !self.is_blocked() {
             // Channels are the broker's front door: where that does not open, the connection is dead.
             self.close().await;
         }

@@ -167,6 +167,14 @@ impl Broker {
 
 impl Drop for Broker {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = fs::read_to_string(self.path("log.txt")).unwrap_or_default();
+            let lines: Vec<&str> = log.lines().collect();
+            println!(
+                "the broker said last:\n{}",
+                lines[lines.len().saturating_sub(60)..].join("\n")
+            );
+        }
         for child in self.node.iter_mut().chain([&mut self.names]) {
             let _ = child.kill();
             let _ = child.wait();

@@ -13,7 +13,7 @@ use trainyard_scheduler::port::queue::{Queue, Ticket};
 
 use super::broker::Broker;
 use super::proxy::Proxy;
-use super::{QUEUE, drain, open, publish, put, stranger, take};
+use super::{QUEUE, drain, open, put, stranger, take};
 use crate::simulation::{SLOTS, Simulation};
 use crate::world::World;
 
@@ -126,12 +126,9 @@ async fn tickets_that_are_purged_or_deleted_are_issued_again() {
     let (_connection, channel) = stranger(&broker.url()).await;
     look(&world).await;
     assert_eq!(channel.queue_purge(QUEUE.into(), QueuePurgeOptions::default()).await.unwrap(), 4);
-    let executors = executors(&world, 2);
+    let _executors = executors(&world, 2);
     until_ended(&world, &jobs, 4).await;
-    drop(executors);
-    look(&world).await;
     channel.queue_delete(QUEUE.into(), QueueDeleteOptions::default()).await.unwrap();
-    let _executors = self::executors(&world, 2);
     all_succeeded(&world, &jobs).await;
 }
 
@@ -234,22 +231,11 @@ async fn stale_tickets_are_not_sent_when_the_broker_comes_back() {
         look(&world).await;
         world.clock.advance_seconds(61);
     }
-    assert!(world.store.outbox().await.unwrap().len() >= 2);
+    let current = Ticket { job: jobs[0].clone(), seq: 2, pool: "default".to_string() };
+    assert_eq!(world.store.outbox().await.unwrap(), [current]);
     broker.start_again();
-    let queue = open(&broker.url()).await;
-    let waiting = async {
-        while !world.store.outbox().await.unwrap().is_empty() {
-            look(&world).await;
-        }
-    };
-    tokio::time::timeout(super::GUARD, waiting).await.expect("the outbox is sent");
-    let marker = super::ticket(0);
-    publish(&queue, &marker).await;
-    let (_connection, channel) = stranger(&broker.url()).await;
-    let sent = drain(&channel, QUEUE, 2).await;
-    let sent: Vec<Ticket> = sent.iter().map(|one| serde_json::from_slice(one).unwrap()).collect();
-    let current = world.record(&jobs[0]).await.seq;
-    assert_eq!((&sent[0].job, sent[0].seq, &sent[1]), (&jobs[0], current, &marker));
+    let _executors = executors(&world, 1);
+    all_succeeded(&world, &jobs).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -21,7 +21,7 @@ use trainyard_scheduler::port::queue::{Consumer, Queue, QueueError, Ticket};
 use broker::Broker;
 
 /// A guard against hanging: nothing here takes that long.
-const GUARD: Duration = Duration::from_secs(120);
+const GUARD: Duration = Duration::from_secs(240);
 const QUEUE: &str = "trainyard.tickets.default";
 const DEAD_LETTERS: &str = "trainyard.dead-letters";
 
@@ -54,7 +54,7 @@ async fn publish(queue: &RabbitQueue, ticket: &Ticket) -> u32 {
         while let Err(QueueError(reason)) = queue.publish(ticket).await {
             failures += 1;
             println!("not published: {reason}");
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            tokio::time::sleep(Duration::from_millis(200)).await;
         }
     };
     tokio::time::timeout(GUARD, published).await.expect("the ticket is published at last");
