@@ -40,7 +40,6 @@ pub(crate) struct Simulation {
 
 impl Simulation {
     /// Trouble in the order of the seed, then none until all have ended.
-    #[allow(clippy::print_stdout, reason = "a failure must say with which seed it happens again")]
     pub(crate) async fn run(seed: u64, world: World, patience: Duration) -> Self {
         println!("seed {seed}");
         let mut simulation = Self {

@@ -214,7 +214,7 @@ async fn a_confirm_that_is_lost_leaves_the_ticket_in_the_outbox() {
     proxy.set_deaf(false);
     assert!(ticked.is_err(), "no confirm, no success");
     let ticket: Ticket = serde_json::from_slice(&arrived[0]).unwrap();
-    assert_eq!(world.store.outbox().await.unwrap(), [ticket.clone()]);
+    assert_eq!(world.store.outbox().await.unwrap(), [ticket]);
     // The loops send it again, and both copies together start the job once.
     put(&channel, QUEUE, &arrived[0]).await;
     let _executors = executors(&world, 2);
