@@ -34,8 +34,15 @@ pub(super) enum Fault {
 
 impl From<lapin::Error> for Fault {
     fn from(error: lapin::Error) -> Self {
-        let ErrorKind::ProtocolError(said) = error.kind() else {
-            return Self::Failed(error.to_string());
+        let said = match error.kind() {
+            ErrorKind::ProtocolError(said) => said,
+            // TLS says so of a certificate that it does not trust.
+            ErrorKind::IOError(io) if io.kind() == std::io::ErrorKind::InvalidData => {
+                return Self::Refused(format!(
+                    "{io}; its issuer must be trusted on this machine (SSL_CERT_FILE names more issuers)"
+                ));
+            }
+            _ => return Self::Failed(error.to_string()),
         };
         // Reply codes of AMQP 0-9-1.
         let advice = match said.get_id() {

@@ -67,10 +67,11 @@ impl RabbitQueue {
 /// death.
 async fn declare_all(address: &Address, pools: &[&str]) -> Result<(), Fault> {
     let session = Session::open(address, "declares queues").await?;
+    let channel = session.channel().await?;
     for pool in pools {
-        let channel = session.channel().await?;
         topology::declare(&channel, &topology::queue_of(pool)?).await?;
     }
+    session.end(channel).await;
     session.close().await;
     Ok(())
 }

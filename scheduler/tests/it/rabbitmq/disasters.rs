@@ -15,7 +15,7 @@ use super::{DEAD_LETTERS, QUEUE, drain, open, publish, stranger, take, ticket};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_broker_is_found_again_by_publisher_and_consumer() {
-    const TICKETS: u64 = 60;
+    const TICKETS: u64 = 40;
     let mut broker = Broker::start();
     let queue = Arc::new(open(&broker.url()).await);
     let seen = Arc::new(Mutex::new(BTreeSet::new()));
@@ -35,7 +35,7 @@ async fn a_killed_broker_is_found_again_by_publisher_and_consumer() {
     });
     let mut unconfirmed = 0;
     for seq in 0..TICKETS {
-        if seq % 30 == 10 {
+        if seq == 10 {
             broker.kill();
             broker.start_again();
         }
@@ -52,7 +52,7 @@ async fn a_killed_broker_is_found_again_by_publisher_and_consumer() {
             again += 1;
         }
     }
-    println!("2 kills, {TICKETS} tickets, {unconfirmed} not confirmed at first, {again} again");
+    println!("killed once, {TICKETS} tickets, {unconfirmed} not confirmed at first, {again} again");
 }
 
 #[tokio::test(flavor = "multi_thread")]
