@@ -172,16 +172,17 @@ async fn a_connection_without_a_sign_of_life_is_given_up() {
     let proxy = Proxy::to(broker.port).await;
     let queue = open(&format!("{}?heartbeat=2", broker.url_of(proxy.port, ""))).await;
     let mut consumer = queue.consume("default").await.unwrap();
-    let waits = tokio::spawn(async move { take(consumer.as_mut()).await });
+    let waits = tokio::spawn(async move { (consumer.next().await, consumer) });
     wait_until(|| broker.ctl(&["list_consumers", "queue_name"]).contains(QUEUE)).await;
     // Nothing comes from the broker any more, and nothing ends.
     proxy.set_deaf(true);
-    let direct = open(&broker.url()).await;
-    let sent = ticket(1);
-    publish(&direct, &sent).await;
-    tokio::time::sleep(Duration::from_secs(5)).await;
+    let (waited, mut consumer) = tokio::time::timeout(super::GUARD, waits).await.unwrap().unwrap();
+    let said = waited.unwrap_err().to_string();
+    assert!(said.contains("no heartbeat received"), "{said}");
     proxy.set_deaf(false);
-    assert_eq!(waits.await.unwrap(), sent);
+    let sent = ticket(1);
+    publish(&queue, &sent).await;
+    assert_eq!(take(consumer.as_mut()).await, sent);
 }
 
 #[tokio::test(flavor = "multi_thread")]
