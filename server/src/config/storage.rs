@@ -58,9 +58,9 @@ impl Storage {
         if url.password().is_some() {
             return refuse("is set, and 'queue' has a password too: leave out one of them");
         }
-        if url.username().is_empty()
-            || url.set_password(Some(password.trim_end_matches(['\r', '\n']))).is_err()
-        {
+        // The one character that a password may hold and that is not escaped for us.
+        let password = password.trim_end_matches(['\r', '\n']).replace('%', "%25");
+        if url.username().is_empty() || url.set_password(Some(&password)).is_err() {
             return refuse("is set, and 'queue' names no user");
         }
         Ok(url.into())
@@ -75,5 +75,38 @@ impl Storage {
     /// The directory of base models.
     pub(crate) fn models_dir(&self) -> PathBuf {
         self.models_dir.clone().unwrap_or_else(|| self.data_dir.join("models"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+    use crate::config::Layers;
+
+    fn queue_url(queue: &str, password: &str) -> Result<String, String> {
+        let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+        file.write_all(password.as_bytes()).expect("written");
+        let mut layers = Layers::default();
+        layers.storage.queue = Some(queue.to_string());
+        layers.storage.queue_password_file = Some(file.path().to_path_buf());
+        let storage = layers.storage.over(StorageLayer::default()).expect("settings");
+        storage.queue_url().map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_password_of_a_file_is_escaped_into_the_url() {
+        let url = queue_url("amqp://user@host:5671/v", "a%41/:@?#é\n").expect("a URL");
+        assert_eq!(url, "amqp://user:a%2541%2F%3A%40%3F%23%C3%A9@host:5671/v");
+        for (queue, reason) in [
+            ("amqp://user:word@host/", "has a password too"),
+            ("amqp://host/", "names no user"),
+            ("memory:", "names no user"),
+            ("nothing", "is no URL"),
+        ] {
+            let said = queue_url(queue, "secret").expect_err("refused");
+            assert!(said.contains(reason) && !said.contains("secret"), "{said}");
+        }
     }
 }
