@@ -33,6 +33,7 @@ async fn jobs_run_over_rabbitmq_and_no_log_shows_its_password() {
     let api = server.api();
     let file = api.file("train.jsonl", data::chat(8)).await;
     train(&api, &file).await;
+    broker.settle().await;
     broker.kill();
     broker.start_again();
     train(&api, &file).await;

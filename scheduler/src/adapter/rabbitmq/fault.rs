@@ -52,6 +52,12 @@ impl From<lapin::Error> for Fault {
                  anew and its tickets are issued again"
             }
             530 => "check the virtual host and the user's permissions on it",
+            // Seen with 3.10, after the leader of a young queue was lost.
+            541 if said.get_message().as_str().contains("Cannot declare") => {
+                let advice =
+                    "the broker still holds what is left of the old queue: restart its node";
+                return Self::Failed(format!("{}; {advice}", said.get_message()));
+            }
             _ => return Self::Failed(error.to_string()),
         };
         Self::Refused(format!("{}; {advice}", said.get_message()))

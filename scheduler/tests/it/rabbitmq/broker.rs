@@ -13,6 +13,9 @@ use tempfile::TempDir;
 const PROGRAMS: &str = "/usr/lib/rabbitmq/bin";
 /// A start takes six seconds; a slow machine may take its time.
 const START_MAX: Duration = Duration::from_secs(180);
+/// RabbitMQ 3.10 may lose a quorum queue that is younger when it is killed: it has then no leader, and at times not even its name can
+/// be used again before the next restart.
+const SETTLED: Duration = Duration::from_secs(30);
 /// The user's password: characters that a URL has to escape.
 const PASSWORD: &str = "p/w:@%é";
 const PASSWORD_IN_URL: &str = "p%2Fw%3A%40%25%C3%A9";
@@ -92,6 +95,11 @@ impl Broker {
             std::thread::sleep(Duration::from_millis(50));
         }
         self.node = Some(node);
+    }
+
+    /// Waits until queues that were declared just now survive a kill.
+    pub(crate) async fn settle(&self) {
+        tokio::time::sleep(SETTLED).await;
     }
 
     /// `kill -9`.

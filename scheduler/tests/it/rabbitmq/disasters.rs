@@ -36,6 +36,7 @@ async fn a_killed_broker_is_found_again_by_publisher_and_consumer() {
     let mut unconfirmed = 0;
     for seq in 0..TICKETS {
         if seq == 10 {
+            broker.settle().await;
             broker.kill();
             broker.start_again();
         }

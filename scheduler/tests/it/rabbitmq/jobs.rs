@@ -108,6 +108,7 @@ async fn a_broker_that_is_killed_or_wiped_loses_no_job() {
     let jobs = submit(&world, 24).await;
     let _executors = executors(&world, 3);
     until_ended(&world, &jobs, 6).await;
+    broker.settle().await;
     broker.kill();
     look(&world).await;
     broker.start_again();
@@ -224,8 +225,8 @@ async fn a_confirm_that_is_lost_leaves_the_ticket_in_the_outbox() {
 #[tokio::test(flavor = "multi_thread")]
 async fn stale_tickets_are_not_sent_when_the_broker_comes_back() {
     let mut broker = Broker::start();
-    let world = world(1, &broker.url()).await;
     broker.kill();
+    let world = world(1, &broker.url()).await;
     let jobs = submit(&world, 1).await;
     for _ in 0..2 {
         look(&world).await;
