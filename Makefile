@@ -39,10 +39,12 @@ demo: libtorch demo-assets ## Train a real model on real data through the real s
 
 test: libtorch python build ## Every test
 	@scripts/prerequisites.sh s3
+	@scripts/prerequisites.sh test
 	cargo nextest run --locked --workspace --profile $(NEXTEST_PROFILE)
 
 test-fast: ## The tests that need neither libtorch nor Python
 	@scripts/prerequisites.sh s3
+	@scripts/prerequisites.sh test
 	cargo nextest run --locked
 
 test-schema: libtorch python build ## Requests made from the OpenAPI document, with a new seed each time (or SEED=n)

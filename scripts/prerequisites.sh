@@ -3,6 +3,7 @@
 #   scripts/prerequisites.sh        compilers, Python, Rust, cargo-nextest
 #   scripts/prerequisites.sh lint   also npx
 #   scripts/prerequisites.sh s3     only Ceph's gateway, which the tests of S3 start (scripts/rgw.sh)
+#   scripts/prerequisites.sh test   also RabbitMQ, which the tests start for themselves
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -32,6 +33,20 @@ if [ "${1:-}" = s3 ]; then
     done
     exit 0
 fi
+# install_stopped PACKAGE...: the same, but their services do not start: the tests want the programs alone.
+install_stopped() {
+    local policy=/usr/sbin/policy-rc.d sudo=() failed=0
+    [ "$(id -u)" = 0 ] || sudo=(sudo)
+    if [ -e "$policy" ]; then
+        install "$@"
+        return
+    fi
+    printf '#!/bin/sh\nexit 101\n' | "${sudo[@]}" tee "$policy" >/dev/null
+    "${sudo[@]}" chmod 755 "$policy"
+    install "$@" || failed=$?
+    "${sudo[@]}" rm -f "$policy"
+    return "$failed"
+}
 
 if [ "$(uname -s)-$(uname -m)" != Linux-x86_64 ]; then
     say "only Linux on x86-64 is supported: libtorch is taken from wheels for it (this is $(uname -s) on $(uname -m))"
@@ -46,6 +61,9 @@ if [ "${1:-}" = lint ] && ! command -v npx >/dev/null; then
     missing+=(nodejs npm)
 fi
 [ ${#missing[@]} = 0 ] || install "${missing[@]}"
+if [ "${1:-}" = test ] && [ ! -x /usr/lib/rabbitmq/bin/rabbitmq-server ]; then
+    install_stopped rabbitmq-server
+fi
 
 if ! command -v cargo >/dev/null; then
     say 'cargo is missing: install Rust with rustup (https://rustup.rs), then run this again'

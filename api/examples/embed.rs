@@ -21,7 +21,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let directory = arguments.next().ok_or("name a directory")?;
     let scheduler = Scheduler::new(Parts {
         store: open_store(&format!("sqlite:{directory}/trainyard.db"))?,
-        queue: open_queue("memory:")?,
+        queue: open_queue("memory:", &[]).await?,
         objects: open_objects(&format!("file:{directory}/objects"), &S3Options::default()).await?,
         models: BaseModels::new(Path::new(&directory).join("models")),
         host: HostFacts::of_this_processor(8 << 30),

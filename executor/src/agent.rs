@@ -92,7 +92,11 @@ async fn slot(
             None => return Ok(()),
         };
         // Acknowledged now, not after the run: brokers take back what is held for long, and the lease does the rest.
-        consumer.ack().await?;
+        // Where that fails the ticket comes again and is stale by then; a claimed job is run all the same.
+        if let Err(error) = consumer.ack().await {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(job = %ticket.job, error, "the ticket was not acknowledged");
+        }
         if let Some(claim) = claim {
             let job = claim.lease.job.clone();
             tracing::info!(%job, epoch = claim.lease.epoch, "claimed");

@@ -15,13 +15,14 @@ use trainyard_openapi::page::{Order, PageRequest};
 use trainyard_plan::HostFacts;
 use trainyard_scheduler::adapter::{fs::FsObjects, memory::MemoryQueue, sqlite::SqliteStore};
 use trainyard_scheduler::clock::SystemClock;
+use trainyard_scheduler::port::queue::Queue;
 use trainyard_scheduler::{BaseModels, Parts, Scheduler, SchedulerConfig, TenantContext};
 
 pub(crate) struct Bench {
     pub(crate) scheduler: Scheduler,
     pub(crate) ctx: TenantContext,
     pub(crate) dir: tempfile::TempDir,
-    queue: Arc<MemoryQueue>,
+    queue: Arc<dyn Queue>,
     objects: Arc<FsObjects>,
     agent: Option<(CancellationToken, JoinHandle<()>)>,
     loops: CancellationToken,
@@ -30,13 +31,17 @@ pub(crate) struct Bench {
 impl Bench {
     /// Everything runs; trainers behave as `behaviour` says.
     pub(crate) async fn start(behaviour: &str) -> Self {
+        Self::start_on(Arc::new(MemoryQueue::new()), behaviour).await
+    }
+
+    /// The same, with tickets in `queue`.
+    pub(crate) async fn start_on(queue: Arc<dyn Queue>, behaviour: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let model = dir.path().join("models/tiny");
         std::fs::create_dir_all(&model).unwrap();
         let config = r#"{"model_type": "llama", "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2,
                          "vocab_size": 256, "max_position_embeddings": 128}"#;
         std::fs::write(model.join("config.json"), config).unwrap();
-        let queue = Arc::new(MemoryQueue::new());
         let objects = Arc::new(FsObjects::open(&dir.path().join("objects")).unwrap());
         let scheduler = Scheduler::new(Parts {
             store: Arc::new(

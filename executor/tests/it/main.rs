@@ -9,3 +9,4 @@
 
 mod bench;
 mod runs;
+mod unacknowledged;

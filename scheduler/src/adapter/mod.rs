@@ -2,6 +2,7 @@
 
 pub mod fs;
 pub mod memory;
+pub mod rabbitmq;
 pub mod s3;
 pub mod sqlite;
 
@@ -19,7 +20,7 @@ use crate::port::store::Store;
 pub struct OpenError {
     /// `store`, `queue` or `objects`.
     pub setting: &'static str,
-    /// As given.
+    /// As given, without a password.
     pub url: String,
     /// What is wrong and what to write instead.
     pub reason: String,
@@ -44,22 +45,19 @@ pub fn open_store(url: &str) -> Result<Arc<dyn Store>, OpenError> {
     }
 }
 
-/// Opens the doorbell: `memory:`.
+/// Opens the doorbell for the tickets of `pools`: `memory:`, or `amqp://USER@HOST/VHOST` (with TLS `amqps://`).
 ///
 /// # Errors
-/// An unknown scheme.
-pub fn open_queue(url: &str) -> Result<Arc<dyn Queue>, OpenError> {
-    let refused = |reason: &str| OpenError {
-        setting: "queue",
-        url: url.to_string(),
-        reason: reason.to_string(),
-    };
+/// An unknown scheme, or a broker that refuses us. One that cannot be reached is tried again and is no error.
+pub async fn open_queue(url: &str, pools: &[&str]) -> Result<Arc<dyn Queue>, OpenError> {
+    let refused =
+        |reason: String| OpenError { setting: "queue", url: without_password(url), reason };
     match url.split_once(':') {
         Some(("memory", "")) => Ok(Arc::new(memory::MemoryQueue::new())),
         Some(("amqp" | "amqps", _)) => {
-            Err(refused("RabbitMQ is not available in this version; use memory:"))
+            Ok(Arc::new(rabbitmq::RabbitQueue::open(url, pools).await.map_err(refused)?))
         }
-        _ => Err(refused("expected memory:")),
+        _ => Err(refused("expected memory: or amqp://USER@HOST/VHOST".into())),
     }
 }
 
@@ -77,5 +75,16 @@ pub async fn open_objects(url: &str, s3: &s3::S3Options) -> Result<Arc<dyn Objec
         }
         Some(("s3", _)) => Ok(Arc::new(s3::S3Objects::open(url, s3).await.map_err(refused)?)),
         _ => Err(refused("expected file:PATH or s3://BUCKET[/PREFIX]".into())),
+    }
+}
+
+/// The URL with `***` in the password's place, whatever form it has: it goes into logs and messages.
+pub(crate) fn without_password(url: &str) -> String {
+    // A password that should have been escaped may hold any of the characters that end a URL's parts: the last '@' counts.
+    let Some((user, rest)) = url.rsplit_once('@') else { return url.to_string() };
+    let after_scheme = user.find("://").map_or(0, |at| at + 3);
+    match user[after_scheme..].split_once(':') {
+        Some((name, _)) => format!("{}{name}:***@{rest}", &user[..after_scheme]),
+        None => url.to_string(),
     }
 }

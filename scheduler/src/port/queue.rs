@@ -35,7 +35,8 @@ pub trait Queue: Send + Sync {
 #[async_trait]
 pub trait Consumer: Send {
     /// Waits for the next ticket. The ticket stays with this consumer until [`Consumer::ack`]; where the consumer is
-    /// dropped before that, the ticket goes back. `None` means that the stream ended: consume again.
+    /// dropped before that, the ticket goes back. A wait that is given up takes no ticket, and between two waits none
+    /// lies here: a run takes hours. `None` means that the stream ended: consume again.
     async fn next(&mut self) -> Result<Option<Ticket>, QueueError>;
 
     /// Forgets the ticket that `next` gave last. Called after any definite answer to the claim. Without such a

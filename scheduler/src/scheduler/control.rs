@@ -63,7 +63,8 @@ impl ControlPlane for Scheduler {
             let job = &mut commit.job;
             match &job.state {
                 JobState::Running { lease, .. } if lease.nonce == *nonce => return Ok(false),
-                JobState::Dispatched { .. } if job.seq == ticket.seq => {}
+                JobState::Dispatched { .. }
+                    if job.seq == ticket.seq && job.plan.resources.pool == ticket.pool => {}
                 _ => return Err(LeaseError::Stale),
             }
             job.epoch += 1;

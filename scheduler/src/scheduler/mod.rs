@@ -129,7 +129,9 @@ impl Scheduler {
             .repeat(&shutdown, "validation", |this| async move { this.validate_pending().await });
         let dispatch =
             self.repeat(&shutdown, "dispatch", |this| async move { this.dispatch_pass().await });
-        tokio::join!(validation, dispatch, self.sweep_until(&shutdown));
+        // Apart from the others: a queue may take long to say no, and leases expire meanwhile.
+        let relay = self.repeat(&shutdown, "relay", |this| async move { this.relay().await });
+        tokio::join!(validation, dispatch, relay, self.sweep_until(&shutdown));
         self.inner.closing.cancel();
     }
 
@@ -140,13 +142,13 @@ impl Scheduler {
     pub async fn tick(&self) -> Result<()> {
         self.validate_pending().await?;
         self.dispatch_pass().await?;
+        self.relay().await?;
         self.sweep().await
     }
 
     async fn dispatch_pass(&self) -> Result<()> {
         self.reap().await?;
-        self.dispatch().await?;
-        self.relay().await
+        self.dispatch().await
     }
 
     async fn repeat<F>(&self, shutdown: &CancellationToken, name: &str, pass: impl Fn(Self) -> F)

@@ -2,8 +2,8 @@
 
 use super::Scheduler;
 use crate::error::{Result, SchedulerError};
-use crate::job::JobState;
 use crate::job::state::Transition;
+use crate::job::{JobRecord, JobState};
 use crate::port::queue::Ticket;
 
 impl Scheduler {
@@ -53,10 +53,17 @@ impl Scheduler {
         Ok(issued)
     }
 
-    /// Hands waiting tickets to the queue. One that is handed over twice is stale the second time.
+    /// Hands waiting tickets to the queue, but for those that have become stale while it took none. One that is handed over twice
+    /// is stale the second time.
     pub(super) async fn relay(&self) -> Result<()> {
         for ticket in self.store().outbox().await? {
-            self.inner.parts.queue.publish(&ticket).await?;
+            let job = self.store().job_of_any_tenant(&ticket.job).await?;
+            let good = |job: JobRecord| {
+                job.seq == ticket.seq && matches!(job.state, JobState::Dispatched { .. })
+            };
+            if job.is_some_and(good) {
+                self.inner.parts.queue.publish(&ticket).await?;
+            }
             self.store().ticket_sent(&ticket).await?;
         }
         Ok(())

@@ -128,7 +128,7 @@ async fn backends_are_chosen_by_url() {
     let path = |name: &str| dir.path().join(name).display().to_string();
     assert!(open_store(&format!("sqlite:{}", path("a.db"))).is_ok());
     assert!(open_store("memory:").is_ok());
-    assert!(open_queue("memory:").is_ok());
+    assert!(open_queue("memory:", &[]).await.is_ok());
     let s3 = S3Options::default();
     assert!(open_objects(&format!("file:{}", path("objects")), &s3).await.is_ok());
     let refusals = [
@@ -136,8 +136,8 @@ async fn backends_are_chosen_by_url() {
         open_store("sqlite:").err(),
         open_store("/tmp/a.db").err(),
         open_store(&format!("sqlite:{}", path("no/such/a.db"))).err(),
-        open_queue("amqp://localhost").err(),
-        open_queue("memory").err(),
+        open_queue("amqp://localhost:port", &[]).await.err(),
+        open_queue("memory", &[]).await.err(),
         open_objects("s3://bucket", &s3).await.err(),
         open_objects("s3:bucket", &s3).await.err(),
         open_objects("file:", &s3).await.err(),

@@ -1,6 +1,10 @@
 //! Everything that crosses a file border: adapters against their contracts, jobs from request to result.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that panics has failed")]
+#![allow(
+    clippy::print_stdout,
+    reason = "a test says its seed, its figures, and what it saw on the way"
+)]
 
 mod adapters;
 mod audit;
@@ -12,6 +16,7 @@ mod lifecycle;
 mod owner;
 mod power;
 mod quotas;
+mod rabbitmq;
 mod random;
 mod repeats;
 mod s3;

@@ -16,13 +16,15 @@ use trainyard_scheduler::port::queue::Ticket;
 use crate::random::Random;
 use crate::world::{LINES, Run, World, progress, request};
 
-const SLOTS: u32 = 2;
+pub(crate) const SLOTS: u32 = 2;
 const JOBS: usize = 6;
 const STEPS: usize = 250;
 
-struct Simulation {
+pub(crate) struct Simulation {
     world: World,
     random: Random,
+    /// How long is waited for a ticket.
+    patience: Duration,
     begun_ms: i64,
     file: FileId,
     jobs: Vec<JobId>,
@@ -32,11 +34,40 @@ struct Simulation {
     runs: Vec<Run>,
     seen: BTreeMap<String, (JobRecord, usize)>,
     /// Definite answers of each kind, so that a simulation that does nothing is noticed.
-    accepted: u32,
-    fenced: u32,
+    pub(crate) accepted: u32,
+    pub(crate) fenced: u32,
 }
 
 impl Simulation {
+    /// Trouble in the order of the seed, then none until all have ended.
+    pub(crate) async fn run(seed: u64, world: World, patience: Duration) -> Self {
+        println!("seed {seed}");
+        let mut simulation = Self {
+            begun_ms: world.now_ms(),
+            file: world.upload(&world.ctx, LINES).await,
+            world,
+            random: Random::new(seed),
+            patience,
+            jobs: Vec::new(),
+            tickets: Vec::new(),
+            runs: Vec::new(),
+            seen: BTreeMap::new(),
+            accepted: 0,
+            fenced: 0,
+        };
+        for _ in 0..STEPS {
+            simulation.step().await;
+            simulation.check().await;
+        }
+        simulation.heal().await;
+        simulation
+    }
+
+    /// Jobs that came to a result.
+    pub(crate) async fn succeeded(&self) -> usize {
+        self.world.store.models(self.world.ctx.tenant()).await.unwrap().len()
+    }
+
     async fn step(&mut self) {
         match self.random.below(20) {
             0 | 1 => self.submit().await,
@@ -72,7 +103,7 @@ impl Simulation {
 
     async fn take_ticket(&mut self) {
         let mut consumer = self.world.queue.consume("default").await.unwrap();
-        let next = tokio::time::timeout(Duration::ZERO, consumer.next()).await;
+        let next = tokio::time::timeout(self.patience, consumer.next()).await;
         let Ok(Ok(Some(ticket))) = next else { return };
         self.tickets.push(ticket.clone());
         match self.random.below(6) {
@@ -271,33 +302,13 @@ impl Simulation {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[allow(clippy::print_stdout, reason = "a failure must say with which seed it happens again")]
 async fn whatever_happens() {
     let (mut accepted, mut fenced, mut succeeded) = (0, 0, 0);
     for seed in 1..=80 {
-        let world = World::new(SLOTS).await;
-        let mut simulation = Simulation {
-            begun_ms: world.now_ms(),
-            file: world.upload(&world.ctx, LINES).await,
-            world,
-            random: Random::new(seed),
-            jobs: Vec::new(),
-            tickets: Vec::new(),
-            runs: Vec::new(),
-            seen: BTreeMap::new(),
-            accepted: 0,
-            fenced: 0,
-        };
-        println!("seed {seed}");
-        for _ in 0..STEPS {
-            simulation.step().await;
-            simulation.check().await;
-        }
-        simulation.heal().await;
-        accepted += simulation.accepted;
-        fenced += simulation.fenced;
-        succeeded +=
-            simulation.world.store.models(simulation.world.ctx.tenant()).await.unwrap().len();
+        let ended = Simulation::run(seed, World::new(SLOTS).await, Duration::ZERO).await;
+        accepted += ended.accepted;
+        fenced += ended.fenced;
+        succeeded += ended.succeeded().await;
     }
     println!("{accepted} words accepted, {fenced} fenced, {succeeded} jobs succeeded");
     assert!(accepted > 250 && fenced > 250 && succeeded > 50, "too little has happened");

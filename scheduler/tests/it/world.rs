@@ -51,6 +51,10 @@ pub(crate) struct World {
     pub(crate) objects: Arc<dyn Objects>,
     pub(crate) config: SchedulerConfig,
     pub(crate) ctx: TenantContext,
+    /// How long is waited for a ticket before there is none.
+    pub(crate) patience: Duration,
+    /// The queue outlives the process.
+    pub(crate) lasting_queue: bool,
     dir: Arc<TempDir>,
 }
 
@@ -77,6 +81,14 @@ impl World {
         Self::on(store, clock, Arc::new(TempDir::new().unwrap()), config).await
     }
 
+    /// On a queue of another process, which the next process on the record finds again.
+    pub(crate) async fn on_queue(slots: u32, queue: Arc<dyn Queue>, patience: Duration) -> Self {
+        let mut world = Self::new(slots).await;
+        (world.queue, world.patience, world.lasting_queue) = (queue, patience, true);
+        world.scheduler = Scheduler::new(world.parts());
+        world
+    }
+
     /// As it is before anybody has a key.
     pub(crate) async fn with_no_key() -> Self {
         let mut world = Self::new(1).await;
@@ -87,7 +99,9 @@ impl World {
 
     /// The next process on the same record and files: a new queue, nobody who waits.
     pub(crate) fn forget_process(&mut self) {
-        self.queue = Arc::new(MemoryQueue::new());
+        if !self.lasting_queue {
+            self.queue = Arc::new(MemoryQueue::new());
+        }
         self.scheduler = Scheduler::new(self.parts());
     }
 
@@ -113,7 +127,7 @@ impl World {
 
     /// The next process on the same disk: nothing that was only in memory is there any more.
     pub(crate) async fn reopened(self) -> Self {
-        let Self { scheduler, clock, store, queue, objects, config, ctx, dir } = self;
+        let Self { scheduler, clock, store, queue, objects, config, ctx, dir, .. } = self;
         drop((scheduler, store, queue, objects));
         let store = SqliteStore::open(&dir.path().join("record.db"), clock.clone()).unwrap();
         let mut world = Self::on(Arc::new(store), clock, dir, config).await;
@@ -147,7 +161,8 @@ impl World {
             config: config.clone(),
         });
         let ctx = tenant(&scheduler, store.as_ref()).await;
-        Self { scheduler, clock, store, queue, objects, config, ctx, dir }
+        let (patience, lasting_queue) = (Duration::from_millis(30), false);
+        Self { scheduler, clock, store, queue, objects, config, ctx, patience, lasting_queue, dir }
     }
 
     /// Another tenant.
@@ -228,7 +243,7 @@ impl World {
     /// The next ticket, taken from the queue as an executor does; `None` where none waits.
     pub(crate) async fn ticket(&self) -> Option<Ticket> {
         let mut consumer = self.queue.consume("default").await.unwrap();
-        let next = tokio::time::timeout(Duration::from_millis(30), consumer.next()).await;
+        let next = tokio::time::timeout(self.patience, consumer.next()).await;
         let ticket = next.ok()?.unwrap()?;
         consumer.ack().await.unwrap();
         Some(ticket)

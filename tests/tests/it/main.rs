@@ -19,6 +19,7 @@ mod openai_client;
 mod operators;
 mod peft_parity;
 mod preflight;
+mod rabbitmq;
 mod s3;
 mod schema;
 mod streams;
