@@ -2,11 +2,13 @@
 
 pub mod fs;
 pub mod memory;
+pub mod redis;
 pub mod sqlite;
 
 use std::path::Path;
 use std::sync::Arc;
 
+use self::redis::{RedisOptions, RedisStore, without_password};
 use crate::clock::SystemClock;
 use crate::port::objects::Objects;
 use crate::port::queue::Queue;
@@ -24,12 +26,13 @@ pub struct OpenError {
     pub reason: String,
 }
 
-/// Opens the record: `sqlite:PATH`, or `memory:` for a trial that may be forgotten.
+/// Opens the record: `sqlite:PATH`, `redis://HOST` (`rediss://` with TLS), or `memory:` for a trial that may be forgotten.
 ///
 /// # Errors
-/// An unknown scheme, or a file that is no database of this version.
-pub fn open_store(url: &str) -> Result<Arc<dyn Store>, OpenError> {
-    let refused = |reason: String| OpenError { setting: "store", url: url.to_string(), reason };
+/// An unknown scheme, a file that is no database of this version, a server that does not answer or cannot be trusted.
+pub async fn open_store(url: &str, options: &RedisOptions) -> Result<Arc<dyn Store>, OpenError> {
+    let refused =
+        |reason: String| OpenError { setting: "store", url: without_password(url), reason };
     match url.split_once(':') {
         Some(("sqlite", path)) if !path.is_empty() => {
             let store = sqlite::SqliteStore::open(Path::new(path), Arc::new(SystemClock));
@@ -37,9 +40,10 @@ pub fn open_store(url: &str) -> Result<Arc<dyn Store>, OpenError> {
         }
         Some(("memory", "")) => Ok(Arc::new(memory::MemoryStore::new(Arc::new(SystemClock)))),
         Some(("redis" | "rediss", _)) => {
-            Err(refused("Redis is not available in this version; use sqlite:PATH".into()))
+            let store = RedisStore::open(url, options).await;
+            Ok(Arc::new(store.map_err(|error| refused(error.to_string()))?))
         }
-        _ => Err(refused("expected sqlite:PATH or memory:".into())),
+        _ => Err(refused("expected sqlite:PATH, redis://HOST, rediss://HOST or memory:".into())),
     }
 }
 

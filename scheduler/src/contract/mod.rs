@@ -9,7 +9,8 @@
 )]
 
 mod document;
+pub mod news;
 pub mod objects;
 pub mod queue;
-mod sample;
+pub mod sample;
 pub mod store;

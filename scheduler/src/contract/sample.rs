@@ -1,4 +1,4 @@
-//! Records to put into a store.
+//! Records to put into a store; the tests of one adapter use them too.
 
 use std::collections::BTreeMap;
 
@@ -11,6 +11,7 @@ use trainyard_openapi::job::CreateJob;
 use trainyard_openapi::tenant::Scope;
 use trainyard_plan::{DataFacts, HostFacts, ModelFacts, Plan, resolve};
 
+use crate::audit::AuditEntry;
 use crate::job::state::Transition;
 use crate::job::{Attempts, JobRecord, JobState};
 use crate::key::ApiKey;
@@ -23,18 +24,21 @@ use crate::tenant::KeyRecord;
 /// All records bear the same time: order must not hang on it.
 const NOW_MS: i64 = 1_700_000_000_000;
 
-pub(super) fn tenant() -> TenantId {
+/// A tenant that nobody else has.
+pub fn tenant() -> TenantId {
     TenantId::generate().unwrap()
 }
 
-pub(super) fn key(id: &str, tenant: &TenantId) -> KeyRecord {
+/// A key of the tenant.
+pub fn key(id: &str, tenant: &TenantId) -> KeyRecord {
     KeyRecord {
         id: id.to_string(),
         ..KeyRecord::new(&ApiKey::generate().unwrap(), tenant, "key", vec![Scope::Admin], NOW_MS)
     }
 }
 
-pub(super) fn file(tenant: &TenantId, purpose: Purpose) -> FileRecord {
+/// A file of the tenant.
+pub fn file(tenant: &TenantId, purpose: Purpose) -> FileRecord {
     let id = FileId::generate().unwrap();
     FileRecord {
         key: format!("files/{id}"),
@@ -76,7 +80,8 @@ fn plan() -> Plan {
     plan
 }
 
-pub(super) fn job(tenant: &TenantId) -> JobRecord {
+/// A new job of the tenant.
+pub fn job(tenant: &TenantId) -> JobRecord {
     JobRecord {
         id: JobId::generate().unwrap(),
         tenant: tenant.clone(),
@@ -100,36 +105,39 @@ pub(super) fn job(tenant: &TenantId) -> JobRecord {
     }
 }
 
-pub(super) fn with_metadata(tenant: &TenantId, pairs: &[(&str, &str)]) -> JobRecord {
+/// The same with metadata.
+pub fn with_metadata(tenant: &TenantId, pairs: &[(&str, &str)]) -> JobRecord {
     let pairs = pairs.iter().map(|(key, value)| (key.to_string(), value.to_string()));
     JobRecord { metadata: Some(pairs.collect::<BTreeMap<_, _>>()), ..job(tenant) }
 }
 
 /// A commit that makes `job`.
-pub(super) fn new(job: JobRecord) -> Commit {
+pub fn new(job: JobRecord) -> Commit {
     Commit { expected_rev: 0, ..Commit::of(job) }
 }
 
 /// A commit that changes `job` as it was read.
-pub(super) fn next(job: &JobRecord) -> Commit {
+pub fn next(job: &JobRecord) -> Commit {
     let mut commit = Commit::of(job.clone());
     commit.job.rev += 1;
     commit
 }
 
 /// Makes `job` in the store and gives it back.
-pub(super) async fn made(store: &dyn Store, job: JobRecord) -> JobRecord {
+pub async fn made(store: &dyn Store, job: JobRecord) -> JobRecord {
     store.commit(new(job.clone())).await.unwrap();
     job
 }
 
-pub(super) fn ended(job: &JobRecord) -> Commit {
+/// A commit that ends `job`.
+pub fn ended(job: &JobRecord) -> Commit {
     let mut commit = next(job);
     commit.job.state = job.state.clone().apply(Transition::Cancel { now_ms: NOW_MS }).unwrap();
     commit
 }
 
-pub(super) fn event(message: &str) -> JobEvent {
+/// An event with figures that are easily lost.
+pub fn event(message: &str) -> JobEvent {
     let data = json!({"loss": 0.1 + 0.2, "tiny": 5e-324, "count": u64::MAX, "deep": [{"ä": null}]});
     JobEvent {
         id: EventId::generate().unwrap(),
@@ -142,7 +150,8 @@ pub(super) fn event(message: &str) -> JobEvent {
     }
 }
 
-pub(super) fn checkpoint(job: &JobRecord, step: u64) -> CheckpointRecord {
+/// A checkpoint of the job.
+pub fn checkpoint(job: &JobRecord, step: u64) -> CheckpointRecord {
     CheckpointRecord {
         id: CheckpointId::generate().unwrap(),
         job: job.id.clone(),
@@ -156,7 +165,8 @@ pub(super) fn checkpoint(job: &JobRecord, step: u64) -> CheckpointRecord {
     }
 }
 
-pub(super) fn model(job: &JobRecord, id: &str) -> ModelRecord {
+/// The model of the job.
+pub fn model(job: &JobRecord, id: &str) -> ModelRecord {
     ModelRecord {
         id: id.to_string(),
         tenant: job.tenant.clone(),
@@ -167,7 +177,8 @@ pub(super) fn model(job: &JobRecord, id: &str) -> ModelRecord {
     }
 }
 
-pub(super) fn idempotency(job: &JobRecord, key: &str) -> IdempotencyRecord {
+/// The answer to the request that made the job.
+pub fn idempotency(job: &JobRecord, key: &str) -> IdempotencyRecord {
     IdempotencyRecord {
         tenant: job.tenant.clone(),
         key: key.to_string(),
@@ -178,12 +189,25 @@ pub(super) fn idempotency(job: &JobRecord, key: &str) -> IdempotencyRecord {
     }
 }
 
-pub(super) fn ticket(job: &JobRecord, seq: u64) -> Ticket {
+/// An entry of the tenant's audit log.
+pub fn audit_entry(tenant: &TenantId) -> AuditEntry {
+    AuditEntry {
+        tenant: tenant.clone(),
+        at_ms: NOW_MS,
+        actor: "system".to_string(),
+        action: "test".to_string(),
+        target: "it".to_string(),
+        detail: json!({"z": [1, 2.5, null], "a": "ü\u{1}\"\\"}),
+    }
+}
+
+/// A ticket of the job.
+pub fn ticket(job: &JobRecord, seq: u64) -> Ticket {
     Ticket { job: job.id.clone(), seq, pool: "default".to_string() }
 }
 
 /// A change of `job` that writes into every table, with the model's name `model` and the key `key`.
-pub(super) fn whole(job: &JobRecord, model_name: &str) -> Commit {
+pub fn whole(job: &JobRecord, model_name: &str) -> Commit {
     let mut commit = next(job);
     commit.job.progress.train_loss = Some(1.0 / 3.0);
     commit.job.state = JobState::Succeeded {

@@ -86,8 +86,8 @@ struct Inner {
     work: Notify,
     /// A job changed: whoever waits for one looks again.
     changed: Notify,
-    /// Which job changed, for those that follow one.
-    news: broadcast::Sender<JobId>,
+    /// Which job changed, for those that follow one; none where it may be any.
+    news: broadcast::Sender<Option<JobId>>,
     /// The loops were told to stop.
     closing: CancellationToken,
     /// Held by whoever adds a file for a tenant with a limit of bytes, so that two do not fill the same room.
@@ -123,7 +123,7 @@ impl Scheduler {
             .repeat(&shutdown, "validation", |this| async move { this.validate_pending().await });
         let dispatch =
             self.repeat(&shutdown, "dispatch", |this| async move { this.dispatch_pass().await });
-        tokio::join!(validation, dispatch, self.sweep_until(&shutdown));
+        tokio::join!(validation, dispatch, self.sweep_until(&shutdown), self.hear(&shutdown));
         self.inner.closing.cancel();
     }
 
@@ -214,7 +214,7 @@ impl Scheduler {
                 Ok(()) => {
                     self.inner.changed.notify_waiters();
                     // Nobody may be following.
-                    let _ = self.inner.news.send(job.id.clone());
+                    let _ = self.inner.news.send(Some(job.id.clone()));
                     // Heartbeats and reports make nothing possible that was not.
                     if discriminant(&job.state) != before {
                         self.inner.work.notify_waiters();

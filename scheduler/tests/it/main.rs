@@ -11,6 +11,7 @@ mod owner;
 mod power;
 mod quotas;
 mod random;
+mod redis;
 mod repeats;
 mod simulation;
 mod state;

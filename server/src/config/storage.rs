@@ -1,7 +1,11 @@
 //! Settings of where everything is kept.
 
+use std::fs;
 use std::path::PathBuf;
 
+use trainyard_scheduler::adapter::redis::RedisOptions;
+
+use super::ConfigError;
 use super::layer::settings;
 
 settings! {
@@ -12,10 +16,20 @@ settings! {
         data_dir: PathBuf = "trainyard-data", "TRAINYARD_DATA_DIR";
         /// Queue of tickets; this version takes memory:.
         queue: String = "memory:", "TRAINYARD_QUEUE";
+        /// Begins every key of a record in Redis, so that several records can share a server.
+        store_namespace: String = "trainyard", "TRAINYARD_STORE_NAMESPACE";
+        /// Take a Redis server that may lose what it acknowledged: without 'appendfsync always' or with eviction (true or false).
+        store_allow_volatile: bool = "false", "TRAINYARD_STORE_ALLOW_VOLATILE";
+        /// Replicas of the Redis server that must have a write before it is acknowledged.
+        store_replicas: u32 = "0", "TRAINYARD_STORE_REPLICAS";
     }
     derived {
-        /// Record of keys, files and jobs; this version takes sqlite:PATH.
+        /// Record of keys, files and jobs: sqlite:PATH, redis://[USER@]HOST[:PORT][/DATABASE], or rediss:// with TLS.
         store: String = "sqlite:{data-dir}/trainyard.db", "TRAINYARD_STORE";
+        /// File with the password of the Redis server, so that no URL has to hold it.
+        store_password_file: PathBuf = "none", "TRAINYARD_STORE_PASSWORD_FILE";
+        /// File with the certificate authority of the Redis server, in PEM.
+        store_ca_file: PathBuf = "those of the system", "TRAINYARD_STORE_CA_FILE";
         /// Contents of files, checkpoints and adapters; this version takes file:PATH.
         objects: String = "file:{data-dir}/objects", "TRAINYARD_OBJECTS";
         /// Directory of base models: one folder each, with config.json, tokenizer.json and *.safetensors.
@@ -28,6 +42,36 @@ impl Storage {
     pub(crate) fn store_url(&self) -> String {
         let path = || format!("sqlite:{}", self.data_dir.join("trainyard.db").display());
         self.store.clone().unwrap_or_else(path)
+    }
+
+    /// What is asked of a Redis server.
+    pub(crate) fn redis(&self) -> Result<RedisOptions, ConfigError> {
+        let read = |path: &PathBuf| {
+            let failed = |source| ConfigError::Read { path: path.clone(), source };
+            fs::read(path).map_err(failed)
+        };
+        let password = match &self.store_password_file {
+            None => None,
+            Some(path) => {
+                let text = String::from_utf8(read(path)?).map_err(|_| {
+                    ConfigError::Conflict(format!("'{}' is not in UTF-8", path.display()))
+                })?;
+                // Editors end a file with a line break; a password has none.
+                let password = text.trim_end_matches(['\r', '\n']).to_string();
+                if password.is_empty() {
+                    let reason = format!("'{}' holds no password", path.display());
+                    return Err(ConfigError::Conflict(reason));
+                }
+                Some(password)
+            }
+        };
+        Ok(RedisOptions {
+            password,
+            ca_pem: self.store_ca_file.as_ref().map(read).transpose()?,
+            namespace: self.store_namespace.clone(),
+            allow_volatile: self.store_allow_volatile,
+            replicas: self.store_replicas,
+        })
     }
 
     /// The URL of the objects.

@@ -169,7 +169,7 @@ async fn serve(config: &Config, key_file: Option<PathBuf>) -> Result<(), ServeEr
         return Err(ServeError::Unrestored(config.storage.data_dir.clone()));
     }
     let agent_config = parts::agent(config)?;
-    let opened = parts::scheduler(config)?;
+    let opened = parts::scheduler(config).await?;
     let (queue, objects) = (opened.queue.clone(), opened.objects.clone());
     let scheduler = Scheduler::new(opened);
     scheduler.recover_embedded().await?;

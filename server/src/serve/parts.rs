@@ -16,9 +16,9 @@ use super::ServeError;
 use crate::config::Config;
 
 /// Opens record, queue and objects, whose URLs choose the backends.
-pub(crate) fn scheduler(config: &Config) -> Result<Parts, ServeError> {
+pub(crate) async fn scheduler(config: &Config) -> Result<Parts, ServeError> {
     let Config { http: _, storage, training, dispatch, webhooks, log: _ } = config;
-    let store = open_store(&storage.store_url())?;
+    let store = open_store(&storage.store_url(), &storage.redis()?).await?;
     let queue = open_queue(&storage.queue)?;
     let objects = open_objects(&storage.objects_url())?;
     let memory = training.memory_per_job_bytes()?;

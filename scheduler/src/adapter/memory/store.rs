@@ -15,8 +15,8 @@ use crate::job::JobRecord;
 use crate::port::document::{Change, Kind, Stored, Write};
 use crate::port::queue::Ticket;
 use crate::port::store::{
-    CheckpointRecord, Commit, FileRecord, IdempotencyRecord, JobFilter, ModelRecord, Slice, Store,
-    StoreError, UsageRecord,
+    CheckpointRecord, Commit, Durability, FileRecord, IdempotencyRecord, JobFilter, ModelRecord,
+    Slice, Store, StoreError, UsageRecord,
 };
 
 /// The store.
@@ -196,6 +196,10 @@ fn paged<T: Clone>(
 impl Store for MemoryStore {
     async fn now_ms(&self) -> Result<i64, StoreError> {
         Ok(self.clock.now_ms())
+    }
+
+    fn durability(&self) -> Durability {
+        Durability::Volatile("the record is in memory alone".to_string())
     }
 
     async fn apply(&self, change: &Change) -> Result<(), StoreError> {

@@ -27,8 +27,8 @@ use crate::job::JobRecord;
 use crate::port::document::{Change, Kind, Stored};
 use crate::port::queue::Ticket;
 use crate::port::store::{
-    CheckpointRecord, Commit, FileRecord, IdempotencyRecord, JobFilter, ModelRecord, Slice, Store,
-    StoreError, UsageRecord,
+    CheckpointRecord, Commit, Durability, FileRecord, IdempotencyRecord, JobFilter, ModelRecord,
+    Slice, Store, StoreError, UsageRecord,
 };
 
 pub use schema::Synchronous;
@@ -172,6 +172,10 @@ fn explain(error: rusqlite::Error) -> StoreError {
 impl Store for SqliteStore {
     async fn now_ms(&self) -> Result<i64, StoreError> {
         Ok(self.clock.now_ms())
+    }
+
+    fn durability(&self) -> Durability {
+        Durability::Durable
     }
 
     async fn apply(&self, change: &Change) -> Result<(), StoreError> {
