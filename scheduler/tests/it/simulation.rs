@@ -14,11 +14,14 @@ use trainyard_scheduler::port::control_plane::{ControlPlane, LeaseError, Release
 use trainyard_scheduler::port::queue::Ticket;
 
 use crate::random::Random;
+use crate::redis::server::Server;
 use crate::world::{LINES, Run, World, progress, request};
 
 const SLOTS: u32 = 2;
 const JOBS: usize = 6;
 const STEPS: usize = 250;
+/// Simulations on Redis: each step waits for a disk.
+const REDIS_SEEDS: u64 = 8;
 
 struct Simulation {
     world: World,
@@ -270,35 +273,62 @@ impl Simulation {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+/// What has happened in all simulations together, so that one in which nothing happens is noticed.
+#[derive(Debug, Default)]
+struct Happened {
+    accepted: u32,
+    fenced: u32,
+    succeeded: usize,
+}
+
 #[allow(clippy::print_stdout, reason = "a failure must say with which seed it happens again")]
-async fn whatever_happens() {
-    let (mut accepted, mut fenced, mut succeeded) = (0, 0, 0);
-    for seed in 1..=80 {
-        let world = World::new(SLOTS).await;
-        let mut simulation = Simulation {
-            begun_ms: world.now_ms(),
-            file: world.upload(&world.ctx, LINES).await,
-            world,
-            random: Random::new(seed),
-            jobs: Vec::new(),
-            tickets: Vec::new(),
-            runs: Vec::new(),
-            seen: BTreeMap::new(),
-            accepted: 0,
-            fenced: 0,
-        };
-        println!("seed {seed}");
-        for _ in 0..STEPS {
-            simulation.step().await;
-            simulation.check().await;
-        }
-        simulation.heal().await;
-        accepted += simulation.accepted;
-        fenced += simulation.fenced;
-        succeeded +=
-            simulation.world.store.models(simulation.world.ctx.tenant()).await.unwrap().len();
+async fn simulate(seed: u64, world: World, happened: &mut Happened) {
+    let mut simulation = Simulation {
+        begun_ms: world.now_ms(),
+        file: world.upload(&world.ctx, LINES).await,
+        world,
+        random: Random::new(seed),
+        jobs: Vec::new(),
+        tickets: Vec::new(),
+        runs: Vec::new(),
+        seen: BTreeMap::new(),
+        accepted: 0,
+        fenced: 0,
+    };
+    println!("seed {seed}");
+    for _ in 0..STEPS {
+        simulation.step().await;
+        simulation.check().await;
     }
+    simulation.heal().await;
+    happened.accepted += simulation.accepted;
+    happened.fenced += simulation.fenced;
+    let world = &simulation.world;
+    happened.succeeded += world.store.models(world.ctx.tenant()).await.unwrap().len();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::print_stdout, reason = "the figures are the result")]
+async fn whatever_happens() {
+    let mut happened = Happened::default();
+    for seed in 1..=80 {
+        simulate(seed, World::new(SLOTS).await, &mut happened).await;
+    }
+    let Happened { accepted, fenced, succeeded } = happened;
     println!("{accepted} words accepted, {fenced} fenced, {succeeded} jobs succeeded");
     assert!(accepted > 250 && fenced > 250 && succeeded > 50, "too little has happened");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::print_stdout, reason = "the figures are the result")]
+async fn whatever_happens_to_a_record_in_redis() {
+    let server = Server::durable();
+    let mut happened = Happened::default();
+    for seed in 1..=REDIS_SEEDS {
+        let world = World::in_redis(&server, &format!("seed{seed}"), SLOTS).await;
+        simulate(seed, world, &mut happened).await;
+    }
+    let Happened { accepted, fenced, succeeded } = happened;
+    println!("{accepted} words accepted, {fenced} fenced, {succeeded} jobs succeeded");
+    assert!(accepted > 25 && fenced > 25 && succeeded > 5, "too little has happened");
 }

@@ -22,6 +22,7 @@ use trainyard_plan::HostFacts;
 use trainyard_plan::trainer::{Manifest, ManifestEntry};
 use trainyard_scheduler::adapter::fs::FsObjects;
 use trainyard_scheduler::adapter::memory::{MemoryQueue, MemoryStore};
+use trainyard_scheduler::adapter::redis::RedisStore;
 use trainyard_scheduler::adapter::sqlite::SqliteStore;
 use trainyard_scheduler::clock::{Clock, ManualClock};
 use trainyard_scheduler::job::JobRecord;
@@ -119,6 +120,19 @@ impl World {
         let mut world = Self::on(Arc::new(store), clock, dir, config).await;
         world.ctx = ctx;
         world
+    }
+
+    /// On a record in Redis.
+    pub(crate) async fn in_redis(
+        server: &crate::redis::server::Server,
+        namespace: &str,
+        slots: u32,
+    ) -> Self {
+        let clock = Arc::new(ManualClock::at(1_700_000_000_000));
+        let options = crate::redis::server::named(namespace);
+        let store = RedisStore::open_with_clock(&server.url(), &options, Some(clock.clone())).await;
+        Self::on(Arc::new(store.unwrap()), clock, Arc::new(TempDir::new().unwrap()), config(slots))
+            .await
     }
 
     async fn on(

@@ -91,6 +91,28 @@ async fn an_answer_that_never_comes_is_asked_for_on_a_new_connection() {
     assert_eq!(jobs, [job]);
 }
 
+/// The asker gave up on the first request and was refused with the second. When the first arrives after all, what stood against
+/// it is gone; still nothing may come of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_arrives_late_finds_the_answer_of_its_repetition() {
+    let server = Server::durable();
+    let direct = server.store("late").await;
+    let tenant = sample::tenant();
+    let first = sample::made(&direct, sample::job(&tenant)).await;
+    let proxy = Proxy::to(server.port(), Loss::Late, "ftjob-").await;
+    let store = RedisStore::open(&proxy.url(), &named("late")).await.unwrap();
+    let mut second = sample::new(sample::job(&tenant));
+    second.live_max = Some(1);
+    proxy.lose(1);
+    let answer = store.commit(second.clone()).await;
+    assert!(matches!(answer, Err(StoreError::TooManyLive(1))), "{answer:?}");
+    assert_eq!(proxy.lost(), 1);
+    direct.commit(sample::ended(&first)).await.unwrap();
+    proxy.release().await;
+    assert_eq!(direct.job_of_any_tenant(&second.job.id).await.unwrap(), None);
+    direct.commit(second).await.expect("asked anew, there is room");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_forgets_its_scripts_is_told_them_again() {
     let server = Server::durable();

@@ -1,18 +1,21 @@
-//! A way to a server that loses what the server says: a request arrives, its answer does not.
+//! A way to a server that loses what the server says, or brings a request when nobody expects it any more.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 
-/// What the way does with an answer.
+/// What the way does with a request or its answer.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Loss {
     /// The connection ends in its place.
     Cut,
     /// It never comes; the connection stays.
     Silence,
+    /// The request itself stays on the way until [`Proxy::release`].
+    Late,
 }
 
 /// The way. It ends with the test's runtime.
@@ -28,6 +31,9 @@ struct State {
     armed: AtomicU32,
     mark: &'static [u8],
     lost: AtomicU32,
+    /// Late requests may go on; and one has been answered.
+    released: Notify,
+    arrived: Notify,
 }
 
 impl Proxy {
@@ -36,7 +42,8 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let (armed, lost) = (AtomicU32::new(0), AtomicU32::new(0));
-        let state = Arc::new(State { target, loss, armed, mark: mark.as_bytes(), lost });
+        let (mark, released, arrived) = (mark.as_bytes(), Notify::new(), Notify::new());
+        let state = Arc::new(State { target, loss, armed, mark, lost, released, arrived });
         let accepting = state.clone();
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
@@ -54,6 +61,12 @@ impl Proxy {
     /// The next `times` requests with the mark lose their answers.
     pub(crate) fn lose(&self, times: u32) {
         self.state.armed.store(times, Ordering::SeqCst);
+    }
+
+    /// Lets a late request go on, and waits until the server has answered it.
+    pub(crate) async fn release(&self) {
+        self.state.released.notify_one();
+        self.state.arrived.notified().await;
     }
 
     /// Answers lost so far.
@@ -84,6 +97,14 @@ async fn carry(mut client: TcpStream, state: &State) {
                 } else {
                     whole.drain(..whole.len().saturating_sub(state.mark.len()));
                 }
+                if state.loss == Loss::Late && losing.load(Ordering::SeqCst) {
+                    state.lost.fetch_add(1, Ordering::SeqCst);
+                    state.released.notified().await;
+                    server.write_all(&said[..count]).await.unwrap();
+                    assert!(server.read(&mut answered).await.unwrap() > 0);
+                    state.arrived.notify_one();
+                    return;
+                }
                 if server.write_all(&said[..count]).await.is_err() { return }
             }
             count = server.read(&mut answered) => {
@@ -97,6 +118,7 @@ async fn carry(mut client: TcpStream, state: &State) {
                             while matches!(client.read(&mut said).await, Ok(1..)) {}
                             return;
                         }
+                        Loss::Late => unreachable!("a late request has no answer yet"),
                     }
                 }
                 if client.write_all(&answered[..count]).await.is_err() { return }
