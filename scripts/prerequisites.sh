@@ -2,6 +2,7 @@
 # Checks for what everything else stands on, and installs what Debian or Ubuntu has. Quick where nothing is missing.
 #   scripts/prerequisites.sh        compilers, Python, Rust, cargo-nextest
 #   scripts/prerequisites.sh lint   also npx
+#   scripts/prerequisites.sh test   also redis-server: each test starts one of its own
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -31,6 +32,9 @@ python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
 command -v curl >/dev/null || missing+=(curl ca-certificates)
 if [ "${1:-}" = lint ] && ! command -v npx >/dev/null; then
     missing+=(nodejs npm)
+fi
+if [ "${1:-}" = test ] && ! command -v redis-server >/dev/null; then
+    missing+=(redis-server)
 fi
 [ ${#missing[@]} = 0 ] || install "${missing[@]}"
 

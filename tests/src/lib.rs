@@ -11,7 +11,9 @@ pub mod api;
 pub mod built;
 pub mod data;
 pub mod process;
+pub mod redis;
 pub mod server;
 
 pub use api::Api;
+pub use redis::Redis;
 pub use server::Server;

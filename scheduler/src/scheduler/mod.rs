@@ -43,7 +43,7 @@ use crate::job::JobRecord;
 use crate::port::inspector::Inspector;
 use crate::port::objects::Objects;
 use crate::port::queue::Queue;
-use crate::port::store::{Commit, Store, StoreError};
+use crate::port::store::{Commit, Durability, Store, StoreError};
 
 pub use files::FileUpload;
 use keys::KnownKeys;
@@ -115,6 +115,11 @@ impl Scheduler {
     pub async fn ready(&self) -> Result<()> {
         self.store().now_ms().await?;
         Ok(())
+    }
+
+    /// What an acknowledged write of the store survives.
+    pub fn durability(&self) -> Durability {
+        self.store().durability()
     }
 
     /// Runs the loops until `shutdown`: validation, dispatch, relay, reaper.

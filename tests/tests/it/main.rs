@@ -16,3 +16,4 @@ mod openai_client;
 mod operators;
 mod peft_parity;
 mod preflight;
+mod redis_store;

@@ -41,6 +41,8 @@ pub(super) enum Unfit {
     Fault(RedisError),
     /// It is another than it must be.
     Refused(String),
+    /// It only follows another. After a failover that may be so for a moment.
+    Replica(String),
     /// It holds something else than was there.
     Foreign(String),
 }
@@ -70,10 +72,8 @@ impl Guard {
             )));
         }
         if info("role") != "master" {
-            return Err(Unfit::Refused(format!(
-                "the server is a {}: name its primary",
-                info("role")
-            )));
+            let text = format!("the server is a {}: name its primary", info("role"));
+            return Err(Unfit::Replica(text));
         }
         let appends = info("aof_enabled") == "1";
         let durability = match faults(connection, appends, info("maxmemory_policy")).await? {

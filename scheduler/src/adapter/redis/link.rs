@@ -192,7 +192,12 @@ impl Link {
         let mut connection = opened.map_err(|error| unsent(&error))?;
         let facts = self.guard.check(&mut connection).await.map_err(|unfit| match unfit {
             Unfit::Fault(error) => unsent(&error),
-            Unfit::Refused(reason) => Fault::Final(StoreError::Unavailable(reason)),
+            Unfit::Replica(reason) if self.guard.record.get().is_some() => {
+                Fault::Passing { reason, sent: false }
+            }
+            Unfit::Replica(reason) | Unfit::Refused(reason) => {
+                Fault::Final(StoreError::Unavailable(reason))
+            }
             Unfit::Foreign(reason) => Fault::Final(StoreError::Corrupt(reason)),
         })?;
         *self.durability.lock().unwrap_or_else(PoisonError::into_inner) = facts.durability.clone();
@@ -225,6 +230,12 @@ fn fault(error: &RedisError) -> Fault {
             | "READONLY" | "NOREPLICAS" | "UNBLOCKED",
         ) => Fault::Passing { reason, sent: true },
         Some("OOM") => Fault::Final(StoreError::NoSpace),
+        Some("MOVED" | "ASK") => {
+            let reason = format!(
+                "another node of the cluster holds the record's slot; name that one ({reason})"
+            );
+            Fault::Final(StoreError::Unavailable(reason))
+        }
         // A definite answer that no repetition betters: a right that is missing, a key of another type.
         Some(_) => Fault::Final(StoreError::Unavailable(reason)),
         None if error.kind() == ErrorKind::AuthenticationFailed => {
@@ -237,6 +248,10 @@ fn fault(error: &RedisError) -> Fault {
 /// The same for a question that was not sent yet.
 fn unsent(error: &RedisError) -> Fault {
     match fault(error) {
+        // A certificate that is not trusted does not become so. The library gives it as one I/O error among many.
+        Fault::Passing { reason, .. } if reason.contains("invalid peer certificate") => {
+            Fault::Final(StoreError::Unavailable(reason))
+        }
         Fault::Passing { reason, .. } => Fault::Passing { reason, sent: false },
         last => last,
     }

@@ -117,7 +117,7 @@ async fn a_server_that_comes_back_as_another_is_not_trusted_any_more() {
 
     server.kill();
     server.wipe();
-    server.start_again();
+    server.start_again_with(DURABLE);
     let answer = store.job_of_any_tenant(&job.id).await;
     assert!(
         matches!(&answer, Err(StoreError::Corrupt(why)) if why.contains("without the record")),
@@ -158,12 +158,16 @@ async fn a_replica_is_refused_and_a_full_memory_named() {
 /// Writes wait for a replica; one that is not there is told of, and the write that hangs on it is not done twice.
 #[tokio::test(flavor = "multi_thread")]
 async fn replicas_that_must_have_a_write_are_waited_for() {
-    let primary = Server::durable();
-    let port = primary.port().to_string();
     let mut settings = DURABLE.to_vec();
+    settings.extend(["--repl-diskless-sync-delay", "0"]);
+    let primary = Server::with(&settings);
+    let port = primary.port().to_string();
     settings.extend(["--replicaof", "127.0.0.1", &port]);
     let options = RedisOptions { replicas: 1, ..named("replicas") };
     let replica = Server::with(&settings);
+    while !primary.say(&["INFO", "replication"]).await.contains("state=online") {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
     let store = RedisStore::open(&primary.url(), &options).await.unwrap();
     let job = sample::made(&store, sample::job(&sample::tenant())).await;
     let key = format!("{{replicas}}:row:job:{}", job.id);

@@ -3,8 +3,11 @@
 mod faults;
 mod guard;
 mod kills;
+mod power;
 mod proxy;
 pub(crate) mod server;
+mod shard;
+mod tls;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
