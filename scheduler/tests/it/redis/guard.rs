@@ -1,8 +1,11 @@
 //! Servers that are not trusted with the record, and what is said of each.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use trainyard_scheduler::adapter::open_store;
 use trainyard_scheduler::adapter::redis::{RedisOptions, RedisStore};
-use trainyard_scheduler::contract::sample;
+use trainyard_scheduler::contract::{self, sample};
 use trainyard_scheduler::port::store::{Durability, Store, StoreError};
 
 use super::server::{DURABLE, Server, named};
@@ -85,6 +88,31 @@ async fn passwords_are_asked_for_and_never_shown() {
     RedisStore::open(&server.url(), &with(Some("right secret"))).await.unwrap();
     let url = server.url().replace("redis://", "redis://:right%20secret@");
     RedisStore::open(&url, &with(None)).await.unwrap();
+}
+
+/// No right to read or change anything else of the server.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_needs_few_rights() {
+    let server = Server::durable();
+    let rights = "on >secret resetkeys ~{n* resetchannels &{n* -@all +@read +@write +@scripting +@connection \
+                  +publish +subscribe +time +info +config|get +wait";
+    let mut words = vec!["ACL", "SETUSER", "trainyard"];
+    words.extend(rights.split_whitespace());
+    server.say(&words).await;
+    let url = server.url().replace("redis://", "redis://trainyard@");
+    let opened = AtomicU32::new(0);
+    let open = async |namespace: &str| {
+        let options = RedisOptions { password: Some("secret".into()), ..named(namespace) };
+        Arc::new(RedisStore::open(&url, &options).await.unwrap()) as Arc<dyn Store>
+    };
+    contract::store::holds(async || {
+        open(&format!("n{}", opened.fetch_add(1, Ordering::SeqCst))).await
+    })
+    .await;
+    contract::news::holds(async || open("news").await).await;
+    let elsewhere = RedisOptions { password: Some("secret".into()), ..named("other") };
+    let said = refusal(&url, &elsewhere).await;
+    assert!(said.contains("no permissions"), "{said}");
 }
 
 /// Takes the twelve seconds of patience.
