@@ -89,6 +89,7 @@ fn launch(directory: &Path, port: u16) -> Option<Child> {
         std::thread::sleep(Duration::from_millis(5));
     }
     child.kill().expect("killed");
+    child.wait().expect("its end");
     panic!("redis-server is not ready: {}", log(directory));
 }
 

@@ -15,7 +15,7 @@ use trainyard_scheduler::port::queue::Ticket;
 
 use crate::random::Random;
 use crate::redis::server::Server;
-use crate::world::{LINES, Run, World, progress, request};
+use crate::world::{LINES, Run, World, config, progress, request};
 
 const SLOTS: u32 = 2;
 const JOBS: usize = 6;
@@ -325,7 +325,7 @@ async fn whatever_happens_to_a_record_in_redis() {
     let server = Server::durable();
     let mut happened = Happened::default();
     for seed in 1..=REDIS_SEEDS {
-        let world = World::in_redis(&server, &format!("seed{seed}"), SLOTS).await;
+        let world = World::in_redis(&server, &format!("seed{seed}"), config(SLOTS)).await;
         simulate(seed, world, &mut happened).await;
     }
     let Happened { accepted, fenced, succeeded } = happened;

@@ -126,13 +126,17 @@ impl World {
     pub(crate) async fn in_redis(
         server: &crate::redis::server::Server,
         namespace: &str,
-        slots: u32,
+        config: SchedulerConfig,
     ) -> Self {
         let clock = Arc::new(ManualClock::at(1_700_000_000_000));
         let options = crate::redis::server::named(namespace);
         let store = RedisStore::open_with_clock(&server.url(), &options, Some(clock.clone())).await;
-        Self::on(Arc::new(store.unwrap()), clock, Arc::new(TempDir::new().unwrap()), config(slots))
-            .await
+        Self::on(Arc::new(store.unwrap()), clock, Arc::new(TempDir::new().unwrap()), config).await
+    }
+
+    /// Another process on the same record, which it has opened as `store`, with the same files and queue.
+    pub(crate) fn beside(&self, store: Arc<dyn Store>) -> Scheduler {
+        Scheduler::new(Parts { store, ..self.parts() })
     }
 
     async fn on(

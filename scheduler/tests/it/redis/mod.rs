@@ -4,6 +4,7 @@ mod faults;
 mod guard;
 mod kills;
 mod power;
+mod processes;
 mod proxy;
 pub(crate) mod server;
 mod shard;
