@@ -85,3 +85,27 @@ impl Storage {
         self.models_dir.clone().unwrap_or_else(|| self.data_dir.join("models"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_comes_from_its_file_without_the_line_break() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("password");
+        let storage =
+            StorageLayer { store_password_file: Some(path.clone()), ..Default::default() };
+        let storage = storage.over(StorageLayer::default()).expect("settings");
+        let missing = storage.redis().err().expect("refused").to_string();
+        assert!(missing.contains(&path.display().to_string()), "{missing}");
+        fs::write(&path, "\n").expect("written");
+        let empty = storage.redis().err().expect("refused").to_string();
+        assert!(empty.contains("holds no password"), "{empty}");
+        fs::write(&path, " a b \r\n").expect("written");
+        let options = storage.redis().expect("options");
+        assert_eq!(options.password.as_deref(), Some(" a b "));
+        assert_eq!((options.namespace.as_str(), options.replicas), ("trainyard", 0));
+        assert!(!options.allow_volatile);
+    }
+}
