@@ -3,6 +3,7 @@
 mod faults;
 mod guard;
 mod kills;
+mod lists;
 mod power;
 mod processes;
 mod proxy;
