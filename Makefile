@@ -4,9 +4,13 @@ SHELL := /bin/bash
 export PATH := $(PATH):$(CURDIR)/.cache/tools/bin
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites libtorch python demo-assets build release demo test test-fast lint fmt openapi bench clean
+.PHONY: help prerequisites libtorch python demo-assets build release demo test test-fast test-schema fuzz lint fmt openapi model-check bench bench-api clean
 
 REDOCLY := @redocly/cli@2.77.0
+# How much `make bench-api` does: jobs of the largest tenant, seconds of each measurement, MiB that stream in.
+JOBS ?= 100000
+BENCH_SECONDS ?= 10
+FILE_MIB ?= 2048
 NEXTEST_PROFILE := $(if $(CI),ci,default)
 
 help: ## What there is
@@ -41,6 +45,12 @@ test-fast: ## The tests that need neither libtorch nor Python
 	@scripts/prerequisites.sh test
 	cargo nextest run --locked
 
+test-schema: libtorch python build ## Requests made from the OpenAPI document, with a new seed each time (or SEED=n)
+	SCHEMA_SEED=$(or $(SEED),$$RANDOM) cargo nextest run --locked --workspace --profile $(NEXTEST_PROFILE) --no-capture -E 'test(schema::)'
+
+fuzz: libtorch ## Fuzz the parsers of files: TARGET=jsonl, safetensors, gguf or chat_template (else all), SECONDS=300 each
+	@scripts/fuzz.sh "$(TARGET)" $(or $(SECONDS),300)
+
 lint: libtorch ## Formatting, clippy, licences, the OpenAPI document, the absences of ARCHITECTURE.md
 	@scripts/prerequisites.sh lint
 	cargo fmt --all --check
@@ -48,6 +58,9 @@ lint: libtorch ## Formatting, clippy, licences, the OpenAPI document, the absenc
 	scripts/deny.sh
 	npx --yes $(REDOCLY) lint openapi/openapi.json
 	scripts/tidy.sh
+
+model-check: ## The dispatch protocol, and each way to break it, over every interleaving (FULL=1: one fault more)
+	cargo run --locked -q -p trainyard-model-check -- $(if $(FULL),4,3)
 
 fmt: ## Format the sources
 	cargo fmt --all
@@ -58,6 +71,10 @@ openapi: ## Write openapi/openapi.json from the types
 
 bench: release python demo-assets ## Speed and memory beside HF + PEFT, in one run
 	.venv/bin/python bench/run.py
+
+bench-api: ## Latency, submits, lists and memory of the API: JOBS, BENCH_SECONDS and FILE_MIB say how much
+	cargo build --locked --release -p trainyard -p trainyard-bench-api
+	target/release/trainyard-bench-api target/release/trainyard $(JOBS) $(BENCH_SECONDS) $(FILE_MIB)
 
 clean: ## Remove what was built; .cache, .libtorch and .venv stay
 	cargo clean

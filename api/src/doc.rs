@@ -8,22 +8,25 @@ use std::sync::LazyLock;
 use serde_json::{Value, json};
 use trainyard_openapi::error::{ErrorBody, ErrorCode};
 use trainyard_openapi::job_error::JobErrorCode;
+use trainyard_openapi::limits::{FILE_PAGE_LIMIT_MAX, PAGE_LIMIT_MAX};
 use trainyard_openapi::page::Order;
 use trainyard_openapi::result::COLUMNS;
 use utoipa::OpenApi as _;
 
-use crate::routes::{artifacts, files, health, jobs, models, tenants, uploads, usage, webhooks};
+use crate::routes::{
+    artifacts, erasures, files, health, jobs, models, tenants, uploads, usage, webhooks,
+};
 
 const METHODS: [&str; 3] = ["get", "post", "delete"];
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
     paths(
-        files::create, files::list, files::retrieve, files::remove, files::content,
+        files::create, files::list, files::retrieve, files::remove, files::content, erasures::lineage, erasures::retrieve,
         uploads::create, uploads::add_part, uploads::complete, uploads::cancel,
         jobs::create, jobs::preflight, jobs::list, jobs::retrieve, jobs::cancel, jobs::pause, jobs::resume, jobs::events, jobs::checkpoints,
         models::list, models::retrieve, models::remove, artifacts::list, artifacts::download,
-        tenants::create, tenants::list, tenants::retrieve, tenants::update, tenants::create_key, tenants::keys,
+        tenants::create, tenants::list, tenants::retrieve, tenants::update, tenants::remove, tenants::create_key, tenants::keys,
         tenants::retrieve_key, tenants::revoke_key, tenants::rotate_key, tenants::audit, usage::retrieve,
         webhooks::create, webhooks::list, webhooks::retrieve, webhooks::update, webhooks::remove, webhooks::rotate_secret,
         webhooks::test, webhooks::deliveries,
@@ -77,9 +80,10 @@ pub fn openapi() -> Value {
     document["servers"] = json!([{"url": "/", "description": "This server"}]);
     document["security"] = json!([{"bearer": []}]);
     document["components"]["securitySchemes"] = json!({
-        "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, shown once when it was made."}
+        "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, shown once when it was made, or a token of the OpenID Connect issuer that the operator has set."}
     });
     refer_to_items(&mut document["components"]["schemas"]);
+    say_ranges(&mut document);
     if let Some(paths) = document["paths"].as_object_mut() {
         for (path, item) in paths {
             for method in METHODS {
@@ -112,8 +116,40 @@ fn refer_to_items(schemas: &mut Value) {
     }
 }
 
-/// Error answers and example of one operation.
+/// What is unsigned in 32 bits goes beyond `int32`, whose range the document would hold clients to.
+fn say_ranges(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            if map.get("format") == Some(&json!("int32")) && map.get("minimum") == Some(&json!(0)) {
+                map.insert("format".to_string(), json!("int64"));
+                map.entry("maximum").or_insert(json!(u32::MAX));
+            }
+            map.values_mut().for_each(say_ranges);
+        }
+        Value::Array(list) => list.iter_mut().for_each(say_ranges),
+        _ => {}
+    }
+}
+
+/// What the macros cannot say of parameters and bodies: the size of a page, and which bodies may be left out.
+fn say_limits(operation: &mut Value) {
+    let id = operation["operationId"].clone();
+    let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
+    for parameter in parameters.into_iter().flatten() {
+        if parameter["name"] == "limit" {
+            let max = if id == "listFiles" { FILE_PAGE_LIMIT_MAX } else { PAGE_LIMIT_MAX };
+            parameter["schema"]["minimum"] = json!(1);
+            parameter["schema"]["maximum"] = json!(max);
+        }
+    }
+    if id == "rotateTenantKey" || id == "updateWebhook" {
+        operation["requestBody"]["required"] = json!(false);
+    }
+}
+
+/// Limits, error answers and example of one operation.
 fn complete(path: &str, method: &str, operation: &mut Value) {
+    say_limits(operation);
     let public = path.starts_with("/healthz");
     let mut codes: Vec<ErrorCode> = vec![ErrorCode::Internal, ErrorCode::Unavailable];
     if public {
@@ -157,7 +193,8 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
             codes.extend([ErrorCode::InvalidValue, ErrorCode::InvalidState, ErrorCode::TooLarge])
         }
         "cancelUpload" => codes.push(ErrorCode::InvalidState),
-        "deleteFile" => codes.push(ErrorCode::InUse),
+        "deleteTenant" => codes.extend([ErrorCode::InUse, ErrorCode::InvalidValue]),
+        "deleteFile" => codes.extend([ErrorCode::InUse, ErrorCode::InvalidValue]),
         "createTenant" | "createTenantKey" | "updateTenant" => {
             codes.extend([ErrorCode::InvalidValue, ErrorCode::TooLarge, ErrorCode::InUse])
         }
@@ -182,12 +219,22 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
     if method == "post" {
         codes.extend([ErrorCode::IdempotencyInProgress, ErrorCode::IdempotencyMismatch]);
     }
+    if !operation["requestBody"].is_null() {
+        codes.push(ErrorCode::RequestTimeout);
+    }
     codes.sort_by_key(|code| code.status());
     codes.dedup_by_key(|code| code.status());
     for code in codes {
         operation["responses"][code.status().to_string()] = error_response(code);
     }
     examples::add(method, operation);
+    if operation["operationId"] == "listFineTuningEvents" {
+        let content = &mut operation["responses"]["200"]["content"];
+        content["text/event-stream"] = json!({
+            "schema": {"type": "string"},
+            "example": "id: ftevent-1\nevent: fine_tuning.job.event\ndata: {}\n\n",
+        });
+    }
     if operation["operationId"] == "downloadFile" {
         // Result files are of another kind than what was uploaded.
         let content = &mut operation["responses"]["200"]["content"];

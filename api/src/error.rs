@@ -97,7 +97,7 @@ pub(crate) fn of_status(status: StatusCode, detail: &str) -> ApiError {
     let (code, text) = match status.as_u16() {
         404 => (ErrorCode::NotFound, "there is nothing at this path"),
         405 => (ErrorCode::MethodNotAllowed, "this path does not take this method"),
-        408 => (ErrorCode::InvalidBody, "the request did not arrive in time"),
+        408 => (ErrorCode::RequestTimeout, "the request did not arrive in time"),
         413 => (ErrorCode::TooLarge, "the body is larger than the limit"),
         415 => (ErrorCode::UnsupportedMediaType, "this content type is not taken here"),
         400..=499 => (ErrorCode::InvalidBody, "the request cannot be read"),

@@ -15,5 +15,8 @@ mod router;
 mod routes;
 
 pub use app::{ApiOptions, app};
+pub use auth::{Algorithms, JWKS_BYTES_MAX, JwksSource, Oidc, OidcSettings};
 pub use doc::openapi;
 pub use limits::{LimitSettings, Limits};
+pub use middleware::BodyPace;
+pub use routes::StreamTimes;

@@ -62,6 +62,18 @@ impl Query {
         Ok(PageRequest { after, limit, order })
     }
 
+    /// Takes a yes or no; no where it is left out.
+    pub(crate) fn flag(&mut self, key: &str) -> Result<bool, ApiError> {
+        match self.take(key)?.as_deref() {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(other) => {
+                let other: String = other.chars().take(40).collect();
+                Err(invalid(key, &format!("must be 'true' or 'false', not '{other}'")))
+            }
+        }
+    }
+
     /// Takes all `metadata[key]`.
     pub(crate) fn metadata(&mut self) -> Result<BTreeMap<String, String>, ApiError> {
         let mut metadata = BTreeMap::new();

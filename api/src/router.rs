@@ -4,7 +4,7 @@ use actix_web::web::{delete, get, post, resource, scope};
 use actix_web::{Scope, web};
 
 use crate::routes::{
-    artifacts, docs, files, health, jobs, models, tenants, uploads, usage, webhooks,
+    artifacts, docs, erasures, files, health, jobs, models, tenants, uploads, usage, webhooks,
 };
 
 /// The routes.
@@ -17,6 +17,8 @@ pub(crate) fn routes(root: Scope) -> Scope {
                 .route(delete().to(files::remove)),
         )
         .service(resource("/files/{file_id}/content").route(get().to(files::content)))
+        .service(resource("/files/{file_id}/lineage").route(get().to(erasures::lineage)))
+        .service(resource("/erasures/{erasure_id}").route(get().to(erasures::retrieve)))
         .service(
             resource("/fine_tuning/jobs")
                 .route(get().to(jobs::list))
@@ -65,7 +67,8 @@ pub(crate) fn routes(root: Scope) -> Scope {
         .service(
             resource("/admin/tenants/{tenant_id}")
                 .route(get().to(tenants::retrieve))
-                .route(post().to(tenants::update)),
+                .route(post().to(tenants::update))
+                .route(delete().to(tenants::remove)),
         )
         .service(
             resource("/admin/tenants/{tenant_id}/keys")

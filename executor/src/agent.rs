@@ -11,6 +11,7 @@ use trainyard_scheduler::port::objects::Objects;
 use trainyard_scheduler::port::queue::{Queue, QueueError, Ticket};
 
 use crate::config::AgentConfig;
+use crate::leftovers;
 use crate::run::run_job;
 
 /// Waits between tries where a port does not answer.
@@ -30,7 +31,7 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// An agent that does nothing before [`Agent::run`].
+    /// An agent that runs nothing before [`Agent::run`]. What an earlier process left in its work directory is removed.
     pub fn new(
         config: AgentConfig,
         control: Arc<dyn ControlPlane>,
@@ -38,11 +39,16 @@ impl Agent {
         objects: Arc<dyn Objects>,
     ) -> Self {
         let config = config.absolute();
+        leftovers::clear(&config.work_dir);
         Self { context: Arc::new(Context { config, control, objects }), queue }
     }
 
     /// Runs jobs until `shutdown`; then lets each run write a checkpoint, gives the jobs back, and returns.
     pub async fn run(self, shutdown: CancellationToken) {
+        if self.context.config.slots == 0 {
+            // Nothing to do is no reason to end.
+            return shutdown.cancelled().await;
+        }
         let mut slots = JoinSet::new();
         for _ in 0..self.context.config.slots {
             let (context, queue, shutdown) =

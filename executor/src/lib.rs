@@ -9,6 +9,7 @@ mod events;
 mod inputs;
 mod inspect;
 mod lease;
+mod leftovers;
 mod lines;
 mod oom;
 mod outcome;

@@ -65,6 +65,8 @@ error_codes! {
     ModelNotFound = "model_not_found", "invalid_request_error", 404;
     /// The path exists, the method does not.
     MethodNotAllowed = "method_not_allowed", "invalid_request_error", 405;
+    /// The body did not come, or came too slowly; nothing was done.
+    RequestTimeout = "request_timeout", "invalid_request_error", 408;
     /// The job's state does not allow it.
     InvalidState = "invalid_state", "invalid_request_error", 409;
     /// The same idempotency key is being worked on.
@@ -92,7 +94,10 @@ error_codes! {
 impl ErrorCode {
     /// Whether the same request may succeed when repeated; sent as `x-should-retry`, which OpenAI's clients obey.
     pub const fn should_retry(self) -> bool {
-        matches!(self, Self::RateLimited | Self::Unavailable | Self::Internal)
+        matches!(
+            self,
+            Self::RequestTimeout | Self::RateLimited | Self::Unavailable | Self::Internal
+        )
     }
 }
 

@@ -126,6 +126,8 @@ ids! {
     WebhookId, "webhook", "whk_";
     /// An event on its way to one endpoint.
     DeliveryId, "webhook delivery", "evt_";
+    /// The erasure of a file or tenant; its random part is theirs, so that each can be erased once.
+    ErasureId, "erasure", "erase_";
 }
 
 #[cfg(test)]

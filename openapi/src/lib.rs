@@ -6,6 +6,7 @@
 pub mod auto;
 pub mod body;
 pub mod checkpoint;
+pub mod erasure;
 pub mod error;
 pub mod event;
 pub mod extension;

@@ -106,6 +106,8 @@ pub enum TenantStatus {
     Active,
     /// They are refused, and no job of the tenant is started. Running jobs go on.
     Suspended,
+    /// They are refused: the tenant is being deleted. It cannot be set.
+    Erasing,
 }
 
 /// A tenant.

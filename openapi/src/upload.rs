@@ -77,15 +77,16 @@ pub struct UploadPart {
 #[serde(deny_unknown_fields)]
 pub struct CreateUpload {
     /// The name of the file.
+    #[schema(min_length = 1, max_length = 255)]
     pub filename: String,
     /// Always `fine-tune`.
-    #[schema(example = "fine-tune")]
+    #[schema(example = "fine-tune", pattern = "^fine-tune$")]
     pub purpose: String,
     /// The size of the file in bytes: 1 to 8,589,934,592.
     #[schema(minimum = 1, maximum = 8_589_934_592_u64)]
     pub bytes: u64,
     /// The MIME type of the file; lines are read as JSON whatever it says.
-    #[schema(example = "text/jsonl")]
+    #[schema(example = "text/jsonl", min_length = 1, max_length = 255, pattern = "^[ -~]+$")]
     pub mime_type: String,
     /// When the file is deleted by itself; never where left out.
     #[serde(default)]
@@ -97,9 +98,11 @@ pub struct CreateUpload {
 #[serde(deny_unknown_fields)]
 pub struct CompleteUpload {
     /// The parts in the order of the file.
+    #[schema(min_items = 1, max_items = 4096)]
     pub part_ids: Vec<String>,
     /// MD5 of the whole file in hexadecimal; where given, it must be right.
     #[serde(default)]
+    #[schema(pattern = "^[0-9A-Fa-f]{32}$")]
     pub md5: Option<String>,
 }
 

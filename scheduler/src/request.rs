@@ -67,6 +67,8 @@ pub enum Body {
     Secret,
     /// It was larger than what is kept.
     Large,
+    /// It showed what has been erased since.
+    Erased,
 }
 
 impl Document for RequestRecord {

@@ -8,6 +8,7 @@ use trainyard_openapi::tenant::{Quota, Scope, TenantStatus};
 
 use crate::key::ApiKey;
 use crate::port::document::{Document, Kind};
+use crate::token::Token;
 
 /// A tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,12 +118,21 @@ impl Document for KeyRecord {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TenantContext {
     tenant: Arc<TenantRecord>,
-    key: Arc<KeyRecord>,
+    credential: Credential,
+}
+
+/// What the caller showed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Credential {
+    /// An API key.
+    Key(Arc<KeyRecord>),
+    /// A token of the identity provider.
+    Token(Arc<Token>),
 }
 
 impl TenantContext {
-    pub(crate) fn new(tenant: Arc<TenantRecord>, key: Arc<KeyRecord>) -> Self {
-        Self { tenant, key }
+    pub(crate) fn new(tenant: Arc<TenantRecord>, credential: Credential) -> Self {
+        Self { tenant, credential }
     }
 
     /// The tenant.
@@ -135,22 +145,36 @@ impl TenantContext {
         &self.tenant.quota
     }
 
-    pub(crate) fn key(&self) -> &KeyRecord {
-        &self.key
+    /// The API key, where it was one that was shown.
+    pub(crate) fn key(&self) -> Option<&KeyRecord> {
+        match &self.credential {
+            Credential::Key(key) => Some(key),
+            Credential::Token(_) => None,
+        }
     }
 
-    /// The public part of the key that was used; for logs.
-    pub fn key_id(&self) -> &str {
-        &self.key.id
-    }
-
-    /// Whether the key may do this. An operator's may do everything.
+    /// Whether the caller may do this. An operator may do everything.
     pub fn may(&self, scope: Scope) -> bool {
-        self.key.scopes.contains(&scope) || self.key.scopes.contains(&Scope::Admin)
+        let scopes = match &self.credential {
+            Credential::Key(key) => &key.scopes,
+            Credential::Token(token) => &token.scopes,
+        };
+        scopes.contains(&scope) || scopes.contains(&Scope::Admin)
     }
 
     /// What the audit log calls the caller.
     pub fn actor(&self) -> String {
-        format!("key:{}", self.key.id)
+        match &self.credential {
+            Credential::Key(key) => format!("key:{}", key.id),
+            Credential::Token(token) => format!("token:{}", token.subject),
+        }
+    }
+
+    /// What the caller showed, in a word for messages.
+    pub fn credential(&self) -> &'static str {
+        match &self.credential {
+            Credential::Key(_) => "API key",
+            Credential::Token(_) => "token",
+        }
     }
 }

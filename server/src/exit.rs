@@ -19,6 +19,8 @@ pub(crate) enum Exit {
     Authentication = 6,
     /// `audit verify`: a log is not as it was written. `restore`: the backup is not.
     Damaged = 7,
+    /// The user pressed Ctrl-C while a file was uploaded in parts. As shells have it: 128 and the signal's number.
+    Interrupted = 130,
 }
 
 /// The list for `--help`.
@@ -30,7 +32,8 @@ pub(crate) const HELP: &str = "Exit codes:
   4  jobs watch: the job was cancelled
   5  no such job, file or model
   6  the API key is missing, unknown, or may not do this
-  7  audit verify: a log was changed or cut; restore: the backup is damaged";
+  7  audit verify: a log was changed or cut; restore: the backup is damaged
+  130  files upload: interrupted, and what was uploaded is given up";
 
 impl From<Exit> for std::process::ExitCode {
     fn from(exit: Exit) -> Self {

@@ -141,7 +141,9 @@ def test_models_and_files_can_be_deleted(client, job, training_file, validation_
         client.models.retrieve(job.fine_tuned_model)
     with pytest.raises(openai.APIStatusError):
         client.models.delete("tiny")
-    assert client.files.delete(validation_file.id).deleted
+    deleted = client.files.delete(validation_file.id)
+    assert deleted.deleted and deleted.object == "file" and deleted.id == validation_file.id
+    assert job.id in deleted.model_extra["trainyard"]["trained"]["jobs"]
     with pytest.raises(openai.NotFoundError):
         client.files.content(validation_file.id)
 

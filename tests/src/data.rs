@@ -52,3 +52,16 @@ pub fn file(directory: &Path, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
     fs::write(&path, text).expect("written");
     path
 }
+
+/// A body of `bytes` bytes in lines, made piece by piece as it is sent: it never lies in memory whole.
+pub fn stream(bytes: u64) -> reqwest::Body {
+    const LINE: &[u8] =
+        b"{\"prompt\": \"a line of a large file\", \"completion\": \"of 64 bytes\"}\n";
+    let piece = bytes::Bytes::from(LINE.repeat(1024));
+    let left = futures::stream::unfold(bytes, move |left| {
+        let next = piece.slice(..piece.len().min(usize::try_from(left).unwrap_or(usize::MAX)));
+        let rest = left - next.len() as u64;
+        std::future::ready((left > 0).then_some((Ok::<_, std::io::Error>(next), rest)))
+    });
+    reqwest::Body::wrap_stream(left)
+}

@@ -66,3 +66,24 @@ pub fn signal(id: u32, signal: Signal) {
     let id = Pid::from_raw(i32::try_from(id).expect("a process id"));
     kill(id, signal).expect("the process is there");
 }
+
+/// Asks a process that this one started for an orderly end.
+pub fn terminate(id: u32) {
+    signal(id, Signal::SIGTERM);
+}
+
+/// A line of `/proc/ID/status` in KiB, such as `VmRSS`, what is resident now, or `VmHWM`, the most that was.
+///
+/// # Panics
+/// Where there is no such line.
+pub fn memory_kib(id: u32, line: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{id}/status")).expect("the process is there");
+    let found = status.lines().find_map(|text| text.strip_prefix(line)?.strip_prefix(':'));
+    let number = found.and_then(|rest| rest.split_whitespace().next()?.parse().ok());
+    number.unwrap_or_else(|| panic!("no '{line}' in\n{status}"))
+}
+
+/// Lets the kernel count `VmHWM` anew from what is resident now (proc(5): `clear_refs`).
+pub fn forget_peak(id: u32) {
+    fs::write(format!("/proc/{id}/clear_refs"), "5").expect("a process of this user");
+}

@@ -1,6 +1,8 @@
 //! Who is asking. A handler of a tenant's route takes a [`Caller`] with the scope that it needs: there is no other way to a
 //! `TenantContext`.
 
+mod authenticator;
+mod oidc;
 mod scope;
 
 use std::marker::PhantomData;
@@ -14,17 +16,19 @@ use futures::future::LocalBoxFuture;
 use trainyard_openapi::error::{ApiError, ErrorCode};
 use trainyard_openapi::id::TenantId;
 use trainyard_openapi::tenant::Scope;
-use trainyard_scheduler::{Scheduler, TenantContext};
+use trainyard_scheduler::TenantContext;
 
 use crate::error::Failure;
 use crate::limits::{Limits, Standing};
 
+pub(crate) use authenticator::{Authenticator, lacks};
+pub use oidc::{Algorithms, JWKS_BYTES_MAX, JwksSource, Oidc, OidcSettings};
 pub(crate) use scope::{
     Admin, FilesRead, FilesWrite, JobsRead, JobsWrite, ModelsRead, ModelsWrite, Permission,
     UsageRead, WebhooksRead, WebhooksWrite,
 };
 
-/// A caller whose key was found good and may do what `P` says.
+/// A caller whose key or token was found good and may do what `P` says.
 pub(crate) struct Caller<P>(TenantContext, PhantomData<P>);
 
 impl<P> Deref for Caller<P> {
@@ -52,9 +56,7 @@ impl<P: Permission> FromRequest for Caller<P> {
             request.extensions_mut().insert(Organization(ctx.tenant().clone()));
             count(&request, &ctx)?;
             if !ctx.may(P::SCOPE) {
-                let scope = P::SCOPE.as_str();
-                let text = format!("this API key may not do this: it has no scope '{scope}'");
-                return Err(ApiError::new(ErrorCode::InsufficientScope, text).into());
+                return Err(lacks(&ctx, P::SCOPE).into());
             }
             request.extensions_mut().insert(Granted(P::SCOPE));
             Ok(Self(ctx, PhantomData))
@@ -65,12 +67,14 @@ impl<P: Permission> FromRequest for Caller<P> {
 /// Whose request it is. An address that sends bad credentials is barred for a while: what it sends then is not looked at. The
 /// address is the connection's own; headers that claim another are not believed.
 async fn identify(request: &HttpRequest) -> Result<TenantContext, Failure> {
-    let (scheduler, limits) = (mounted::<Scheduler>(request)?, mounted::<Limits>(request)?);
+    let authenticator = mounted::<Authenticator>(request)?;
+    let limits = mounted::<Limits>(request)?;
     let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
     limits.may_try(peer)?;
     let answer = match bearer(request.headers()) {
-        Ok(key) => {
-            scheduler.authenticate(&key).await.map_err(|error| (error.to_api().code, error.into()))
+        Ok(credential) => {
+            let found = authenticator.authenticate(&credential).await;
+            found.map_err(|error| (error.to_api().code, error.into()))
         }
         Err(error) => Err((error.code, error.into())),
     };
@@ -101,7 +105,7 @@ fn mounted<T: 'static>(request: &HttpRequest) -> Result<&T, ApiError> {
     data.map(|data| data.get_ref()).ok_or_else(missing)
 }
 
-/// The key of the one `Authorization: Bearer` header.
+/// The key or token of the one `Authorization: Bearer` header.
 pub(crate) fn bearer(headers: &HeaderMap) -> Result<String, ApiError> {
     let refused = |text: &str| ApiError::new(ErrorCode::InvalidApiKey, text);
     let mut all = headers.get_all(AUTHORIZATION);

@@ -30,6 +30,7 @@ pub(super) fn error_text(code: ErrorCode) -> &'static str {
             "The key may not do this, or a base model cannot be deleted"
         }
         ErrorCode::TenantSuspended => "The tenant of the key is suspended",
+        ErrorCode::RequestTimeout => "The body did not come in time; nothing was stored",
         ErrorCode::TooLarge => "The body is larger than the limit",
         ErrorCode::UnsupportedMediaType => "The content type or encoding is not taken",
         ErrorCode::IdempotencyInProgress => "The same request is being worked on",
@@ -78,6 +79,36 @@ const FILE: &str = "file-0aB1cD2eF3gH4iJ5kL6mN7oP";
 const JOB: &str = "ftjob-9zY8xW7vU6tS5rQ4pO3nM2lK";
 const MODEL: &str = "ft:smollm2-135m-instruct:3nM2lK1jI0hG:support:9zY8xW7vU6tS";
 
+const RESULT: &str = "file-2Lk9Tz0Wc6Rm3Jp8S4bNq7Vx";
+const HASH: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+
+fn receipt() -> Value {
+    let removed = |kind: &str, id: Value, job: Value, count: u64, bytes: u64| json!({"type": kind, "id": id, "job_id": job, "count": count, "bytes": bytes, "sha256": HASH});
+    json!({
+        "id": "erase_0aB1cD2eF3gH4iJ5kL6mN7oP", "object": "erasure.receipt", "created_at": 1_790_090_000, "completed_at": 1_790_090_001,
+        "status": "completed", "subject": {"type": "file", "id": FILE},
+        "counts": {"events": 61, "file": 1, "model": 1, "result_file": 1}, "bytes": 19_643_022,
+        "removed": [
+            removed("file", json!(FILE), Value::Null, 1, 48_213),
+            removed("result_file", json!(RESULT), json!(JOB), 1, 3_110),
+            removed("model", json!(MODEL), json!(JOB), 1, 19_580_112),
+            removed("events", Value::Null, json!(JOB), 61, 11_587),
+        ],
+        "kept": [
+            {"type": "job_record", "id": JOB, "reason": "the job stays listed: status, settings, times, counts of tokens and rows, hashes, and the client's own metadata"},
+            {"type": "audit_log", "id": null, "reason": "the audit log is append-only: it keeps names, sizes and SHA-256 of files, and no content"},
+        ],
+    })
+}
+
+fn tenant_receipt() -> Value {
+    let mut receipt = receipt();
+    receipt["id"] = json!("erase_3nM2lK1jI0hG9fE8dC7bA6zY");
+    receipt["subject"] = json!({"type": "tenant", "id": TENANT});
+    receipt["kept"] = json!([{"type": "audit_log", "id": null, "reason": "the audit log is append-only: it keeps names, sizes and SHA-256 of files, and no content"}]);
+    receipt
+}
+
 /// (content type, example) of the answer.
 fn response(id: &str) -> (&'static str, Value) {
     let json = |value| ("application/json", value);
@@ -90,7 +121,20 @@ fn response(id: &str) -> (&'static str, Value) {
             "id": "part_5kL6mN7oP0aB1cD2eF3gH4iJ", "object": "upload.part", "created_at": 1_790_000_000, "upload_id": UPLOAD,
         })),
         "listFiles" => json(list(vec![file()], FILE)),
-        "deleteFile" => json(json!({"id": FILE, "object": "file", "deleted": true})),
+        "deleteFile" => json(json!({"id": FILE, "object": "file", "deleted": true, "trainyard": {
+            "trained": {"jobs": [JOB], "models": [MODEL], "checkpoints": [], "result_files": [RESULT]},
+            "erasure": receipt(),
+        }})),
+        "retrieveFileLineage" => json(json!({
+            "id": FILE, "object": "file.lineage", "sha256": HASH,
+            "jobs": [{"id": JOB, "status": "succeeded", "trained": true, "validated": false, "erasure_id": null}],
+            "models": [{"id": MODEL, "job_id": JOB}], "checkpoints": [], "result_files": [{"id": RESULT, "job_id": JOB}],
+            "same_content": [], "has_more": false,
+        })),
+        "retrieveErasure" => json(receipt()),
+        "deleteTenant" => json(
+            json!({"id": TENANT, "object": "tenant", "deleted": true, "erasure": tenant_receipt()}),
+        ),
         "downloadFile" => {
             ("application/octet-stream", json!("{\"prompt\": \"a\", \"completion\": \"b\"}\n"))
         }
@@ -284,5 +328,6 @@ fn extension() -> Value {
             "progress": {"step": 10, "total_steps": 54, "tokens": 20143, "tokens_per_second": 497.0, "eta_seconds": 152.0,
                          "train_loss": 0.9847, "valid_loss": 0.8956, "queue_position": null, "waiting_reason": null, "attempts": 1},
             "result": null,
+            "erased": null,
     })
 }

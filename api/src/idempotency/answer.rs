@@ -9,7 +9,7 @@ use trainyard_scheduler::TenantContext;
 use trainyard_scheduler::request::{Answer, Body};
 
 use super::form::Watched;
-use crate::auth::Granted;
+use crate::auth::{Granted, lacks};
 use crate::error::Result;
 
 /// Bytes of an answer that are kept: a job has under 8 KiB.
@@ -54,9 +54,7 @@ pub(super) async fn replay(
     watched: Option<Watched>,
 ) -> Result<HttpResponse, ApiError> {
     if !ctx.may(answer.scope) {
-        let scope = answer.scope.as_str();
-        let text = format!("this API key may not do this: it has no scope '{scope}'");
-        return Err(ApiError::new(ErrorCode::InsufficientScope, text));
+        return Err(lacks(ctx, answer.scope));
     }
     let streamed = match watched {
         Some(watched) => Some(watched.drain().await?),
@@ -84,5 +82,6 @@ pub(super) async fn replay(
         }
         Body::Secret => Err(withheld("held a secret")),
         Body::Large => Err(withheld("was too large to keep")),
+        Body::Erased => Err(withheld("was erased with what it showed")),
     }
 }

@@ -43,11 +43,14 @@ struct State {
     hash: BodyHash,
     /// Whether it was read to its end.
     ended: bool,
+    /// Whether the connection broke off in it. What comes after that looks like an end and is none.
+    broken: bool,
 }
 
 impl Watched {
     pub(super) fn new(inner: Payload, boundary: &str) -> Self {
-        Self(Rc::new(RefCell::new(State { inner, hash: BodyHash::new(boundary), ended: false })))
+        let hash = BodyHash::new(boundary);
+        Self(Rc::new(RefCell::new(State { inner, hash, ended: false, broken: false })))
     }
 
     /// The body for its reader.
@@ -62,6 +65,7 @@ impl Watched {
         let polled = state.inner.poll_next_unpin(context);
         match &polled {
             Poll::Ready(Some(Ok(bytes))) => state.hash.update(bytes),
+            Poll::Ready(Some(Err(_))) => state.broken = true,
             Poll::Ready(None) => state.ended = true,
             _ => {}
         }
@@ -81,7 +85,7 @@ impl Watched {
                 return false;
             }
         }
-        true
+        !self.0.borrow().broken
     }
 
     /// The hash after the handler, where the whole form has come.

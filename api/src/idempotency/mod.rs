@@ -30,7 +30,7 @@ use trainyard_openapi::limits::BODY_BYTES_MAX;
 use trainyard_scheduler::Scheduler;
 use trainyard_scheduler::scheduler::{Reservation, Reserved};
 
-use crate::auth::{Organization, bearer};
+use crate::auth::{Authenticator, Organization, bearer};
 use crate::error::Failure;
 use form::Watched;
 pub(crate) use header::key;
@@ -41,6 +41,7 @@ const BEAT: Duration = Duration::from_secs(20);
 /// Runs a POST with a key once.
 pub(crate) async fn once(
     scheduler: Scheduler,
+    authenticator: Authenticator,
     mut request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
@@ -51,7 +52,9 @@ pub(crate) async fn once(
     }
     // Who is nobody is told so by the handler.
     let Ok(bearer) = bearer(request.headers()) else { return next.call(request).await };
-    let Ok(ctx) = scheduler.authenticate(&bearer).await else { return next.call(request).await };
+    let Ok(ctx) = authenticator.authenticate(&bearer).await else {
+        return next.call(request).await;
+    };
     let key = key(request.headers()).map_err(Failure::from)?;
     let Some(key) = key else { return next.call(request).await };
 

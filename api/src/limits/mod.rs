@@ -22,7 +22,7 @@ use streams::Streams;
 pub struct LimitSettings {
     /// Requests a minute of a tenant, all its keys together.
     pub requests_per_minute: u32,
-    /// Requests a minute of one key.
+    /// Requests a minute of one key, or of one subject of tokens.
     pub requests_per_minute_per_key: u32,
     /// Requests with a bad credential, or none, that one address may send in a minute.
     pub bad_credentials_per_minute: u32,
@@ -78,7 +78,9 @@ impl Limits {
     pub(crate) fn request(&self, ctx: &TenantContext) -> Result<Standing, Reached> {
         let Inner { settings, tenants, keys, .. } = self.0.as_ref();
         let quota = ctx.quota();
-        let (now, tenant, key) = (Instant::now(), ctx.tenant().to_string(), ctx.actor());
+        let (now, tenant) = (Instant::now(), ctx.tenant().to_string());
+        // The same subject of an issuer may act for several tenants.
+        let key = format!("{tenant} {}", ctx.actor());
         let of_key =
             quota.requests_per_minute_per_key.unwrap_or(settings.requests_per_minute_per_key);
         let of_tenant = quota.requests_per_minute.unwrap_or(settings.requests_per_minute);
@@ -90,8 +92,8 @@ impl Limits {
             wait,
             standing: Some(Standing { limit, remaining: 0, reset: wait }),
         };
-        let by_key =
-            keys.take(key, of_key, now).map_err(|wait| reached("this key", of_key, wait))?;
+        let own = format!("this {}", ctx.credential());
+        let by_key = keys.take(key, of_key, now).map_err(|wait| reached(&own, of_key, wait))?;
         let by_tenant = tenants
             .take(tenant, of_tenant, now)
             .map_err(|wait| reached("this organization", of_tenant, wait))?;

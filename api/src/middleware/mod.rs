@@ -1,9 +1,12 @@
 //! What every answer has in common: ids and times in headers, errors in OpenAI's form, a line in the log.
 
+mod pace;
+mod unread;
+
 use std::time::Instant;
 
 use actix_web::body::{BoxBody, MessageBody};
-use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
@@ -19,6 +22,9 @@ use crate::auth::Organization;
 use crate::doc;
 use crate::error::{answer, of_status};
 use crate::limits::{Standing, openai_time};
+pub use pace::BodyPace;
+use pace::{Cut, Paced};
+use unread::Kept;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Characters of a client's own request id: enough for a UUID or a trace, too few to fill a log.
@@ -26,24 +32,33 @@ const REQUEST_ID_CHARS_MAX: usize = 128;
 
 /// Wraps every request.
 pub(crate) async fn contract(
-    request: ServiceRequest,
+    pace: BodyPace,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let begun = Instant::now();
     let id = request_id(&request);
     let span =
         tracing::info_span!("request", id, method = %request.method(), path = %request.path());
+    let (cut, kept) = hold(&mut request, pace);
     // The request itself must not be held here: the router writes into it on its way to the handler.
     let mut response = match next.call(request).instrument(span.clone()).await {
         Ok(response) => response.map_into_boxed_body(),
         Err(error) => {
-            let mut response = restate(error.error_response(), &error.to_string());
+            let restated = || restate(error.error_response(), &error.to_string());
+            let mut response = cut.answer().unwrap_or_else(restated);
+            if let Some(kept) = kept {
+                response = kept.keep_in(response);
+            }
             mark(response.headers_mut(), &id, begun, None);
             return Err(InternalError::from_response(error, response).into());
         }
     };
     let status = response.status();
-    if (status.is_client_error() || status.is_server_error()) && !is_json(response.headers()) {
+    if let Some(answer) = cut.answer().filter(|_| !status.is_success()) {
+        response = response.into_response(answer);
+    } else if (status.is_client_error() || status.is_server_error()) && !is_json(response.headers())
+    {
         let pattern = response.request().match_pattern().unwrap_or_default();
         let mount = response.request().app_data::<Data<Mount>>();
         let pattern =
@@ -63,8 +78,26 @@ pub(crate) async fn contract(
     if let Some(standing) = standing {
         say_standing(response.headers_mut(), standing);
     }
+    if let Some(kept) = kept {
+        let (request, answer) = response.into_parts();
+        response = ServiceResponse::new(request, kept.keep_in(answer));
+    }
     span.in_scope(|| tracing::debug!(status = response.status().as_u16(), "answered"));
     Ok(response)
+}
+
+/// Holds the request's body to `pace` and keeps hold of it.
+fn hold(request: &mut ServiceRequest, pace: BodyPace) -> (Cut, Option<Kept>) {
+    let cut = Cut::default();
+    match request.parts_mut().1.take() {
+        Payload::None => (cut, None),
+        payload => {
+            let kept = Kept::new(payload);
+            let payload = Box::pin(Paced::new(kept.clone(), pace, cut.clone()));
+            request.set_payload(Payload::Stream { payload });
+            (cut, Some(kept))
+        }
+    }
 }
 
 /// Headers of every answer.

@@ -5,8 +5,9 @@ use actix_web::http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE}
 use actix_web::web::{Data, Json, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use futures::TryStreamExt;
+use trainyard_openapi::erasure::DeletedFile;
 use trainyard_openapi::error::{ApiError, ErrorCode};
-use trainyard_openapi::file::{Deleted, File, Purpose};
+use trainyard_openapi::file::{File, Purpose};
 use trainyard_openapi::id::FileId;
 use trainyard_openapi::limits::FILE_PAGE_LIMIT_MAX;
 use trainyard_openapi::page::Page;
@@ -109,17 +110,30 @@ pub(crate) async fn retrieve(
 
 /// Delete a file
 ///
-/// Refused while a job that has not ended reads it.
+/// Refused while a job that has not ended reads it. The answer names what was trained on the file, which stays: with `cascade=true` it
+/// goes too, with checkpoints, models, result files, events and kept answers, and the answer holds a receipt. That takes the scopes
+/// `models.write` and `jobs.write` as well. A repeat answers with the same receipt.
 #[utoipa::path(delete, path = "/v1/files/{file_id}", operation_id = "deleteFile", tag = "Files",
     security(("bearer" = ["files.write"])),
-    params(("file_id" = String, Path, description = "The file")),
-    responses((status = 200, description = "It is gone", body = Deleted)))]
+    params(
+        ("file_id" = String, Path, description = "The file"),
+        ("cascade" = Option<bool>, Query, description = "Whether all that was made of it goes too; false where left out"),
+    ),
+    responses((status = 200, description = "It is gone", body = DeletedFile)))]
 pub(crate) async fn remove(
     scheduler: Data<Scheduler>,
     caller: Caller<FilesWrite>,
+    request: HttpRequest,
     id: Path<String>,
-) -> Result<Json<Deleted>> {
-    Ok(Json(scheduler.delete_file(&caller, &file_id(&id)?).await?))
+) -> Result<Json<DeletedFile>> {
+    let mut query = Query::of(&request);
+    let cascade = query.flag("cascade")?;
+    query.finish()?;
+    let id = file_id(&id)?;
+    Ok(Json(match cascade {
+        true => scheduler.erase_file(&caller, &id).await?,
+        false => scheduler.delete_file(&caller, &id).await?,
+    }))
 }
 
 /// Download a file
@@ -253,7 +267,7 @@ pub(super) fn unreadable(error: actix_multipart::MultipartError) -> Failure {
         .into()
 }
 
-fn file_id(text: &str) -> Result<FileId, ApiError> {
+pub(super) fn file_id(text: &str) -> Result<FileId, ApiError> {
     path_id(text, ErrorCode::FileNotFound, "File object")
 }
 

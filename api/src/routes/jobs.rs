@@ -15,11 +15,11 @@ use trainyard_openapi::preflight::Preflight;
 use trainyard_scheduler::port::store::JobFilter;
 use trainyard_scheduler::{IdempotencyKey, Repeat, Scheduler, Submitted, TenantContext};
 
-use super::{path_id, refuse_encoded, stream};
+use super::stream::{self, Streams};
+use super::{path_id, refuse_encoded};
 use crate::auth::{Caller, JobsRead, JobsWrite};
 use crate::error::Result;
 use crate::idempotency;
-use crate::limits::Limits;
 use crate::query::Query;
 
 /// Create a fine-tuning job
@@ -87,7 +87,7 @@ pub(crate) async fn list(
 ) -> Result<Json<Page<Job>>> {
     let mut query = Query::of(&request);
     let page = query.page::<JobId>(20, PAGE_LIMIT_MAX, false)?;
-    let filter = JobFilter { metadata: query.metadata()? };
+    let filter = JobFilter { metadata: query.metadata()?, ..JobFilter::default() };
     query.finish()?;
     Ok(Json(scheduler.jobs(&caller, &filter, &page).await?))
 }
@@ -171,7 +171,7 @@ pub(crate) async fn resume(
 pub(crate) async fn events(
     scheduler: Data<Scheduler>,
     caller: Caller<JobsRead>,
-    limits: Data<Limits>,
+    streams: Data<Streams>,
     id: Path<String>,
     request: HttpRequest,
 ) -> Result<HttpResponse> {
@@ -190,7 +190,7 @@ pub(crate) async fn events(
         let after = query.take("after")?;
         query.finish()?;
         let job = job_id(&id)?;
-        return stream::follow(&scheduler, &limits, &caller, request.headers(), job, after).await;
+        return streams.follow(&caller, request.headers(), job, after).await;
     }
     let page = query.page::<EventId>(20, PAGE_LIMIT_MAX, false)?;
     query.finish()?;
@@ -243,7 +243,7 @@ fn repeat(headers: &HeaderMap, ctx: &TenantContext, job: &CreateJob) -> Result<R
     let Some(count) = count.and_then(|count| count.parse::<u32>().ok()) else {
         return Ok(Repeat::Never);
     };
-    hash.update(ctx.key_id());
+    hash.update(ctx.actor());
     hash.update(b"\n");
     hash.update(&body);
     Ok(Repeat::Counted { request_sha256: hex::encode(hash.finalize()), retry: count > 0 })

@@ -2,15 +2,18 @@
 
 pub(crate) mod artifacts;
 pub(crate) mod docs;
+pub(crate) mod erasures;
 pub(crate) mod files;
 pub(crate) mod health;
 pub(crate) mod jobs;
 pub(crate) mod models;
-mod stream;
+pub(crate) mod stream;
 pub(crate) mod tenants;
 pub(crate) mod uploads;
 pub(crate) mod usage;
 pub(crate) mod webhooks;
+
+pub use stream::StreamTimes;
 
 use std::str::FromStr;
 

@@ -15,22 +15,44 @@ use trainyard_openapi::id::{EventId, JobId};
 use trainyard_scheduler::scheduler::JobNews;
 use trainyard_scheduler::{Scheduler, TenantContext};
 
-use crate::auth::{JobsRead, Permission, bearer};
+use crate::auth::{Authenticator, JobsRead, Permission, bearer, lacks};
 use crate::error::Result;
 use crate::limits::{Limits, OpenStream};
 
 /// Events read at once: some tens of kilobytes.
 const PAGE: u32 = 50;
-/// A comment goes out where nothing else did for this long, so that nobody on the way takes the connection for dead.
-const HEARTBEAT: Duration = Duration::from_secs(15);
-/// How often the key is looked at again. With the time that a key is trusted, a revoked one ends its streams within 30 s.
-const KEY_CHECK: Duration = Duration::from_secs(5);
+
+/// The times of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StreamTimes {
+    /// A comment goes out where nothing else did for this long, so that nobody on the way takes the connection for dead.
+    pub heartbeat: Duration,
+    /// How often the credential is looked at again. With the time that a key is trusted, a revoked one ends its streams within
+    /// 30 s by default.
+    pub credential_check: Duration,
+}
+
+impl Default for StreamTimes {
+    fn default() -> Self {
+        Self { heartbeat: Duration::from_secs(15), credential_check: Duration::from_secs(5) }
+    }
+}
+
+/// What streams are made of.
+pub(crate) struct Streams {
+    pub(crate) scheduler: Scheduler,
+    pub(crate) authenticator: Authenticator,
+    pub(crate) limits: Limits,
+    pub(crate) times: StreamTimes,
+}
 
 /// A client that follows a job.
 struct Follow {
     scheduler: Scheduler,
+    authenticator: Authenticator,
+    credential: String,
+    times: StreamTimes,
     ctx: TenantContext,
-    key: String,
     job: JobId,
     after: Option<EventId>,
     news: JobNews,
@@ -42,51 +64,55 @@ struct Follow {
     _open: OpenStream,
 }
 
-/// Answers with the events of `job` after `after`, or else after the `Last-Event-ID` that a client sends when it connects again.
-pub(super) async fn follow(
-    scheduler: &Scheduler,
-    limits: &Limits,
-    ctx: &TenantContext,
-    headers: &HeaderMap,
-    job: JobId,
-    after: Option<String>,
-) -> Result<HttpResponse> {
-    let open = limits.open_stream(ctx.tenant())?;
-    // Listened before the record is read, so that nothing falls between.
-    let news = scheduler.news();
-    let last = headers.get("last-event-id").map(|id| String::from_utf8_lossy(id.as_bytes()));
-    let wanted = last.map(|id| id.into_owned()).or(after).filter(|id| !id.is_empty());
-    let mut from = wanted.as_deref().and_then(|id| id.parse::<EventId>().ok());
-    let read = scheduler.history(ctx, &job, from.as_ref(), 1).await;
-    match read.map_err(|error| (error.to_api().code, error)) {
-        Ok(_) => {}
-        Err((ErrorCode::InvalidCursor, _)) => from = None,
-        Err((_, error)) => return Err(error.into()),
+impl Streams {
+    /// Answers with the events of `job` after `after`, or else after the `Last-Event-ID` that a client sends when it connects again.
+    pub(super) async fn follow(
+        &self,
+        ctx: &TenantContext,
+        headers: &HeaderMap,
+        job: JobId,
+        after: Option<String>,
+    ) -> Result<HttpResponse> {
+        let Self { scheduler, authenticator, limits, times } = self;
+        let open = limits.open_stream(ctx.tenant())?;
+        // Listened before the record is read, so that nothing falls between.
+        let news = scheduler.news();
+        let last = headers.get("last-event-id").map(|id| String::from_utf8_lossy(id.as_bytes()));
+        let wanted = last.map(|id| id.into_owned()).or(after).filter(|id| !id.is_empty());
+        let mut from = wanted.as_deref().and_then(|id| id.parse::<EventId>().ok());
+        let read = scheduler.history(ctx, &job, from.as_ref(), 1).await;
+        match read.map_err(|error| (error.to_api().code, error)) {
+            Ok(_) => {}
+            Err((ErrorCode::InvalidCursor, _)) => from = None,
+            Err((_, error)) => return Err(error.into()),
+        }
+        let unknown = wanted.filter(|_| from.is_none());
+        let now = Instant::now();
+        let follow = Follow {
+            scheduler: scheduler.clone(),
+            authenticator: authenticator.clone(),
+            credential: bearer(headers)?,
+            times: *times,
+            ctx: ctx.clone(),
+            job,
+            after: from,
+            news,
+            first: unknown.map(|id| reset(&id)),
+            checked: now,
+            spoken: now,
+            done: false,
+            _open: open,
+        };
+        let pieces = stream::unfold(follow, |mut follow| async move {
+            let text = follow.next().await?;
+            Some((Ok::<_, Infallible>(Bytes::from(text)), follow))
+        });
+        Ok(HttpResponse::Ok()
+            .insert_header((CONTENT_TYPE, "text/event-stream; charset=utf-8"))
+            .insert_header((CACHE_CONTROL, "no-store"))
+            .insert_header(("x-accel-buffering", "no"))
+            .streaming(Box::pin(pieces)))
     }
-    let unknown = wanted.filter(|_| from.is_none());
-    let now = Instant::now();
-    let follow = Follow {
-        scheduler: scheduler.clone(),
-        ctx: ctx.clone(),
-        key: bearer(headers)?,
-        job,
-        after: from,
-        news,
-        first: unknown.map(|id| reset(&id)),
-        checked: now,
-        spoken: now,
-        done: false,
-        _open: open,
-    };
-    let pieces = stream::unfold(follow, |mut follow| async move {
-        let text = follow.next().await?;
-        Some((Ok::<_, Infallible>(Bytes::from(text)), follow))
-    });
-    Ok(HttpResponse::Ok()
-        .insert_header((CONTENT_TYPE, "text/event-stream; charset=utf-8"))
-        .insert_header((CACHE_CONTROL, "no-store"))
-        .insert_header(("x-accel-buffering", "no"))
-        .streaming(Box::pin(pieces)))
 }
 
 impl Follow {
@@ -112,12 +138,11 @@ impl Follow {
     /// Waits for something to say; `None` where the server stops.
     async fn look(&mut self) -> Result<Option<String>, ApiError> {
         loop {
-            if self.checked.elapsed() >= KEY_CHECK {
-                self.ctx =
-                    self.scheduler.authenticate(&self.key).await.map_err(|error| error.to_api())?;
+            if self.checked.elapsed() >= self.times.credential_check {
+                let found = self.authenticator.authenticate(&self.credential).await;
+                self.ctx = found.map_err(|error| error.to_api())?;
                 if !self.ctx.may(JobsRead::SCOPE) {
-                    let text = "this API key may not read jobs any more";
-                    return Err(ApiError::new(ErrorCode::InsufficientScope, text));
+                    return Err(lacks(&self.ctx, JobsRead::SCOPE));
                 }
                 self.checked = Instant::now();
             }
@@ -137,11 +162,11 @@ impl Follow {
             if !text.is_empty() {
                 return Ok(Some(text));
             }
-            if self.spoken.elapsed() >= HEARTBEAT {
+            if self.spoken.elapsed() >= self.times.heartbeat {
                 return Ok(Some(": still here\n\n".to_string()));
             }
-            let until_check = KEY_CHECK.saturating_sub(self.checked.elapsed());
-            let wait = until_check.min(HEARTBEAT.saturating_sub(self.spoken.elapsed()));
+            let until_check = self.times.credential_check.saturating_sub(self.checked.elapsed());
+            let wait = until_check.min(self.times.heartbeat.saturating_sub(self.spoken.elapsed()));
             tokio::select! {
                 () = self.scheduler.closing() => return Ok(None),
                 () = self.news.of(&self.job) => {}

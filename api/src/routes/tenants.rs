@@ -3,6 +3,7 @@
 use actix_web::HttpRequest;
 use actix_web::web::{Bytes, Data, Json, Path};
 use trainyard_openapi::body;
+use trainyard_openapi::erasure::DeletedTenant;
 use trainyard_openapi::error::{ApiError, ErrorCode};
 use trainyard_openapi::id::TenantId;
 use trainyard_openapi::limits::PAGE_LIMIT_MAX;
@@ -88,6 +89,30 @@ pub(crate) async fn update(
     refuse_encoded(request.headers())?;
     let update: UpdateTenant = body::parse(&bytes)?;
     Ok(Json(scheduler.update_tenant(&caller, &tenant_id(&id)?, &update).await?))
+}
+
+/// Delete a tenant
+///
+/// Its keys stop working at once. One that has jobs, files or models is refused without `cascade=true`, which cancels its jobs and erases
+/// all that it has; the audit log stays. The receipt says whether it is complete: a run that is being cancelled takes a moment, and the
+/// server goes on by itself. A repeat answers with the same receipt.
+#[utoipa::path(delete, path = "/v1/admin/tenants/{tenant_id}", operation_id = "deleteTenant", tag = "Administration",
+    security(("bearer" = ["admin"])),
+    params(
+        ("tenant_id" = String, Path, description = "The tenant"),
+        ("cascade" = Option<bool>, Query, description = "Whether all that it has goes too; false where left out"),
+    ),
+    responses((status = 200, description = "It is gone", body = DeletedTenant)))]
+pub(crate) async fn remove(
+    scheduler: Data<Scheduler>,
+    caller: Caller<Admin>,
+    request: HttpRequest,
+    id: Path<String>,
+) -> Result<Json<DeletedTenant>> {
+    let mut query = Query::of(&request);
+    let cascade = query.flag("cascade")?;
+    query.finish()?;
+    Ok(Json(scheduler.delete_tenant(&caller, &tenant_id(&id)?, cascade).await?))
 }
 
 /// Create a tenant's key

@@ -17,8 +17,8 @@ use crate::query::Query;
 #[utoipa::path(get, path = "/v1/usage", operation_id = "retrieveUsage", tag = "Usage",
     security(("bearer" = ["usage.read"])),
     params(
-        ("from" = Option<String>, Query, description = "The first day, such as 2026-11-01"),
-        ("to" = Option<String>, Query, description = "The last day"),
+        ("from" = Option<String>, Query, format = Date, description = "The first day, such as 2026-11-01"),
+        ("to" = Option<String>, Query, format = Date, description = "The last day"),
     ),
     responses((status = 200, description = "The usage", body = Usage)))]
 pub(crate) async fn retrieve(

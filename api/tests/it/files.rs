@@ -31,7 +31,12 @@ async fn parts_come_in_either_order() {
             server.request(Method::DELETE, &format!("/v1/files/{id}")).send().await.unwrap(),
         )
         .await;
-        assert_eq!(gone.body, serde_json::json!({"id": id, "object": "file", "deleted": true}));
+        let none =
+            serde_json::json!({"jobs": [], "models": [], "checkpoints": [], "result_files": []});
+        let body = serde_json::json!({
+            "id": id, "object": "file", "deleted": true, "trainyard": {"trained": none, "erasure": null},
+        });
+        assert_eq!(gone.body, body);
         server.get(&format!("/v1/files/{id}")).await.refused(404, "file_not_found", Some("id"));
     }
 }

@@ -31,12 +31,14 @@ pub(crate) struct Server {
 impl Server {
     /// Bad credentials are not counted: tests send many from one address.
     pub(crate) async fn start() -> Self {
-        let bad_credentials_per_minute = u32::MAX;
-        Self::limited(LimitSettings { bad_credentials_per_minute, ..LimitSettings::default() })
-            .await
+        Self::limited(unlimited()).await
     }
 
     pub(crate) async fn limited(settings: LimitSettings) -> Self {
+        Self::with(ApiOptions { limits: Limits::new(settings), ..ApiOptions::default() }).await
+    }
+
+    pub(crate) async fn with(options: ApiOptions) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let model = dir.path().join("models/tiny");
         std::fs::create_dir_all(&model).unwrap();
@@ -61,7 +63,6 @@ impl Server {
         let key = scheduler.bootstrap_key().await.unwrap().unwrap();
         let tenant = scheduler.authenticate(&key).await.unwrap().tenant().to_string();
         let mounted = scheduler.clone();
-        let options = ApiOptions { limits: Limits::new(settings), ..ApiOptions::default() };
         let server =
             HttpServer::new(move || App::new().service(app(mounted.clone(), options.clone())))
                 .workers(1)
@@ -154,6 +155,11 @@ impl Server {
         assert_eq!(answer.status, 200, "{}", answer.body);
         answer.body["id"].as_str().unwrap().to_string()
     }
+}
+
+/// Limits that do not count bad credentials.
+pub(crate) fn unlimited() -> LimitSettings {
+    LimitSettings { bad_credentials_per_minute: u32::MAX, ..LimitSettings::default() }
 }
 
 impl Drop for Server {

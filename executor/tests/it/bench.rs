@@ -165,6 +165,15 @@ impl Bench {
         events.data.into_iter().rev().map(|event| event.message).collect()
     }
 
+    /// Waits until nothing is left in the work directory: a job's end is told before its directory goes.
+    pub(crate) async fn cleared(&self) {
+        let start = std::time::Instant::now();
+        while !self.work().is_empty() {
+            assert!(start.elapsed() < std::time::Duration::from_secs(60), "{:?}", self.work());
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    }
+
     /// What is left in the work directory.
     pub(crate) fn work(&self) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(self.dir.path().join("work"))

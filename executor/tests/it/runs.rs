@@ -44,7 +44,7 @@ async fn a_run_is_told_in_order_and_leaves_nothing_behind() {
     ];
     assert!(order.is_sorted(), "{told:?}");
     assert!(told.iter().any(|message| message.starts_with("Step 10/10")));
-    assert!(bench.work().is_empty(), "{:?}", bench.work());
+    bench.cleared().await;
     let page = PageRequest { after: None, limit: 10, order: Order::Desc };
     assert_eq!(bench.scheduler.checkpoints(&bench.ctx, &id, &page).await.unwrap().data.len(), 1);
 }
@@ -147,7 +147,7 @@ async fn a_trainer_that_stands_still_is_ended_and_tried_again() {
     let tries = told.iter().filter(|message| message.contains("tried again")).count();
     assert_eq!(tries, 2, "{told:?}");
     assert!(told.contains(&"Fine-tuning job started again from step 6".to_string()), "{told:?}");
-    assert!(bench.work().is_empty());
+    bench.cleared().await;
 
     let bench = Bench::start("hang-at-start").await;
     let id = bench.submit().await;
@@ -231,7 +231,7 @@ async fn an_agent_that_stops_gives_its_job_back_without_cost() {
     bench.stop_agent().await;
     let job = bench.scheduler.job(&bench.ctx, &id).await.unwrap();
     assert_eq!(job.status, JobStatus::Queued);
-    assert!(bench.work().is_empty());
+    bench.cleared().await;
     let told = bench.messages(&id).await;
     assert!(told.iter().any(|message| message.starts_with("Checkpoint created")), "{told:?}");
     assert!(

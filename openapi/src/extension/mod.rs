@@ -20,6 +20,7 @@ pub use resources::{Priority, Resources};
 use serde::{Deserialize, Serialize};
 
 use crate::auto::Auto;
+use crate::erasure::JobErasure;
 use crate::webhook::{JobWebhook, NewJobWebhook};
 
 /// Trainyard's own settings of a create request.
@@ -99,4 +100,6 @@ pub struct JobExtension {
     pub progress: Progress,
     /// What came out, once the job has succeeded.
     pub result: Option<JobResult>,
+    /// That what the job made was erased, with a file that it read; null where it was not.
+    pub erased: Option<JobErasure>,
 }

@@ -86,12 +86,23 @@ pub struct LineError {
     pub message: String,
 }
 
+/// Characters of a message or field at most: keys and values of a line stand in them, and a line may have megabytes.
+const SAID_CHARS_MAX: usize = 400;
+
 impl LineError {
     pub(crate) fn new(
         code: &'static str,
         field: impl Into<String>,
         message: impl Into<String>,
     ) -> Self {
-        Self { code, field: field.into(), message: message.into() }
+        Self { code, field: cut(field.into()), message: cut(message.into()) }
     }
+}
+
+fn cut(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(SAID_CHARS_MAX) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
 }

@@ -212,6 +212,7 @@ impl Plan {
             webhook: None,
             progress,
             result,
+            erased: None,
         }
     }
 }

@@ -9,6 +9,7 @@
 )]
 
 mod document;
+mod live;
 pub mod news;
 pub mod objects;
 pub mod queue;

@@ -24,12 +24,12 @@ use crate::tenant::KeyRecord;
 /// All records bear the same time: order must not hang on it.
 const NOW_MS: i64 = 1_700_000_000_000;
 
-/// A tenant that nobody else has.
+/// A new tenant.
 pub fn tenant() -> TenantId {
     TenantId::generate().unwrap()
 }
 
-/// A key of the tenant.
+/// The record of a new key.
 pub fn key(id: &str, tenant: &TenantId) -> KeyRecord {
     KeyRecord {
         id: id.to_string(),
@@ -37,7 +37,7 @@ pub fn key(id: &str, tenant: &TenantId) -> KeyRecord {
     }
 }
 
-/// A file of the tenant.
+/// A file, with a name and figures that are easily damaged.
 pub fn file(tenant: &TenantId, purpose: Purpose) -> FileRecord {
     let id = FileId::generate().unwrap();
     FileRecord {
@@ -80,7 +80,7 @@ fn plan() -> Plan {
     plan
 }
 
-/// A new job of the tenant.
+/// A new job, with figures that lose bits where they are rounded.
 pub fn job(tenant: &TenantId) -> JobRecord {
     JobRecord {
         id: JobId::generate().unwrap(),
@@ -102,10 +102,11 @@ pub fn job(tenant: &TenantId) -> JobRecord {
         progress: Progress::default(),
         running_seconds: 1.0 / 3.0,
         traceparent: None,
+        erased: None,
     }
 }
 
-/// The same with metadata.
+/// A new job with these pairs.
 pub fn with_metadata(tenant: &TenantId, pairs: &[(&str, &str)]) -> JobRecord {
     let pairs = pairs.iter().map(|(key, value)| (key.to_string(), value.to_string()));
     JobRecord { metadata: Some(pairs.collect::<BTreeMap<_, _>>()), ..job(tenant) }
@@ -129,14 +130,14 @@ pub async fn made(store: &dyn Store, job: JobRecord) -> JobRecord {
     job
 }
 
-/// A commit that ends `job`.
+/// A commit that cancels `job`.
 pub fn ended(job: &JobRecord) -> Commit {
     let mut commit = next(job);
     commit.job.state = job.state.clone().apply(Transition::Cancel { now_ms: NOW_MS }).unwrap();
     commit
 }
 
-/// An event with figures that are easily lost.
+/// An event, with data that is easily damaged.
 pub fn event(message: &str) -> JobEvent {
     let data = json!({"loss": 0.1 + 0.2, "tiny": 5e-324, "count": u64::MAX, "deep": [{"ä": null}]});
     JobEvent {
@@ -150,7 +151,7 @@ pub fn event(message: &str) -> JobEvent {
     }
 }
 
-/// A checkpoint of the job.
+/// A checkpoint at `step`.
 pub fn checkpoint(job: &JobRecord, step: u64) -> CheckpointRecord {
     CheckpointRecord {
         id: CheckpointId::generate().unwrap(),
@@ -165,7 +166,7 @@ pub fn checkpoint(job: &JobRecord, step: u64) -> CheckpointRecord {
     }
 }
 
-/// The model of the job.
+/// A model by this name.
 pub fn model(job: &JobRecord, id: &str) -> ModelRecord {
     ModelRecord {
         id: id.to_string(),
@@ -177,7 +178,7 @@ pub fn model(job: &JobRecord, id: &str) -> ModelRecord {
     }
 }
 
-/// The answer to the request that made the job.
+/// An answer under a key.
 pub fn idempotency(job: &JobRecord, key: &str) -> IdempotencyRecord {
     IdempotencyRecord {
         tenant: job.tenant.clone(),
@@ -201,7 +202,7 @@ pub fn audit_entry(tenant: &TenantId) -> AuditEntry {
     }
 }
 
-/// A ticket of the job.
+/// A ticket.
 pub fn ticket(job: &JobRecord, seq: u64) -> Ticket {
     Ticket { job: job.id.clone(), seq, pool: "default".to_string() }
 }

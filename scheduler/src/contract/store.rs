@@ -32,10 +32,12 @@ pub async fn holds(open: impl AsyncFn() -> Arc<dyn Store>) {
     taken_ids_are_conflicts(open().await.as_ref()).await;
     jobs_by_metadata(open().await.as_ref()).await;
     jobs_of_tenants(open().await.as_ref()).await;
-    live_jobs_and_their_files(open().await.as_ref()).await;
+    super::live::holds(&open).await;
     history(open().await.as_ref()).await;
     checkpoints(open().await.as_ref()).await;
     models(open().await.as_ref()).await;
+    what_a_job_made_is_erased(open().await.as_ref()).await;
+    jobs_and_files_by_content(open().await.as_ref()).await;
     outbox(open().await.as_ref()).await;
     one_key_makes_one_job(open().await).await;
     one_revision_is_followed_by_one(open().await).await;
@@ -138,6 +140,81 @@ async fn a_commit_writes_all(store: &dyn Store) {
     assert_written(store, &commit).await;
 }
 
+async fn what_a_job_made_is_erased(store: &dyn Store) {
+    let tenant = sample::tenant();
+    let (mut job, other) = (sample::job(&tenant), sample::job(&tenant));
+    for (made, name) in [(&mut job, "ft:tiny::gone"), (&mut other.clone(), "ft:tiny::other")] {
+        *made = sample::made(store, made.clone()).await;
+        let mut commit = sample::whole(made, name);
+        let file = commit.result_file.as_mut().unwrap();
+        file.key = format!("jobs/{}/e1-x/adapter/metrics.csv", made.id);
+        *made = commit.job.clone();
+        store.commit(commit).await.unwrap();
+    }
+    let mut erase = Commit::of(job.clone());
+    erase.job.rev += 1;
+    erase.erases = true;
+    erase.events = vec![sample::event("erased")];
+    store.commit(erase.clone()).await.unwrap();
+    store.scrub().await.unwrap();
+    let (events, _) = store.events(&job.id, &first(99)).await.unwrap();
+    assert_eq!(events, erase.events, "its own event alone");
+    assert_eq!(store.all_checkpoints(&job.id).await.unwrap(), vec![]);
+    let models: Vec<String> =
+        store.models(&tenant).await.unwrap().into_iter().map(|model| model.id).collect();
+    assert_eq!(models, ["ft:tiny::other"]);
+    let (files, _) = store.files(&tenant, None, &first(9)).await.unwrap();
+    assert_eq!(files.len(), 1, "the other job's result file");
+    assert!(files[0].key.starts_with(&format!("jobs/{}/", other.id)));
+    assert_eq!(store.all_checkpoints(&other.id).await.unwrap().len(), 1);
+    assert_eq!(store.events(&other.id, &first(9)).await.unwrap().0.len(), 2);
+    assert!(matches!(store.commit(erase).await, Err(StoreError::Conflict)));
+
+    let neighbour = sample::made(store, sample::job(&sample::tenant())).await;
+    store.forget_tenant(&tenant).await.unwrap();
+    store.forget_tenant(&tenant).await.expect("a repeat");
+    assert_eq!(store.jobs(&tenant, &JobFilter::default(), &first(9)).await.unwrap().0, vec![]);
+    assert_eq!(store.events(&other.id, &first(9)).await.unwrap().0, vec![]);
+    assert_eq!(store.all_checkpoints(&other.id).await.unwrap(), vec![]);
+    assert_eq!(store.models(&tenant).await.unwrap(), vec![]);
+    assert_eq!(store.files(&tenant, None, &first(9)).await.unwrap().0, vec![]);
+    assert_eq!(store.outbox().await.unwrap(), vec![]);
+    assert_eq!(store.job_of_any_tenant(&neighbour.id).await.unwrap(), Some(neighbour));
+}
+
+async fn jobs_and_files_by_content(store: &dyn Store) {
+    let (tenant, stranger) = (sample::tenant(), sample::tenant());
+    let (file, other) =
+        (sample::file(&tenant, Purpose::FineTune), sample::file(&tenant, Purpose::FineTune));
+    let mut differs = sample::file(&tenant, Purpose::FineTune);
+    differs.sha256 = "ab".repeat(32);
+    let foreign = sample::file(&stranger, Purpose::FineTune);
+    for file in [&file, &other, &differs, &foreign] {
+        store.put_file(file, &Change::none()).await.unwrap();
+    }
+    let same = store.files_of_content(&tenant, &file.sha256).await.unwrap();
+    assert_eq!(same, [file.clone(), other.clone()]);
+    let mut readers = Vec::new();
+    for (training, validation) in [
+        (&file.id, None),
+        (&other.id, Some(&file.id)),
+        (&file.id, Some(&file.id)),
+        (&other.id, Some(&differs.id)),
+    ] {
+        let mut job = sample::job(&tenant);
+        job.training_file = training.clone();
+        job.validation_file = validation.cloned();
+        readers.push(sample::made(store, job).await);
+    }
+    let mut spy = sample::job(&stranger);
+    spy.training_file = file.id.clone();
+    sample::made(store, spy).await;
+    let filter = JobFilter { reads: Some(file.id.clone()), ..JobFilter::default() };
+    let page = PageRequest { order: Order::Asc, ..first(9) };
+    let (found, _) = store.jobs(&tenant, &filter, &page).await.unwrap();
+    assert_eq!(found, readers[..3]);
+}
+
 async fn a_refused_commit_writes_nothing(store: &dyn Store) {
     let tenant = sample::tenant();
     let unknown = sample::whole(&sample::job(&tenant), "ft:unknown");
@@ -203,7 +280,8 @@ async fn jobs_by_metadata(store: &dyn Store) {
     ];
     for (pairs, expected) in cases {
         let pairs = pairs.iter().map(|(key, value)| (key.to_string(), value.to_string()));
-        let filter = JobFilter { metadata: pairs.collect::<BTreeMap<_, _>>() };
+        let filter =
+            JobFilter { metadata: pairs.collect::<BTreeMap<_, _>>(), ..JobFilter::default() };
         let expected: Vec<String> = expected.iter().map(|job| job.id.to_string()).collect();
         for limit in 1..4 {
             let seen = walk(limit, Order::Desc, async |page| {
@@ -225,23 +303,6 @@ async fn jobs_of_tenants(store: &dyn Store) {
     assert_eq!(listed, (vec![job], false));
     let answer = store.jobs(&tenant, &JobFilter::default(), &after(foreign.id.as_str())).await;
     assert!(matches!(answer, Err(StoreError::UnknownCursor(_))), "{answer:?}");
-}
-
-async fn live_jobs_and_their_files(store: &dyn Store) {
-    let (tenant, stranger) = (sample::tenant(), sample::tenant());
-    let one = sample::made(store, sample::job(&tenant)).await;
-    let two = sample::made(store, sample::job(&stranger)).await;
-    let three = sample::made(store, sample::job(&tenant)).await;
-    assert_eq!(store.live_jobs().await.unwrap(), vec![one.clone(), two.clone(), three.clone()]);
-    let validation = one.validation_file.clone().unwrap();
-    for file in [&one.training_file, &validation] {
-        assert!(store.file_in_use(&tenant, file).await.unwrap());
-        assert!(!store.file_in_use(&stranger, file).await.unwrap());
-    }
-    assert!(!store.file_in_use(&tenant, &FileId::generate().unwrap()).await.unwrap());
-    store.commit(sample::ended(&one)).await.unwrap();
-    assert_eq!(store.live_jobs().await.unwrap(), vec![two, three]);
-    assert!(!store.file_in_use(&tenant, &validation).await.unwrap(), "the job has ended");
 }
 
 async fn history(store: &dyn Store) {
@@ -421,6 +482,7 @@ async fn assert_written(store: &dyn Store, commit: &Commit) {
         idempotency,
         live_max: _,
         usage: _,
+        erases: _,
         also: _,
     } = commit;
     let tenant = &job.tenant;
@@ -450,6 +512,7 @@ async fn assert_not_written(store: &dyn Store, commit: &Commit) {
         idempotency,
         live_max: _,
         usage: _,
+        erases: _,
         also: _,
     } = commit;
     let tenant = &job.tenant;

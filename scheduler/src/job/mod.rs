@@ -5,6 +5,7 @@ pub mod state;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use trainyard_openapi::erasure::JobErasure;
 use trainyard_openapi::extension::Progress;
 use trainyard_openapi::id::{FileId, JobId, TenantId};
 use trainyard_openapi::webhook::JobWebhook;
@@ -55,6 +56,9 @@ pub struct JobRecord {
     pub running_seconds: f64,
     /// The trace that the create request belonged to.
     pub traceparent: Option<String>,
+    /// That what it made was erased.
+    #[serde(default)]
+    pub erased: Option<JobErasure>,
 }
 
 impl JobRecord {

@@ -99,6 +99,9 @@ pub enum Stop {
     Cancel,
 }
 
+/// What is left of an error's message.
+const ERASED_MESSAGE: &str = "the message was erased with the data of the job";
+
 impl JobState {
     /// The word on the wire.
     pub const fn status(&self) -> JobStatus {
@@ -111,6 +114,11 @@ impl JobState {
             Self::Failed { .. } => JobStatus::Failed,
             Self::Cancelled { .. } => JobStatus::Cancelled,
         }
+    }
+
+    /// Whether it takes a slot: an executor has it or is about to take it.
+    pub const fn is_busy(&self) -> bool {
+        matches!(self, Self::Running { .. } | Self::Dispatched { .. })
     }
 }
 
@@ -177,6 +185,8 @@ pub enum Transition {
         /// Why.
         error: JobError,
     },
+    /// What the job made and read is erased. How it ended stays known, in no words that may quote what it read.
+    Erase,
 }
 
 /// A transition that the state does not allow.
@@ -291,6 +301,14 @@ impl JobState {
                 Ok(Self::Failed { at_ms: now_ms, error })
             }
             (T::Fail { .. }, _) => illegal("failed"),
+
+            (T::Erase, Self::Failed { at_ms, error }) => {
+                let message = ERASED_MESSAGE.to_string();
+                let error = JobError { code: error.code, message, param: None };
+                Ok(Self::Failed { at_ms: *at_ms, error })
+            }
+            (T::Erase, state) if state.status().is_terminal() => Ok(state.clone()),
+            (T::Erase, _) => illegal("erased"),
         }
     }
 

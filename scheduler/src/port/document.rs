@@ -26,6 +26,10 @@ pub enum Kind {
     Delivery,
     /// When such an event is looked at next; its scope is a lane of timers that wait equally long.
     DeliveryTimer,
+    /// The erasure of a file or tenant; see [`crate::erasure`] for its scope.
+    Erasure,
+    /// What an erasure removed of one thing; its scope is the erasure.
+    Erased,
 }
 
 impl Kind {
@@ -40,6 +44,8 @@ impl Kind {
             Self::Webhook => "webhook",
             Self::Delivery => "delivery",
             Self::DeliveryTimer => "delivery_timer",
+            Self::Erasure => "erasure",
+            Self::Erased => "erased",
         }
     }
 }

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use trainyard_openapi::checkpoint::CheckpointMetrics;
 use trainyard_openapi::event::JobEvent;
+use trainyard_openapi::extension::Priority;
 use trainyard_openapi::file::Purpose;
 use trainyard_openapi::id::{CheckpointId, FileId, JobId, TenantId};
 use trainyard_openapi::page::PageRequest;
@@ -18,7 +19,7 @@ use super::news::News;
 use super::queue::Ticket;
 use crate::audit::AuditRecord;
 use crate::clock::Day;
-use crate::job::JobRecord;
+use crate::job::{JobRecord, JobState};
 
 /// What a store answered instead of doing it.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -164,7 +165,7 @@ pub struct IdempotencyRecord {
 /// One change of one job, all of it or nothing.
 #[derive(Debug, Clone)]
 pub struct Commit {
-    /// The job as it shall be; its `rev` is one above `expected_rev`.
+    /// The job as it shall be; its `rev` is one above `expected_rev`. Id, tenant and metadata never change.
     pub job: JobRecord,
     /// The revision it was read at; 0 for a new job.
     pub expected_rev: u64,
@@ -176,6 +177,9 @@ pub struct Commit {
     pub model: Option<ModelRecord>,
     /// The result file that the job made.
     pub result_file: Option<FileRecord>,
+    /// Removes the job's events, checkpoints, model and result file, before anything of this commit is added. Such a commit adds
+    /// nothing of these but events.
+    pub erases: bool,
     /// A ticket for the outbox; the relay publishes it and then calls [`Store::ticket_sent`].
     pub ticket: Option<Ticket>,
     /// The idempotency key of the request that makes this job.
@@ -198,6 +202,7 @@ impl Commit {
             checkpoint: None,
             model: None,
             result_file: None,
+            erases: false,
             ticket: None,
             idempotency: None,
             live_max: None,
@@ -207,11 +212,35 @@ impl Commit {
     }
 }
 
+/// What puts a job that waits for a slot in its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueuedJob {
+    /// The id.
+    pub id: JobId,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// Its place among its tenant's own jobs.
+    pub priority: Priority,
+    /// Since when it waits, in Unix milliseconds.
+    pub since_ms: i64,
+}
+
+impl QueuedJob {
+    /// Of a job that waits for a slot; `None` of any other.
+    pub fn of(job: &JobRecord) -> Option<Self> {
+        let JobState::Queued { since_ms } = job.state else { return None };
+        let (id, tenant) = (job.id.clone(), job.tenant.clone());
+        Some(Self { id, tenant, priority: job.plan.resources.priority, since_ms })
+    }
+}
+
 /// A conjunction of conditions on jobs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct JobFilter {
     /// Each key has this value.
     pub metadata: BTreeMap<String, String>,
+    /// It reads this file, to train on it or to measure with it.
+    pub reads: Option<FileId>,
 }
 
 /// The record. Every method that returns `Ok` for a write has made it as durable as [`Store::durability`] says.
@@ -228,6 +257,10 @@ pub trait Store: Send + Sync {
     fn news(&self) -> Option<News> {
         None
     }
+
+    /// Leaves nothing of what was removed before in any file of the store: neither on free pages nor in a log. [`StoreError::Unavailable`]
+    /// where somebody still reads what was there before; to be asked again.
+    async fn scrub(&self) -> Result<(), StoreError>;
 
     /// Makes all writes of `change`, or none. [`StoreError::Conflict`] where a document has another revision.
     async fn apply(&self, change: &Change) -> Result<(), StoreError>;
@@ -271,6 +304,12 @@ pub trait Store: Send + Sync {
         purpose: Option<Purpose>,
         page: &PageRequest,
     ) -> Result<Slice<FileRecord>, StoreError>;
+    /// Files of the tenant whose content has this SHA-256, oldest first.
+    async fn files_of_content(
+        &self,
+        tenant: &TenantId,
+        sha256: &str,
+    ) -> Result<Vec<FileRecord>, StoreError>;
     /// Removes a file's record; whether there was one. Only then is `also` written.
     async fn delete_file(
         &self,
@@ -307,8 +346,14 @@ pub trait Store: Send + Sync {
         filter: &JobFilter,
         page: &PageRequest,
     ) -> Result<Slice<JobRecord>, StoreError>;
-    /// Jobs of all tenants that have not ended, oldest first.
-    async fn live_jobs(&self) -> Result<Vec<JobRecord>, StoreError>;
+    /// Jobs of all tenants whose files are to be read, oldest first.
+    async fn validating_jobs(&self) -> Result<Vec<JobId>, StoreError>;
+    /// Jobs of all tenants that wait for a slot, oldest first. There may be very many: only what puts them in order is read.
+    async fn queued_jobs(&self) -> Result<Vec<QueuedJob>, StoreError>;
+    /// Jobs of all tenants that an executor has or is about to take, oldest first.
+    async fn busy_jobs(&self) -> Result<Vec<JobRecord>, StoreError>;
+    /// How many jobs of the tenant have not ended.
+    async fn live_count(&self, tenant: &TenantId) -> Result<u64, StoreError>;
     /// Whether a job that has not ended reads this file.
     async fn file_in_use(&self, tenant: &TenantId, id: &FileId) -> Result<bool, StoreError>;
     /// The answer kept under an idempotency key.
@@ -320,6 +365,10 @@ pub trait Store: Send + Sync {
 
     /// Removes the answers under idempotency keys that were kept before `before_ms`.
     async fn forget_answers(&self, before_ms: i64) -> Result<(), StoreError>;
+
+    /// Removes all jobs, files, models, usage and idempotency keys of a tenant, with what belongs to its jobs; repeats are `Ok`. Its
+    /// documents and its audit log stay.
+    async fn forget_tenant(&self, tenant: &TenantId) -> Result<(), StoreError>;
 
     /// Events of a job, newest first.
     async fn events(&self, job: &JobId, page: &PageRequest) -> Result<Slice<JobEvent>, StoreError>;

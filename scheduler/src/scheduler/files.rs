@@ -4,8 +4,9 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 use serde_json::json;
 use sha2::{Digest, Sha256};
+use trainyard_openapi::erasure::{DeletedFile, FileDeletion, Trained};
 use trainyard_openapi::error::{ApiError, ErrorCode};
-use trainyard_openapi::file::{Deleted, File, Purpose};
+use trainyard_openapi::file::{File, Purpose};
 use trainyard_openapi::id::{FileId, JobId};
 use trainyard_openapi::limits::{FILE_BYTES_MAX, FILENAME_CHARS_MAX};
 use trainyard_openapi::page::{Page, PageRequest};
@@ -204,17 +205,14 @@ impl Scheduler {
         }))
     }
 
-    /// Deletes a file that no unfinished job reads.
+    /// Deletes a file that no unfinished job reads, and says what was made of it, which stays.
     ///
     /// # Errors
     /// `file_not_found`, `in_use`.
-    pub async fn delete_file(&self, ctx: &TenantContext, id: &FileId) -> Result<Deleted> {
+    pub async fn delete_file(&self, ctx: &TenantContext, id: &FileId) -> Result<DeletedFile> {
         let record = self.file_record(ctx, id).await?;
-        if self.store().file_in_use(ctx.tenant(), id).await? {
-            let message =
-                format!("'{id}' is read by a job that has not ended; cancel the job first");
-            return Err(ApiError::new(ErrorCode::InUse, message).into());
-        }
+        self.check_unused(ctx, id).await?;
+        let trained = Trained::from(&self.lineage(ctx, id).await?);
         let now_ms = self.store().now_ms().await?;
         let detail = json!({"filename": record.filename, "sha256": record.sha256});
         let entry = Self::audited(ctx, now_ms, "file.deleted", id, detail);
@@ -224,7 +222,17 @@ impl Scheduler {
             (Purpose::FineTuneResults, Some(job)) => self.collect(&job).await,
             _ => self.objects().delete(&record.key).await?,
         }
-        Ok(Deleted { id: id.to_string(), object: "file".to_string(), deleted: true })
+        let trainyard = FileDeletion { trained, erasure: None };
+        Ok(DeletedFile { id: id.clone(), object: "file".to_string(), deleted: true, trainyard })
+    }
+
+    /// Refuses to take away what a job still reads.
+    pub(super) async fn check_unused(&self, ctx: &TenantContext, id: &FileId) -> Result<()> {
+        if !self.store().file_in_use(ctx.tenant(), id).await? {
+            return Ok(());
+        }
+        let text = format!("'{id}' is read by a job that has not ended; cancel the job first");
+        Err(ApiError::new(ErrorCode::InUse, text).into())
     }
 
     /// A file's record and content.
@@ -255,7 +263,7 @@ fn job_of_key(key: &str) -> Option<JobId> {
     key.strip_prefix("jobs/")?.split('/').next()?.parse().ok()
 }
 
-fn not_found(id: &FileId) -> ApiError {
+pub(super) fn not_found(id: &FileId) -> ApiError {
     ApiError::field(ErrorCode::FileNotFound, "id", format!("No such File object: {id}"))
 }
 

@@ -15,7 +15,6 @@ use super::{Scheduler, message};
 use crate::error::{Result, SchedulerError};
 use crate::job::state::{Stop, Transition};
 use crate::job::{JobRecord, JobState};
-use crate::policy::{self, Queue};
 use crate::port::document::Change;
 use crate::port::store::JobFilter;
 use crate::tenant::TenantContext;
@@ -30,7 +29,8 @@ impl Scheduler {
     /// `not_found`.
     pub async fn job(&self, ctx: &TenantContext, id: &JobId) -> Result<Job> {
         let record = self.job_record(ctx, id).await?;
-        self.view(&record).await
+        let mut jobs = self.views(std::slice::from_ref(&record)).await?;
+        Ok(jobs.pop().ok_or_else(|| not_found(id))?)
     }
 
     /// Jobs, newest first.
@@ -44,12 +44,7 @@ impl Scheduler {
         page: &PageRequest,
     ) -> Result<Page<Job>> {
         let (records, has_more) = self.store().jobs(ctx.tenant(), filter, page).await?;
-        let line = if records.iter().any(is_queued) { self.line().await? } else { Line::default() };
-        let now_ms = self.store().now_ms().await?;
-        let jobs = records
-            .iter()
-            .map(|record| job_of(record, self.waiting(record, &line), now_ms))
-            .collect();
+        let jobs = self.views(&records).await?;
         Ok(Page::new(jobs, has_more, |job: &Job| job.id.to_string()))
     }
 
@@ -142,41 +137,15 @@ impl Scheduler {
         }
     }
 
-    async fn view(&self, record: &JobRecord) -> Result<Job> {
-        let line = if is_queued(record) { self.line().await? } else { Line::default() };
-        Ok(job_of(record, self.waiting(record, &line), self.store().now_ms().await?))
-    }
-
-    /// The jobs that wait, as they stand now.
-    async fn line(&self) -> Result<Line> {
-        let live = self.store().live_jobs().await?;
-        let free = policy::free_slots(&live, self.config().slots);
-        let queue = policy::order(&live, &self.allowances(&live).await?);
-        Ok(Line { queue, free })
-    }
-
-    fn waiting(&self, record: &JobRecord, line: &Line) -> Waiting {
-        if !is_queued(record) {
-            return Waiting::default();
-        }
-        if matches!(record.state, JobState::Dispatched { .. }) {
-            return Waiting {
-                position: Some(1),
-                reason: Some("an executor is about to take it".to_string()),
-            };
-        }
-        let Queue { ready, held } = &line.queue;
-        let mut order = ready.iter().chain(held.iter().map(|(id, _)| id));
-        let position = order.position(|id| *id == record.id).map(|index| index as u64 + 1);
-        if let Some((_, reason)) = held.iter().find(|(id, _)| *id == record.id) {
-            return Waiting { position, reason: Some(reason.clone()) };
-        }
-        let slots = self.config().slots;
-        let reason = match line.free {
-            0 => format!("all {slots} slots are taken"),
-            free => format!("{free} of {slots} slots are free; it is about to be dispatched"),
+    /// Jobs as their owner sees them.
+    async fn views(&self, records: &[JobRecord]) -> Result<Vec<Job>> {
+        let line = self.line_of(records).await?;
+        let now_ms = self.store().now_ms().await?;
+        let waiting = |record| {
+            let line = line.as_ref();
+            line.map_or_else(Waiting::default, |line| line.waiting(record, self.config().slots))
         };
-        Waiting { position, reason: Some(reason) }
+        Ok(records.iter().map(|record| job_of(record, waiting(record), now_ms)).collect())
     }
 
     /// Carries out an owner's wish and writes it into the history, once.
@@ -210,17 +179,6 @@ impl Scheduler {
         .await?;
         Ok(())
     }
-}
-
-/// The jobs that wait and the slots that are free.
-#[derive(Default)]
-struct Line {
-    queue: Queue,
-    free: u32,
-}
-
-fn is_queued(record: &JobRecord) -> bool {
-    record.state.status() == JobStatus::Queued
 }
 
 fn not_found(id: &JobId) -> ApiError {

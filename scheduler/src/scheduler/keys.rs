@@ -14,7 +14,7 @@ use crate::audit::AuditEntry;
 use crate::error::Result;
 use crate::key::ApiKey;
 use crate::port::document::{Change, Kind};
-use crate::tenant::{KeyRecord, TenantContext, TenantRecord};
+use crate::tenant::{Credential, KeyRecord, TenantContext, TenantRecord};
 
 /// How long a key is taken on trust after it was found good: a key that another process revokes stops working within this time.
 const TRUST: Duration = Duration::from_secs(20);
@@ -94,7 +94,7 @@ impl Scheduler {
         let key = ApiKey::parse(bearer).ok_or_else(refused)?;
         let now_ms = self.store().now_ms().await?;
         if let Some(ctx) = self.inner.keys.get(&key)
-            && ctx.key().is_live(now_ms)
+            && ctx.key().is_some_and(|key| key.is_live(now_ms))
         {
             return Ok(ctx);
         }
@@ -106,23 +106,27 @@ impl Scheduler {
         let record = record.ok_or_else(refused)?;
         let tenant = self.document::<TenantRecord>(record.tenant.as_str()).await?;
         let (tenant, _) = tenant.ok_or_else(refused)?;
+        if tenant.status == TenantStatus::Erasing {
+            return Err(refused().into());
+        }
         if tenant.status == TenantStatus::Suspended {
             let text = "the tenant of this key is suspended; ask the operator of this server";
             return Err(ApiError::new(ErrorCode::TenantSuspended, text).into());
         }
-        let ctx = TenantContext::new(Arc::new(tenant), Arc::new(record));
+        let record = Arc::new(record);
+        let ctx = TenantContext::new(Arc::new(tenant), Credential::Key(record.clone()));
         self.inner.keys.put(&key, &ctx);
-        self.write_use(&ctx, now_ms).await;
+        self.write_use(&record, now_ms).await;
         Ok(ctx)
     }
 
     /// Writes down that the key was used. A store that does not take it does not hold up its owner.
-    async fn write_use(&self, ctx: &TenantContext, now_ms: i64) {
+    async fn write_use(&self, key: &KeyRecord, now_ms: i64) {
         let old = |at: Option<i64>| at.is_none_or(|at| at + USE_WRITTEN_MS <= now_ms);
-        if !old(ctx.key().last_used_at_ms) {
+        if !old(key.last_used_at_ms) {
             return;
         }
-        let written = self.alter::<KeyRecord>(ctx.key_id(), |record, now_ms| {
+        let written = self.alter::<KeyRecord>(&key.id, |record, now_ms| {
             if !old(record.last_used_at_ms) {
                 return Ok(documents::Altered::No);
             }
@@ -131,7 +135,7 @@ impl Scheduler {
         });
         if let Err(error) = written.await {
             tracing::warn!(
-                key = ctx.key_id(),
+                key = key.id,
                 error = &error as &dyn std::error::Error,
                 "the use of a key was not written down"
             );

@@ -4,10 +4,13 @@ mod collect;
 mod control;
 mod deliveries;
 mod documents;
+mod erasure;
 mod files;
 mod jobs;
 mod keys;
 mod lease;
+mod line;
+mod lineage;
 mod models;
 mod news;
 mod preflight;
@@ -18,6 +21,7 @@ mod requests;
 mod submit;
 mod sweep;
 mod tenants;
+mod tokens;
 mod uploads;
 mod usage;
 mod validation;
@@ -47,6 +51,7 @@ use crate::port::store::{Commit, Durability, Store, StoreError};
 
 pub use files::FileUpload;
 use keys::KnownKeys;
+use line::KnownLine;
 pub use news::{History, JobNews};
 pub use requests::{Reservation, Reserved};
 pub use submit::{IdempotencyKey, Repeat, Submitted};
@@ -95,6 +100,7 @@ struct Inner {
     /// There is something new to tell webhooks.
     announced: Notify,
     keys: KnownKeys,
+    line: KnownLine,
 }
 
 impl Scheduler {
@@ -103,8 +109,8 @@ impl Scheduler {
         let (work, changed, announced) = (Notify::new(), Notify::new(), Notify::new());
         let (news, _) = broadcast::channel(news::NEWS_KEPT);
         let (closing, storage) = (CancellationToken::new(), tokio::sync::Mutex::new(()));
-        let keys = KnownKeys::default();
-        let inner = Inner { parts, work, changed, news, closing, storage, announced, keys };
+        let (keys, line) = (KnownKeys::default(), KnownLine::default());
+        let inner = Inner { parts, work, changed, news, closing, storage, announced, keys, line };
         Self { inner: Arc::new(inner) }
     }
 
@@ -213,7 +219,15 @@ impl Scheduler {
             let told = now != status
                 && self.announce(&mut commit, EventType::of(now), None, now_ms).await?;
             let job = commit.job.clone();
-            match self.store().commit(commit).await {
+            let moved = discriminant(&job.state) != before;
+            // What a tenant uses may hold its other jobs.
+            let moves_line = moved || commit.usage.is_some();
+            let committed = self.store().commit(commit).await;
+            // An error may be no answer to what has happened.
+            if moves_line {
+                self.inner.line.changed();
+            }
+            match committed {
                 Err(StoreError::Conflict) => {}
                 Err(error) => return Err(error.into()),
                 Ok(()) => {
@@ -221,7 +235,7 @@ impl Scheduler {
                     // Nobody may be following.
                     let _ = self.inner.news.send(Some(job.id.clone()));
                     // Heartbeats and reports make nothing possible that was not.
-                    if discriminant(&job.state) != before {
+                    if moved {
                         self.inner.work.notify_waiters();
                     }
                     if told {

@@ -1,7 +1,7 @@
 //! A dry run of a create request: the same checks, and everything told that is known before training.
 
 use trainyard_openapi::extension::Progress;
-use trainyard_openapi::job::{CreateJob, JobStatus};
+use trainyard_openapi::job::CreateJob;
 use trainyard_openapi::line::validator::FileReport;
 use trainyard_openapi::page::{Order, PageRequest};
 use trainyard_openapi::preflight::{BadLine, Preflight, PreflightFile, QueuePlace, TimeEstimate};
@@ -11,10 +11,9 @@ use trainyard_plan::{compatibility, memory_fit};
 use super::Scheduler;
 use crate::error::Result;
 use crate::job::{JobRecord, JobState};
-use crate::policy;
 use crate::port::control_plane::InputFile;
 use crate::port::inspector::InspectRequest;
-use crate::port::store::{FileRecord, JobFilter};
+use crate::port::store::{FileRecord, JobFilter, QueuedJob};
 use crate::tenant::TenantContext;
 
 /// Earlier jobs that the rate is looked up in.
@@ -146,19 +145,28 @@ impl Scheduler {
     }
 
     /// Where the job would stand if it were queued now.
-    async fn place(&self, mut job: JobRecord) -> Result<QueuePlace> {
-        let mut live = self.store().live_jobs().await?;
-        job.state = JobState::Queued { since_ms: job.created_at_ms };
+    async fn place(&self, job: JobRecord) -> Result<QueuePlace> {
+        let mut queued = self.store().queued_jobs().await?;
+        let busy = self.store().busy_jobs().await?;
+        let validating = self.store().validating_jobs().await?;
         let id = job.id.clone();
-        live.push(job);
-        let queue = policy::order(&live, &self.allowances(&live).await?);
-        let validating = live.iter().filter(|job| job.state.status() == JobStatus::ValidatingFiles);
+        queued.push(QueuedJob {
+            id: job.id,
+            tenant: job.tenant,
+            priority: job.plan.resources.priority,
+            since_ms: job.created_at_ms,
+        });
+        let queue = self.ordered(queued, &busy).await?;
         let position = queue.ready.iter().position(|one| *one == id);
         let position = position.map_or(queue.ready.len() as u64 + 1, |index| index as u64 + 1);
-        let ahead = validating.count() as u64 + position;
+        let ahead = validating.len() as u64 + position;
         let slots = self.config().slots;
-        let free = u64::from(policy::free_slots(&live, slots));
-        let held = queue.held.into_iter().find(|(one, _)| *one == id).map(|(_, reason)| reason);
+        let free = u64::from(self.free_slots(&busy));
+        let held = queue
+            .held
+            .into_iter()
+            .find(|(one, _)| *one == id)
+            .map(|(_, reason)| reason.to_string());
         let reason = held.or_else(|| {
             let before = ahead - 1;
             (ahead > free).then(|| {

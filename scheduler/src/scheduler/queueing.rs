@@ -4,34 +4,40 @@ use super::Scheduler;
 use crate::error::{Result, SchedulerError};
 use crate::job::JobState;
 use crate::job::state::Transition;
-use crate::policy;
 use crate::port::queue::Ticket;
 
 impl Scheduler {
     /// Issues tickets for the next jobs, no more than there are free slots: the queue never holds a backlog that would fix
     /// an order.
     pub(super) async fn dispatch(&self) -> Result<()> {
-        let live = self.store().live_jobs().await?;
-        let free = policy::free_slots(&live, self.config().slots) as usize;
+        let mut free = self.free_slots(&self.store().busy_jobs().await?);
         if free == 0 {
             return Ok(());
         }
-        let queue = policy::order(&live, &self.allowances(&live).await?);
-        for id in queue.ready.into_iter().take(free) {
-            self.issue_ticket(&id, |state| matches!(state, JobState::Queued { .. })).await?;
+        let line = self.line_to_dispatch().await?;
+        for id in &line.queue.ready {
+            // Who does not wait any more takes no slot: a long line may be a little old.
+            if self.issue_ticket(id, |state| matches!(state, JobState::Queued { .. })).await? {
+                free -= 1;
+            }
+            if free == 0 {
+                break;
+            }
         }
         Ok(())
     }
 
-    /// Dispatches the job once more under a new number, if `still` holds of its state.
+    /// Dispatches the job once more under a new number, if `still` holds of its state; gives whether it did.
     pub(super) async fn issue_ticket(
         &self,
         id: &trainyard_openapi::id::JobId,
         still: impl Fn(&JobState) -> bool,
-    ) -> Result<()> {
+    ) -> Result<bool> {
+        let mut issued = false;
         self.change(id, |commit, now_ms| {
             let job = &mut commit.job;
-            if !still(&job.state) {
+            issued = still(&job.state);
+            if !issued {
                 return Ok::<_, SchedulerError>(false);
             }
             job.state = job.state.clone().apply(Transition::Dispatch { now_ms })?;
@@ -44,7 +50,7 @@ impl Scheduler {
             Ok(true)
         })
         .await?;
-        Ok(())
+        Ok(issued)
     }
 
     /// Hands waiting tickets to the queue. One that is handed over twice is stale the second time.

@@ -1,7 +1,5 @@
 //! What a tenant may still use: accelerator-seconds, running jobs, bytes.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use trainyard_openapi::error::{ApiError, ErrorCode};
 use trainyard_openapi::event::EventLevel;
 use trainyard_openapi::id::TenantId;
@@ -18,26 +16,14 @@ use crate::port::store::UsageRecord;
 use crate::tenant::{TenantContext, TenantRecord};
 
 impl Scheduler {
-    /// What the tenants of waiting jobs may start.
-    pub(super) async fn allowances(
-        &self,
-        live: &[JobRecord],
-    ) -> Result<BTreeMap<TenantId, Allowance>> {
-        let waiting = live.iter().filter(|job| matches!(job.state, JobState::Queued { .. }));
-        let tenants: BTreeSet<&TenantId> = waiting.map(|job| &job.tenant).collect();
-        let mut allowances = BTreeMap::new();
-        for tenant in tenants {
-            allowances.insert(tenant.clone(), self.allowance(tenant).await?);
-        }
-        Ok(allowances)
-    }
-
+    /// What a tenant may start.
     pub(super) async fn allowance(&self, tenant: &TenantId) -> Result<Allowance> {
         let Some((record, _)) = self.document::<TenantRecord>(tenant.as_str()).await? else {
             return Ok(Allowance::default());
         };
         let held = match record.status {
             TenantStatus::Suspended => Some("the tenant is suspended".to_string()),
+            TenantStatus::Erasing => Some("the tenant is being deleted".to_string()),
             TenantStatus::Active => self.used_up(tenant, &record.quota).await?,
         };
         Ok(Allowance { running_max: record.quota.running_jobs, held })

@@ -19,8 +19,7 @@ impl Scheduler {
         let config = self.config();
         let grace_ms = milliseconds(config.lease_grace_seconds);
         let redispatch_ms = milliseconds(config.redispatch_seconds);
-        let live = self.store().live_jobs().await?;
-        for job in &live {
+        for job in &self.store().busy_jobs().await? {
             match &job.state {
                 JobState::Running { lease, .. } if lease.until_ms + grace_ms < now_ms => {
                     self.take_back(&job.id, lease).await?;
@@ -43,7 +42,7 @@ impl Scheduler {
     /// # Errors
     /// Where the store does not answer.
     pub async fn recover_embedded(&self) -> Result<()> {
-        for job in self.store().live_jobs().await? {
+        for job in self.store().busy_jobs().await? {
             match &job.state {
                 JobState::Running { lease, .. } => self.take_back(&job.id, lease).await?,
                 JobState::Dispatched { .. } => {

@@ -15,7 +15,7 @@ use crate::request::{Answer, KEPT_MS, RequestRecord, RequestState};
 use crate::tenant::TenantContext;
 
 /// After how long a silent process counts as dead, in milliseconds.
-const SILENT_MS: i64 = 60_000;
+pub(super) const SILENT_MS: i64 = 60_000;
 
 /// What became of a request that was to be reserved.
 #[derive(Debug)]

@@ -232,6 +232,7 @@ impl Scheduler {
             progress: Progress::default(),
             running_seconds: 0.0,
             traceparent: None,
+            erased: None,
         })
     }
 

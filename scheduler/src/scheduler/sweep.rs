@@ -52,6 +52,7 @@ impl Scheduler {
             self.expire(&file, now_ms).await?;
         }
         self.store().forget_answers(now_ms - KEPT_MS).await?;
+        self.sweep_erasures(now_ms).await?;
         let mut page = PageRequest { after: None, limit: 1000, order: Order::Asc };
         loop {
             let (tenants, more) = self.documents::<TenantRecord>("", &page).await?;
@@ -165,7 +166,8 @@ impl Scheduler {
         }
     }
 
-    async fn forget<D: Document>(&self, record: &D) -> Result<()> {
+    /// Removes a record, unless it is changed at that moment.
+    pub(super) async fn forget<D: Document>(&self, record: &D) -> Result<()> {
         let Some((record, rev)) = self.document::<D>(&record.id()).await? else { return Ok(()) };
         match self.store().apply(&Change::none().delete(&record, rev)).await {
             // It was used again meanwhile.

@@ -8,7 +8,8 @@ use trainyard_openapi::limits::{
 };
 use trainyard_openapi::page::{Page, PageRequest};
 use trainyard_openapi::tenant::{
-    AuditEvent, CreateKey, CreateTenant, RotateKey, Scope, Tenant, TenantKey, UpdateTenant,
+    AuditEvent, CreateKey, CreateTenant, RotateKey, Scope, Tenant, TenantKey, TenantStatus,
+    UpdateTenant,
 };
 
 use super::Scheduler;
@@ -69,12 +70,17 @@ impl Scheduler {
         update: &UpdateTenant,
     ) -> Result<Tenant> {
         update.name.as_deref().map_or(Ok(()), check_name)?;
-        let suspends = update.status == Some(trainyard_openapi::tenant::TenantStatus::Suspended);
+        let suspends = update.status == Some(TenantStatus::Suspended);
         if suspends && ctx.tenant() == id {
             let text = "the tenant of the key in use cannot be suspended with that key";
             return Err(ApiError::field(ErrorCode::InUse, "status", text).into());
         }
+        if update.status == Some(TenantStatus::Erasing) {
+            let text = "'erasing' cannot be set: delete the tenant instead";
+            return Err(ApiError::field(ErrorCode::InvalidValue, "status", text).into());
+        }
         let altered = self.alter::<TenantRecord>(id.as_str(), |record, now_ms| {
+            check_not_erasing(record)?;
             let before = record.clone();
             let UpdateTenant { name, status, quota } = update.clone();
             record.name = name.unwrap_or_else(|| before.name.clone());
@@ -89,6 +95,7 @@ impl Scheduler {
         });
         let record = altered.await?.ok_or_else(|| not_found("tenant", id.as_str()))?;
         self.inner.keys.forget();
+        self.inner.line.changed();
         self.inner.work.notify_waiters();
         Ok(tenant_of(&record))
     }
@@ -116,7 +123,7 @@ impl Scheduler {
             let param = "expires_in_seconds";
             return Err(out_of_range(param, KEY_SECONDS_MIN, KEY_SECONDS_MAX, seconds).into());
         }
-        self.tenant_record(tenant).await?;
+        check_not_erasing(&self.tenant_record(tenant).await?)?;
         let now_ms = self.store().now_ms().await?;
         let key = ApiKey::generate()?;
         let mut record = KeyRecord::new(&key, tenant, &new.name, scopes, now_ms);
@@ -162,7 +169,7 @@ impl Scheduler {
         tenant: &TenantId,
         id: &str,
     ) -> Result<TenantKey> {
-        if ctx.key_id() == id {
+        if ctx.key().is_some_and(|key| key.id == id) {
             let text = "a key cannot revoke itself; use another operator's key";
             return Err(ApiError::new(ErrorCode::InUse, text).into());
         }
@@ -249,7 +256,7 @@ impl Scheduler {
     }
 }
 
-fn of_tenant(
+pub(super) fn of_tenant(
     tenant: &TenantId,
     ctx: &TenantContext,
     now_ms: i64,
@@ -315,12 +322,23 @@ fn check_name(name: &str) -> Result<(), ApiError> {
     Err(ApiError::field(ErrorCode::InvalidValue, "name", text))
 }
 
+/// Nothing of a tenant that is being deleted comes back.
+fn check_not_erasing(record: &TenantRecord) -> Result<(), ApiError> {
+    match record.status {
+        TenantStatus::Erasing => {
+            let text = format!("the tenant {} is being deleted", record.id);
+            Err(ApiError::new(ErrorCode::InvalidState, text))
+        }
+        TenantStatus::Active | TenantStatus::Suspended => Ok(()),
+    }
+}
+
 fn out_of_range(param: &str, min: u64, max: u64, seen: u64) -> ApiError {
     let text = format!("'{param}' must be between {min} and {max}, not {seen}");
     ApiError::field(ErrorCode::InvalidValue, param, text)
 }
 
-fn not_found(what: &str, id: &str) -> ApiError {
+pub(super) fn not_found(what: &str, id: &str) -> ApiError {
     let id: String = id.chars().filter(|c| !c.is_control()).take(80).collect();
     ApiError::field(ErrorCode::NotFound, "id", format!("No such {what}: {id}"))
 }

@@ -28,14 +28,13 @@ impl Scheduler {
                 self.store().usage(ctx.tenant(), from.0, to.0).await?
             }
         };
-        let live = self.store().live_jobs().await?;
         let of_today = month.iter().filter(|usage| usage.day == today.0);
         let seconds = |milliseconds: u64| milliseconds as f64 / 1000.0;
         Ok(Usage {
             object: "usage".to_string(),
             data: days.iter().map(day_of).collect(),
             storage_bytes: self.store().stored_bytes(ctx.tenant()).await?,
-            live_jobs: live.iter().filter(|job| job.tenant == *ctx.tenant()).count() as u64,
+            live_jobs: self.store().live_count(ctx.tenant()).await?,
             accelerator_seconds_today: seconds(UsageRecord::accelerator_ms_of(of_today)),
             accelerator_seconds_this_month: seconds(UsageRecord::accelerator_ms_of(&month)),
             quota: ctx.quota().clone(),

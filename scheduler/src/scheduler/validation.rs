@@ -3,7 +3,7 @@
 use futures::stream::{self, StreamExt};
 use serde_json::{Map, json};
 use trainyard_openapi::event::{EventKind, EventLevel};
-use trainyard_openapi::id::FileId;
+use trainyard_openapi::id::{FileId, JobId};
 use trainyard_openapi::job::JobError;
 use trainyard_openapi::job_error::JobErrorCode;
 use trainyard_openapi::line::validator::{FileReport, FileValidator};
@@ -25,28 +25,30 @@ enum Finding {
 
 impl Scheduler {
     pub(super) async fn validate_pending(&self) -> Result<()> {
-        let mut pending = self.store().live_jobs().await?;
-        pending.retain(|job| job.state == JobState::Validating);
+        let pending = self.store().validating_jobs().await?;
         // Side by side, so that small files need not wait for a large one; one that cannot be read holds up no other.
         let mut passes = stream::iter(pending)
-            .map(|job| {
+            .map(|id| {
                 let this = self.clone();
-                async move { (this.validate(&job).await, job) }
+                async move { (this.validate(&id).await, id) }
             })
             .buffer_unordered(FILES_AT_ONCE);
         let mut first_error = None;
-        while let Some((ended, job)) = passes.next().await {
+        while let Some((ended, id)) = passes.next().await {
             if let Err(error) = ended {
-                tracing::error!(job = %job.id, error = &error as &dyn std::error::Error, "the files were not validated");
+                tracing::error!(job = %id, error = &error as &dyn std::error::Error, "the files were not validated");
                 first_error.get_or_insert(error);
             }
         }
         first_error.map_or(Ok(()), Err)
     }
 
-    async fn validate(&self, job: &JobRecord) -> Result<()> {
-        let finding = self.examine(job).await?;
-        let id = &job.id;
+    async fn validate(&self, id: &JobId) -> Result<()> {
+        let Some(job) = self.store().job_of_any_tenant(id).await? else { return Ok(()) };
+        if job.state != JobState::Validating {
+            return Ok(());
+        }
+        let finding = self.examine(&job).await?;
         self.change(id, |commit, now_ms| {
             // Cancelled or paused meanwhile: what was found is looked for again when it goes on.
             if commit.job.state != JobState::Validating {

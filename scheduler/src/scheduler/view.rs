@@ -64,6 +64,7 @@ pub(super) fn job_of(record: &JobRecord, waiting: Waiting, now_ms: i64) -> Job {
         trainyard: record.plan.extension(progress, None),
     };
     job.trainyard.webhook.clone_from(&record.webhook);
+    job.trainyard.erased.clone_from(&record.erased);
     match &record.state {
         JobState::Succeeded { at_ms, model, result_file, trained_tokens, result } => {
             job.finished_at = Some(at_ms / 1000);

@@ -5,6 +5,8 @@
 mod adapters;
 mod audit;
 mod crashes;
+mod erasure;
+mod erasure_tenant;
 mod leases;
 mod lifecycle;
 mod owner;
@@ -15,6 +17,7 @@ mod redis;
 mod repeats;
 mod simulation;
 mod state;
+mod store_model;
 mod sweep;
 mod tenancy;
 mod world;

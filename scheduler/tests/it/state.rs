@@ -11,19 +11,19 @@ use crate::random::Random;
 
 /// Rows are states, columns transitions, entries the state after; `-` is refused. A name's addition is what the state carries.
 const ARROWS: &str = "
-from                validated dispatch   claim   renew           preempt         pause           resume     cancel          return        succeed   fail
-validating          queued    -          -       -               -               paused:new      -          cancelled       -             -         failed
-queued              -         dispatched -       -               -               paused          -          cancelled       -             -         failed
-dispatched          -         dispatched running -               -               paused          -          cancelled       queued        -         failed
-running             -         -          -       running         running:preempt running:pause   -          running:cancel  queued        succeeded failed
-running:preempt     -         -          -       running:preempt running:preempt running:pause   -          running:cancel  queued        succeeded failed
-running:pause       -         -          -       running:pause   running:pause   running:pause   running    running:cancel  paused        succeeded failed
-running:cancel      -         -          -       running:cancel  running:cancel  -               -          running:cancel  cancelled     cancelled cancelled
-paused:new          -         -          -       -               -               paused:new      validating cancelled       -             -         failed
-paused              -         -          -       -               -               paused          queued     cancelled       -             -         failed
-succeeded           -         -          -       -               -               -               -          -               -             -         -
-failed              -         -          -       -               -               -               -          -               -             -         -
-cancelled           -         -          -       -               -               -               -          -               -             -         -
+from                validated dispatch   claim   renew           preempt         pause           resume     cancel          return        succeed   fail      erase
+validating          queued    -          -       -               -               paused:new      -          cancelled       -             -         failed    -
+queued              -         dispatched -       -               -               paused          -          cancelled       -             -         failed    -
+dispatched          -         dispatched running -               -               paused          -          cancelled       queued        -         failed    -
+running             -         -          -       running         running:preempt running:pause   -          running:cancel  queued        succeeded failed    -
+running:preempt     -         -          -       running:preempt running:preempt running:pause   -          running:cancel  queued        succeeded failed    -
+running:pause       -         -          -       running:pause   running:pause   running:pause   running    running:cancel  paused        succeeded failed    -
+running:cancel      -         -          -       running:cancel  running:cancel  -               -          running:cancel  cancelled     cancelled cancelled -
+paused:new          -         -          -       -               -               paused:new      validating cancelled       -             -         failed    -
+paused              -         -          -       -               -               paused          queued     cancelled       -             -         failed    -
+succeeded           -         -          -       -               -               -               -          -               -             -         -         succeeded
+failed              -         -          -       -               -               -               -          -               -             -         -         failed
+cancelled           -         -          -       -               -               -               -          -               -             -         -         cancelled
 ";
 
 fn name(state: &JobState) -> &'static str {
@@ -77,6 +77,7 @@ fn transition(name: &str, now_ms: i64) -> Transition {
             now_ms,
             error: JobError { code: JobErrorCode::EngineError, message: "m".into(), param: None },
         },
+        "erase" => Transition::Erase,
         other => panic!("no transition '{other}'"),
     }
 }
@@ -118,7 +119,7 @@ fn arrows() -> Vec<(&'static str, &'static str, Option<&'static str>)> {
 #[test]
 fn every_arrow_is_as_drawn() {
     let arrows = arrows();
-    assert_eq!(arrows.len(), 12 * 11);
+    assert_eq!(arrows.len(), 12 * 12);
     for (from, by, to) in arrows {
         let before = reached(from);
         assert_eq!(name(&before), from);

@@ -117,7 +117,8 @@ async fn a_stranger_sees_nothing() {
     assert_eq!(code(scheduler.submit(&stranger, fine_tuned, None).await), ErrorCode::ModelNotFound);
 
     // Lists, filters and cursors.
-    let filter = JobFilter { metadata: [("k".to_string(), "v".to_string())].into() };
+    let filter =
+        JobFilter { metadata: [("k".to_string(), "v".to_string())].into(), ..JobFilter::default() };
     assert_eq!(scheduler.jobs(owner, &filter, &page(None)).await.unwrap().data.len(), 1);
     assert!(scheduler.jobs(&stranger, &filter, &page(None)).await.unwrap().data.is_empty());
     assert!(scheduler.files(&stranger, None, &page(None)).await.unwrap().data.is_empty());
@@ -166,7 +167,7 @@ async fn keys_open_their_own_tenant_only() {
     let key = fresh.scheduler.bootstrap_key().await.unwrap().expect("the first key");
     assert_eq!(fresh.scheduler.bootstrap_key().await.unwrap(), None, "shown once");
     let ctx = fresh.scheduler.authenticate(&key).await.unwrap();
-    assert_eq!(ctx.key_id(), &key["tyk_live_".len()..][..12]);
+    assert_eq!(ctx.actor(), format!("key:{}", &key["tyk_live_".len()..][..12]));
     let forged = wrong_secret(&key);
     assert!(ApiKey::parse(&forged).is_some(), "its form is right");
     let unknown = ApiKey::generate().unwrap().reveal();

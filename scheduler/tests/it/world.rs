@@ -177,6 +177,11 @@ impl World {
         self.dir.path().join("objects")
     }
 
+    /// Record, objects and models.
+    pub(crate) fn dir(&self) -> &std::path::Path {
+        self.dir.path()
+    }
+
     pub(crate) fn now_ms(&self) -> i64 {
         self.clock.now_ms()
     }

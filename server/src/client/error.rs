@@ -2,7 +2,7 @@
 
 use std::io;
 
-use trainyard_openapi::error::ErrorDetail;
+use trainyard_openapi::error::{ErrorCode, ErrorDetail};
 
 use crate::exit::Exit;
 
@@ -56,6 +56,9 @@ pub(crate) enum ClientError {
         /// Why not.
         source: io::Error,
     },
+    /// The user pressed Ctrl-C.
+    #[error("interrupted: {0}")]
+    Interrupted(String),
     /// Standard output is closed.
     #[error("cannot write to standard output: {0}")]
     Output(#[from] io::Error),
@@ -85,7 +88,12 @@ impl ClientError {
     pub(crate) fn is_passing(&self) -> bool {
         match self {
             Self::Unreachable { .. } => true,
-            Self::Api { status, .. } => *status >= 500 || *status == 429,
+            // The last: the server still works on the first try of the same request.
+            Self::Api { status, detail, .. } => {
+                *status >= 500
+                    || *status == 429 && detail.kind != "insufficient_quota"
+                    || detail.code.as_deref() == Some(ErrorCode::IdempotencyInProgress.as_str())
+            }
             _ => false,
         }
     }
@@ -95,6 +103,7 @@ impl ClientError {
         match self {
             Self::Usage(_) => Exit::Usage,
             Self::Damaged(_) => Exit::Damaged,
+            Self::Interrupted(_) => Exit::Interrupted,
             Self::Api { status: 401 | 403, .. } => Exit::Authentication,
             Self::Api { status: 404, .. } => Exit::NotFound,
             Self::Api { status: 400..=499, .. } => Exit::Usage,

@@ -6,6 +6,7 @@
 mod address;
 mod credential;
 mod error;
+pub(crate) mod sse;
 
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use trainyard_openapi::error::ErrorBody;
 
-pub(crate) use address::base_url;
+pub(crate) use address::{base_url, is_loopback};
 pub(crate) use credential::Credential;
 pub(crate) use error::ClientError;
 
@@ -23,12 +24,18 @@ const RETRIES_MAX: u32 = 3;
 /// The longest wait that a server's `Retry-After` is obeyed for.
 const RETRY_AFTER_SECONDS_MAX: u64 = 60;
 
+/// The content type of server-sent events.
+const EVENT_STREAM: &str = "text/event-stream";
+/// From the request to the head of an event stream.
+const EVENTS_WITHIN: Duration = Duration::from_secs(30);
+
 /// A client of one server.
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
     http: reqwest::Client,
-    /// Without a limit on the time to the answer: the answer to an upload comes after its last byte.
-    uploads: reqwest::Client,
+    /// Without a limit on the time between two bytes: the answer to an upload comes after its last byte, and an event stream says
+    /// something when there is something to say.
+    patient: reqwest::Client,
     base: reqwest::Url,
     credential: Credential,
 }
@@ -45,8 +52,8 @@ impl Client {
             tracing::warn!("the API key goes to {base} unencrypted; use https://");
         }
         let http = build(&base, Some(timeout))?;
-        let uploads = build(&base, None)?;
-        Ok(Self { http, uploads, base, credential })
+        let patient = build(&base, None)?;
+        Ok(Self { http, patient, base, credential })
     }
 
     /// `GET path`, with each pair of `query`.
@@ -79,9 +86,13 @@ impl Client {
         self.json(response).await
     }
 
-    /// `DELETE path`.
-    pub(crate) async fn delete(&self, path: &[&str]) -> Result<Value, ClientError> {
-        let response = self.send(|| self.request(Method::DELETE, path)).await?;
+    /// `DELETE path`, with each pair of `query`.
+    pub(crate) async fn delete(
+        &self,
+        path: &[&str],
+        query: &[(String, String)],
+    ) -> Result<Value, ClientError> {
+        let response = self.send(|| self.request(Method::DELETE, path).query(query)).await?;
         self.json(response).await
     }
 
@@ -90,13 +101,43 @@ impl Client {
         self.send(|| self.request(Method::GET, path)).await
     }
 
-    /// `POST path` with a form. It is sent once: its body is a stream.
+    /// `GET path` as server-sent events, those after `last` where it is given.
+    pub(crate) async fn events(
+        &self,
+        path: &[&str],
+        last: Option<&str>,
+    ) -> Result<Response, ClientError> {
+        let request = self.request_by(&self.patient, Method::GET, path);
+        let mut request = request.query(&[("stream", "true")]).header("accept", EVENT_STREAM);
+        if let Some(last) = last {
+            request = request.header("last-event-id", last);
+        }
+        let response = tokio::time::timeout(EVENTS_WITHIN, request.send());
+        let response = response.await.map_err(|_| ClientError::Unreachable {
+            url: self.base.to_string(),
+            reason: format!("no event stream within {} s", EVENTS_WITHIN.as_secs()),
+            refused: false,
+        })?;
+        let response = response.map_err(|source| ClientError::unreachable(&self.base, source))?;
+        let response = accepted(response).await?;
+        let kind = response.headers().get("content-type");
+        if !kind.is_some_and(|kind| kind.as_bytes().starts_with(EVENT_STREAM.as_bytes())) {
+            return Err(ClientError::Answer("no event stream where one was asked for".to_string()));
+        }
+        Ok(response)
+    }
+
+    /// `POST path` with a form. It is sent once: its body is a stream. A caller that sends it again gives the same `idempotency_key`.
     pub(crate) async fn upload(
         &self,
         path: &[&str],
         form: reqwest::multipart::Form,
+        idempotency_key: Option<&str>,
     ) -> Result<Value, ClientError> {
-        let request = self.request_by(&self.uploads, Method::POST, path).multipart(form);
+        let mut request = self.request_by(&self.patient, Method::POST, path).multipart(form);
+        if let Some(key) = idempotency_key {
+            request = request.header("Idempotency-Key", key);
+        }
         let response = request.send().await;
         let response = response.map_err(|source| ClientError::unreachable(&self.base, source))?;
         self.json(accepted(response).await?).await

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use trainyard_openapi::id::FileId;
 
 use super::connection::{Connection, idempotency_key, pair};
-use super::upload::upload;
+use super::upload::{Parts, upload};
 use crate::client::{Client, ClientError};
 
 #[allow(clippy::doc_markdown, reason = "the doc comments are the help text")]
@@ -176,7 +176,7 @@ async fn file_id(client: &Client, given: &str, name: &str) -> Result<String, Cli
             "{name}: '{given}' is neither a file's id nor a local file"
         )));
     }
-    let file = upload(client, path).await?;
+    let file = upload(client, path, &Parts::default()).await?;
     match file.get("id").and_then(Value::as_str) {
         Some(id) => Ok(id.to_string()),
         None => Err(ClientError::Answer("the uploaded file has no id".to_string())),

@@ -8,7 +8,8 @@ use trainyard_openapi::file::File;
 use trainyard_openapi::page::Page;
 
 use super::connection::Connection;
-use super::upload::upload;
+use super::erase;
+use super::upload::{Parts, upload};
 use crate::client::{ClientError, read};
 use crate::exit::Exit;
 use crate::output::{self, Format};
@@ -21,6 +22,8 @@ pub(crate) enum Files {
     Upload {
         /// The file.
         path: PathBuf,
+        #[command(flatten)]
+        parts: Parts,
         #[command(flatten)]
         connection: Connection,
     },
@@ -52,10 +55,23 @@ pub(crate) enum Files {
         #[command(flatten)]
         connection: Connection,
     },
+    /// Show what came of a file: jobs, models, checkpoints, result files.
+    Lineage {
+        /// The file's id.
+        id: String,
+        #[command(flatten)]
+        connection: Connection,
+    },
     /// Delete a file.
     Delete {
         /// The file's id.
         id: String,
+        /// Erase with it all that was made of it: models, checkpoints, result files, events. Shows it and asks first.
+        #[arg(long)]
+        cascade: bool,
+        /// Do not ask.
+        #[arg(long, requires = "cascade")]
+        yes: bool,
         #[command(flatten)]
         connection: Connection,
     },
@@ -64,8 +80,9 @@ pub(crate) enum Files {
 /// Carries a command out.
 pub(crate) async fn run(command: Files) -> Result<Exit, ClientError> {
     match command {
-        Files::Upload { path, connection } => {
-            show(&upload(&connection.client()?, &path).await?, connection.format())?;
+        Files::Upload { path, parts, connection } => {
+            let file = upload(&connection.client()?, &path, &parts).await?;
+            show(&file, connection.format())?;
         }
         Files::List { purpose, limit, after, connection } => {
             let mut query = vec![("limit".to_string(), limit.to_string())];
@@ -88,9 +105,12 @@ pub(crate) async fn run(command: Files) -> Result<Exit, ClientError> {
             }
             out.flush()?;
         }
-        Files::Delete { id, connection } => {
-            let answer = connection.client()?.delete(&["files", &id]).await?;
-            deleted(&answer, connection.format())?;
+        Files::Lineage { id, connection } => erase::lineage(&id, &connection).await?,
+        Files::Delete { id, cascade: true, yes, connection } => {
+            return erase::cascade(&id, yes, &connection).await;
+        }
+        Files::Delete { id, cascade: false, yes: _, connection } => {
+            erase::delete(&id, &connection).await?;
         }
     }
     Ok(Exit::Done)
@@ -123,13 +143,4 @@ fn show(answer: &Value, format: Format) -> Result<(), ClientError> {
     let names = ["id", "size", "purpose", "created (UTC)", "name"];
     let fields: Vec<_> = names.into_iter().zip(row(&read(answer)?)).collect();
     Ok(output::fields(&fields)?)
-}
-
-/// Says what a deletion deleted.
-pub(crate) fn deleted(answer: &Value, format: Format) -> Result<(), ClientError> {
-    if format == Format::Json {
-        return Ok(output::json(answer)?);
-    }
-    let gone: trainyard_openapi::file::Deleted = read(answer)?;
-    Ok(output::line(&format!("deleted {} {}", gone.object, output::printable(&gone.id)))?)
 }

@@ -110,7 +110,7 @@ pub(crate) async fn run(command: Keys) -> Result<Exit, ClientError> {
             show(&answer, key.connection.format())?;
         }
         Keys::Revoke(key) => {
-            let answer = key.connection.client()?.delete(&key.path()).await?;
+            let answer = key.connection.client()?.delete(&key.path(), &[]).await?;
             show(&answer, key.connection.format())?;
         }
         Keys::Rotate { key, overlap_seconds } => {

@@ -8,7 +8,6 @@ use trainyard_openapi::page::Page;
 
 use super::connection::Connection;
 use super::download::download;
-use super::files::deleted;
 use super::import::{self, ImportArgs};
 use crate::client::{ClientError, read};
 use crate::exit::Exit;
@@ -69,7 +68,7 @@ pub(crate) async fn run(command: Models) -> Result<Exit, ClientError> {
             show(&answer, connection.format())?;
         }
         Models::Delete { name, connection } => {
-            let answer = connection.client()?.delete(&["models", &name]).await?;
+            let answer = connection.client()?.delete(&["models", &name], &[]).await?;
             deleted(&answer, connection.format())?;
         }
         Models::Artifacts { name, connection } => {
@@ -125,4 +124,13 @@ fn artifacts(answer: &Value, format: Format) -> Result<(), ClientError> {
     };
     let rows: Vec<_> = page.data.iter().map(row).collect();
     Ok(output::table(&["SIZE", "SHA-256", "NAME"], &rows)?)
+}
+
+/// Says what a deletion deleted.
+pub(crate) fn deleted(answer: &Value, format: Format) -> Result<(), ClientError> {
+    if format == Format::Json {
+        return Ok(output::json(answer)?);
+    }
+    let gone: trainyard_openapi::file::Deleted = read(answer)?;
+    Ok(output::line(&format!("deleted {} {}", gone.object, output::printable(&gone.id)))?)
 }

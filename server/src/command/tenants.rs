@@ -56,6 +56,16 @@ pub(crate) enum Tenants {
     Suspend(TenantArgs),
     /// Let the tenant's keys work again.
     Activate(TenantArgs),
+    /// Delete a tenant. Its keys stop working at once.
+    Delete {
+        /// The tenant's id.
+        tenant: String,
+        /// Cancel its jobs and erase all that it has. Without this, a tenant that has something is refused.
+        #[arg(long)]
+        cascade: bool,
+        #[command(flatten)]
+        connection: Connection,
+    },
 }
 
 /// A tenant by its id.
@@ -131,6 +141,15 @@ pub(crate) async fn run(command: Tenants) -> Result<Exit, ClientError> {
         }
         Tenants::Suspend(args) => turn(args, TenantStatus::Suspended).await?,
         Tenants::Activate(args) => turn(args, TenantStatus::Active).await?,
+        Tenants::Delete { tenant, cascade, connection } => {
+            let query = [("cascade".to_string(), cascade.to_string())];
+            let path = [TENANTS[0], TENANTS[1], &tenant];
+            let answer = connection.client()?.delete(&path, &query).await?;
+            match connection.format() {
+                Format::Json => output::json(&answer)?,
+                Format::Human => super::erase::receipt(&answer["erasure"])?,
+            }
+        }
     }
     Ok(Exit::Done)
 }
@@ -181,6 +200,7 @@ fn word(status: TenantStatus) -> String {
     match status {
         TenantStatus::Active => "active".to_string(),
         TenantStatus::Suspended => "suspended".to_string(),
+        TenantStatus::Erasing => "erasing".to_string(),
     }
 }
 

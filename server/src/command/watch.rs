@@ -1,4 +1,4 @@
-//! `trainyard jobs watch`: follows a job to its end, through restarts of the server.
+//! `trainyard jobs watch`: follows a job to its end, through restarts of the server. Its event stream says when to look.
 //!
 //! On a terminal it is one live line; elsewhere plain lines, one when something changed; with `--json` every change as a
 //! line of JSON.
@@ -11,13 +11,12 @@ use serde_json::Value;
 use trainyard_openapi::job::{Job, JobStatus};
 
 use super::connection::Connection;
+use super::follow::{Follower, POLL};
 use super::jobs::{details, figure, steps};
 use crate::client::{Client, ClientError, read};
 use crate::exit::Exit;
 use crate::output::{self, Format};
 
-/// Between two looks at the job.
-const POLL: Duration = Duration::from_millis(500);
 /// Plain lines of a running job are at least so far apart.
 const PLAIN_LINES_APART: Duration = Duration::from_secs(5);
 /// The longest wait for a server that does not answer.
@@ -42,14 +41,16 @@ pub(crate) async fn watch(
     let id = job.id.to_string();
     let mut view = View::new(format);
     view.show(&seen, &job)?;
+    let mut follower = Follower::new(&id);
     let mut backoff = POLL;
     while !job.status.is_terminal() {
-        tokio::time::sleep(backoff).await;
+        follower.changed(client).await;
         let now = match client.get(&["fine_tuning", "jobs", &id], &[]).await {
             Ok(now) => now,
             Err(error) if error.is_passing() => {
                 backoff = (backoff * 2).min(BACKOFF_MAX);
                 view.note(&format!("{error}; trying again in {:.0}s", backoff.as_secs_f64()));
+                tokio::time::sleep(backoff).await;
                 continue;
             }
             Err(error) => {

@@ -5,7 +5,7 @@ use trainyard_openapi::page::Page;
 use trainyard_openapi::webhook::{Webhook, WebhookDelivery};
 
 use super::connection::{Connection, idempotency_key};
-use super::files::deleted;
+use super::models::deleted;
 use crate::client::{ClientError, read};
 use crate::exit::Exit;
 use crate::output::{self, Format};
@@ -114,7 +114,7 @@ pub(crate) async fn run(command: Webhooks) -> Result<Exit, ClientError> {
             deliveries(&answer, connection.format())?;
         }
         Webhooks::Delete(WebhookArgs { id, connection }) => {
-            let answer = connection.client()?.delete(&["webhooks", &id]).await?;
+            let answer = connection.client()?.delete(&["webhooks", &id], &[]).await?;
             deleted(&answer, connection.format())?;
         }
     }

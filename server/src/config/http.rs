@@ -16,6 +16,10 @@ settings! {
         http_connections_max: usize = "1024", "TRAINYARD_HTTP_CONNECTIONS_MAX";
         /// Seconds in which a client has to send a request's head.
         http_header_seconds: u64 = "10", "TRAINYARD_HTTP_HEADER_SECONDS";
+        /// Seconds that a request's body may stand still before it is cut off.
+        http_body_idle_seconds: u64 = "30", "TRAINYARD_HTTP_BODY_IDLE_SECONDS";
+        /// Bytes a second that a body has to bring, counted over each half minute of waiting for it; 0 is no limit.
+        http_body_bytes_per_second: u64 = "512", "TRAINYARD_HTTP_BODY_BYTES_PER_SECOND";
         /// Seconds that an idle connection is kept.
         http_keep_alive_seconds: u64 = "75", "TRAINYARD_HTTP_KEEP_ALIVE_SECONDS";
         /// Requests a minute of a tenant whose quota says nothing.

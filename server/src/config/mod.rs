@@ -9,6 +9,7 @@ mod http;
 mod layer;
 mod log;
 pub(crate) mod machine;
+mod oidc;
 mod storage;
 mod training;
 mod webhooks;
@@ -22,6 +23,7 @@ use serde::Deserialize;
 pub(crate) use dispatch::Dispatch;
 pub(crate) use http::Http;
 pub(crate) use log::{Log, LogFormat};
+pub(crate) use oidc::{KeySet, Oidc};
 pub(crate) use storage::Storage;
 pub(crate) use training::Training;
 pub(crate) use webhooks::Webhooks;
@@ -80,6 +82,8 @@ pub(crate) struct Layers {
     #[command(flatten)]
     http: http::HttpLayer,
     #[command(flatten)]
+    oidc: oidc::OidcLayer,
+    #[command(flatten)]
     storage: storage::StorageLayer,
     #[command(flatten)]
     training: training::TrainingLayer,
@@ -121,6 +125,8 @@ impl Layers {
 pub(crate) struct Config {
     /// The HTTP listener.
     pub(crate) http: Http,
+    /// Bearer tokens.
+    pub(crate) oidc: Oidc,
     /// Where everything is kept.
     pub(crate) storage: Storage,
     /// The agent.
@@ -140,9 +146,10 @@ pub(crate) fn load(flags: Layers, file: Option<&Path>) -> Result<Config, ConfigE
         None if Path::new(DEFAULT_FILE).is_file() => read(Path::new(DEFAULT_FILE))?,
         None => Layers::default(),
     };
-    let Layers { http, storage, training, scheduling, webhooks, log } = flags;
+    let Layers { http, oidc, storage, training, scheduling, webhooks, log } = flags;
     let config = Config {
         http: http.over(file.http)?,
+        oidc: oidc.over(file.oidc)?,
         storage: storage.over(file.storage)?,
         training: training.over(file.training)?,
         dispatch: scheduling.over(file.scheduling)?,
@@ -164,7 +171,7 @@ fn read(path: &Path) -> Result<Layers, ConfigError> {
 
 /// Rules across settings. A run that outlives its lease would train beside its successor.
 fn check(config: &Config) -> Result<(), ConfigError> {
-    let Config { http, storage: _, training, dispatch, webhooks: _, log: _ } = config;
+    let Config { http, oidc, storage: _, training, dispatch, webhooks: _, log: _ } = config;
     let refuse = |reason: String| Err(ConfigError::Conflict(reason));
     let positive = [
         ("http_workers", http.http_workers as u64),
@@ -172,7 +179,7 @@ fn check(config: &Config) -> Result<(), ConfigError> {
         ("requests_per_minute", u64::from(http.requests_per_minute)),
         ("requests_per_minute_per_key", u64::from(http.requests_per_minute_per_key)),
         ("bad_credentials_per_minute", u64::from(http.bad_credentials_per_minute)),
-        ("slots", u64::from(training.slots)),
+        ("http_body_idle_seconds", http.http_body_idle_seconds),
         ("threads", u64::from(training.threads.unwrap_or(1))),
         ("memory_per_job_mib", training.memory_per_job_mib.unwrap_or(1)),
         ("heartbeat_seconds", training.heartbeat_seconds),
@@ -197,6 +204,7 @@ fn check(config: &Config) -> Result<(), ConfigError> {
             "'self_fence_seconds' ({fence}) must be below 'lease_seconds' ({lease}): a run has to stop before its job is given to another"
         ));
     }
+    oidc.issuer()?;
     Ok(())
 }
 
@@ -246,7 +254,7 @@ mod tests {
         for (text, name) in [
             ("[training]\nheartbeat_seconds = 30\n", "self_fence_seconds"),
             ("[scheduling]\nlease_seconds = 45\n", "lease_seconds"),
-            ("[training]\nslots = 0\n", "slots"),
+            ("[training]\nthreads = 0\n", "threads"),
         ] {
             let file = file(text);
             let error = load(Layers::default(), Some(file.path())).expect_err("refused");

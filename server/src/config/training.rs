@@ -10,7 +10,7 @@ settings! {
     /// The agent: how many trainers run at once and what each may use.
     Training from TrainingLayer, "Training";
     fixed {
-        /// Jobs that train at the same time.
+        /// Jobs that train at the same time; 0 takes jobs and starts none.
         slots: u32 = "1", "TRAINYARD_SLOTS";
         /// Pool whose jobs this machine takes.
         pool: String = "default", "TRAINYARD_POOL";

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use actix_web::dev::Server;
 use actix_web::{App, HttpServer};
-use trainyard_api::{ApiOptions, LimitSettings, Limits};
+use trainyard_api::{ApiOptions, BodyPace, LimitSettings, Limits, Oidc};
 use trainyard_scheduler::Scheduler;
 
 use super::ServeError;
@@ -18,6 +18,7 @@ const SHUTDOWN_SECONDS: u64 = 5;
 pub(crate) fn listen(
     scheduler: Scheduler,
     http: &Http,
+    tokens: Option<Oidc>,
 ) -> Result<(Server, SocketAddr), ServeError> {
     let failed = |source| ServeError::Listen { address: http.listen, source };
     let options = ApiOptions {
@@ -27,6 +28,12 @@ pub(crate) fn listen(
             bad_credentials_per_minute: http.bad_credentials_per_minute,
             streams_per_tenant: http.streams_per_tenant,
         }),
+        tokens,
+        body_pace: BodyPace {
+            idle: Duration::from_secs(http.http_body_idle_seconds),
+            bytes_per_second: http.http_body_bytes_per_second,
+            ..BodyPace::default()
+        },
         ..ApiOptions::default()
     };
     let server = HttpServer::new(move || {

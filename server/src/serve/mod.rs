@@ -2,6 +2,7 @@
 //!
 //! It starts parts and ends them in order; what they do is theirs. `serve` reads as the table of contents.
 
+mod jwks;
 mod key;
 mod listen;
 mod lock;
@@ -38,6 +39,10 @@ variable, the variable over the file. In the file each group is a table:
 
   [http]
   listen = \"0.0.0.0:8420\"
+  [oidc]
+  oidc_issuer = \"https://login.example.org\"
+  oidc_audience = \"trainyard\"
+  oidc_jwks_url = \"https://login.example.org/keys\"
   [storage]
   data_dir = \"/var/lib/trainyard\"
   [training]
@@ -116,6 +121,17 @@ pub(crate) enum ServeError {
     /// The client of webhooks.
     #[error("the client of webhooks could not start")]
     Webhooks(#[source] reqwest::Error),
+    /// The client that fetches the keys of tokens.
+    #[error("the client for the issuer's keys could not start")]
+    Issuer(#[source] reqwest::Error),
+    /// The file with the keys of tokens.
+    #[error("the key set '{path}' ('oidc_jwks_file') cannot be used: {reason}")]
+    KeySet {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
     /// No random bytes.
     #[error("the system gives no random bytes: {0}")]
     Random(String),
@@ -170,6 +186,7 @@ async fn serve(config: &Config, key_file: Option<PathBuf>) -> Result<(), ServeEr
         return Err(ServeError::Unrestored(config.storage.data_dir.clone()));
     }
     let agent_config = parts::agent(config)?;
+    let tokens = jwks::tokens(&config.oidc).await?;
     let opened = parts::scheduler(config).await?;
     let (queue, objects) = (opened.queue.clone(), opened.objects.clone());
     let scheduler = Scheduler::new(opened);
@@ -177,7 +194,7 @@ async fn serve(config: &Config, key_file: Option<PathBuf>) -> Result<(), ServeEr
         tracing::warn!(reason, "the record may lose what it acknowledged");
     }
     scheduler.recover_embedded().await?;
-    let (http, address) = listen::listen(scheduler.clone(), &config.http)?;
+    let (http, address) = listen::listen(scheduler.clone(), &config.http, tokens)?;
     key::bootstrap(&scheduler, key_file.as_deref(), address).await?;
 
     let agent = Agent::new(agent_config, std::sync::Arc::new(scheduler.clone()), queue, objects);

@@ -4,4 +4,5 @@ mod credentials;
 mod flood;
 mod names;
 mod races;
+mod slow;
 mod wire;

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use trainyard_openapi::tenant::Scope;
 
 use crate::document::operations;
+use crate::issuer::{Issuer, claims, now};
 use crate::server::{Answer, Server};
 use owned::{IDEMPOTENCY_KEY, Life, Owned, SECRET, key, send, tenant};
 
@@ -17,6 +18,7 @@ use owned::{IDEMPOTENCY_KEY, Life, Owned, SECRET, key, send, tenant};
 const PUBLIC: [&str; 2] = ["/healthz/live", "/healthz/ready"];
 
 /// An operation that needs a key: path, method, the scope that its `security` names, the body to send.
+#[derive(Clone)]
 struct Guarded {
     path: String,
     method: String,
@@ -81,19 +83,27 @@ fn difference<'a>(a: &'a str, b: &'a str) -> (&'a str, &'a str) {
 
 #[actix_web::test]
 async fn no_key_and_bad_keys_reach_nothing() {
-    let server = Server::start().await;
+    let issuer = Issuer::new();
+    let server = issuer.server(true).await;
     let owned = Owned::new(&server).await;
     let before = owned.everything(&server).await;
     let own_tenant = owned.pairs("tenant_id")[0].0.parse().unwrap();
     let all: Vec<Scope> = Scope::TENANT.into_iter().chain([Scope::Admin]).collect();
     let (_, revoked) = key(&server, &own_tenant, &all, Life::Revoked).await;
     let (_, expired) = key(&server, &own_tenant, &all, Life::Expired).await;
+    let everything = all.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(" ");
+    let mut claims = claims(&owned.pairs("tenant_id")[0].0, &everything);
+    claims["exp"] = json!(now() - 61);
+    let token = issuer.signed(&json!({"alg": "ES256", "kid": "ec-1"}), &claims);
     let mut cells = 0;
     for Guarded { path, method, body, .. } in guarded() {
         for (url, _) in owned.urls(&path) {
-            for (who, key) in
-                [("no key", None), ("revoked", Some(&revoked)), ("expired", Some(&expired))]
-            {
+            for (who, key) in [
+                ("no key", None),
+                ("revoked", Some(&revoked)),
+                ("expired", Some(&expired)),
+                ("an expired token", Some(&token)),
+            ] {
                 let name = format!("{method} {url} with {who}");
                 let answer =
                     send(&server, key.map(String::as_str), &method, &url, body.as_ref()).await;
@@ -103,7 +113,7 @@ async fn no_key_and_bad_keys_reach_nothing() {
             }
         }
     }
-    assert!(cells >= 3 * 29, "{cells} cells");
+    assert!(cells >= 4 * 29, "{cells} cells");
     assert_eq!(owned.everything(&server).await, before, "something of A's changed");
 }
 
@@ -141,17 +151,20 @@ async fn a_key_without_the_scope_is_refused_and_the_scope_alone_is_enough() {
 
 #[actix_web::test]
 async fn another_tenant_learns_nothing_and_changes_nothing() {
-    let server = Server::start().await;
+    let issuer = Issuer::new();
+    let server = issuer.server(true).await;
     let owned = Owned::new(&server).await;
     let before = owned.everything(&server).await;
     let stranger = tenant(&server, "stranger").await;
     let (_, key) = key(&server, &stranger, &Scope::TENANT, Life::Live).await;
+    let scopes = Scope::TENANT.map(Scope::as_str).join(" ");
+    let token = issuer.token(stranger.as_str(), &scopes);
     let mut foreign = 0;
-    for Guarded { path, method, scope, body, paged } in guarded() {
+    let cells = guarded().into_iter().flat_map(|cell| [(cell.clone(), &key), (cell, &token)]);
+    for (Guarded { path, method, scope, body, paged }, key) in cells {
         for (mine, none) in owned.urls(&path) {
             let name = format!("{method} {mine} by a stranger");
-            let ask =
-                async |url: &str| send(&server, Some(&key), &method, url, body.as_ref()).await;
+            let ask = async |url: &str| send(&server, Some(key), &method, url, body.as_ref()).await;
             let (answer, nothing) = (ask(&mine).await, ask(&none).await);
             no_leak(&owned, &answer, &mine, &name);
             if scope == Scope::Admin {
@@ -179,7 +192,7 @@ async fn another_tenant_learns_nothing_and_changes_nothing() {
             }
         }
     }
-    assert!(foreign >= 20, "{foreign} foreign ids");
+    assert!(foreign >= 40, "{foreign} foreign ids");
     assert_eq!(owned.everything(&server).await, before, "something of A's changed");
 }
 

@@ -86,6 +86,7 @@ impl Owned {
         let file = upload(server, &key).await;
         let (done, model, checkpoint) = trained(server, &key, &file).await;
         let live = job(server, &key, &file, 2).await;
+        let erasure = erased(server, &key).await;
         let get = async |url: String| send(server, Some(&key), "get", &url, None).await.body;
         let job = get(format!("/v1/fine_tuning/jobs/{done}")).await;
         let result = job["result_files"][0].as_str().unwrap().to_string();
@@ -100,6 +101,7 @@ impl Owned {
         own("file_id", &[&file, &result], nobody("file-"));
         own("fine_tuning_job_id", &[&done, &live], nobody("ftjob-"));
         own("model", &[&model, &checkpoint], "ft:tiny:000000:x:0000".to_string());
+        own("erasure_id", &[&erasure], nobody("erase_"));
         own("name", &[&"manifest.json".to_string()], "manifest.json".to_string());
         own("tenant_id", &[&tenant.to_string()], nobody("org-"));
         own("key_id", &[&key_id], "0".repeat(12));
@@ -112,6 +114,7 @@ impl Owned {
             model,
             checkpoint,
             event,
+            erasure,
             key_id,
             tenant.to_string(),
         ];
@@ -220,6 +223,15 @@ async fn upload(server: &Server, key: &str) -> String {
     let answer = Answer::of(request.send().await.unwrap()).await;
     assert_eq!(answer.status, 200, "{}", answer.body);
     answer.body["id"].as_str().unwrap().to_string()
+}
+
+/// Erases a file of its own; gives the erasure.
+async fn erased(server: &Server, key: &str) -> String {
+    let file = upload(server, key).await;
+    let url = format!("/v1/files/{file}?cascade=true");
+    let answer = send(server, Some(key), "delete", &url, None).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    answer.body["trainyard"]["erasure"]["id"].as_str().unwrap().to_string()
 }
 
 /// Creates a job; `seed` tells it from others.

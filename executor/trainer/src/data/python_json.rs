@@ -3,14 +3,21 @@
 
 use serde_json::Value;
 
-/// Writes `value`, on one line or with `indent` spaces a level.
-pub fn dumps(value: &Value, indent: Option<usize>) -> String {
+/// Bytes that are written at most: a line has 8 MiB, and a few spaces a level make several times as many of them.
+const BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Writes `value`, on one line or with `indent` spaces a level. `None` where it would have more than 64 MiB.
+pub fn dumps(value: &Value, indent: Option<usize>) -> Option<String> {
     let mut out = String::new();
     write(value, indent, 0, &mut out);
-    out
+    (out.len() <= BYTES_MAX).then_some(out)
 }
 
+/// Writes nothing more once it is too much.
 fn write(value: &Value, indent: Option<usize>, level: usize, out: &mut String) {
+    if out.len() > BYTES_MAX {
+        return;
+    }
     match value {
         Value::Array(list) if !list.is_empty() => {
             out.push('[');
@@ -54,6 +61,23 @@ fn close(indent: Option<usize>, level: usize, bracket: char, out: &mut String) {
 fn newline(indent: Option<usize>, level: usize, out: &mut String) {
     if let Some(width) = indent {
         out.push('\n');
-        out.extend(std::iter::repeat_n(' ', width * level));
+        let spaces = width.saturating_mul(level).min((BYTES_MAX + 1).saturating_sub(out.len()));
+        out.push_str(&" ".repeat(spaces));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn spaces_have_a_limit() {
+        let value = json!({"a": [1, {"b": []}]});
+        assert_eq!(dumps(&value, None).unwrap(), r#"{"a": [1, {"b": []}]}"#);
+        assert_eq!(dumps(&json!([[1]]), Some(1)).unwrap(), "[\n [\n  1\n ]\n]");
+        assert_eq!(dumps(&value, Some(usize::MAX)), None);
+        assert_eq!(dumps(&json!(vec![0; 100_000]), Some(10_000)), None);
     }
 }

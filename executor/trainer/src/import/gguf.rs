@@ -220,7 +220,21 @@ fn header(cursor: &mut Cursor<'_>) -> Result<Header, String> {
             return Err(format!("tensor '{name}' is given twice"));
         }
     }
+    no_overlap(&tensors)?;
     Ok((metadata, tensors))
+}
+
+/// Without this a small file could name the same bytes as many large tensors.
+fn no_overlap(tensors: &BTreeMap<String, TensorInfo>) -> Result<(), String> {
+    let mut places: Vec<_> =
+        tensors.iter().map(|(name, info)| (info.start, info.end, name)).collect();
+    places.sort();
+    for pair in places.windows(2) {
+        if pair[0].1 > pair[1].0 {
+            return Err(format!("tensors '{}' and '{}' share bytes", pair[0].2, pair[1].2));
+        }
+    }
+    Ok(())
 }
 
 /// (name, shape, blocks, offset, bytes).

@@ -17,6 +17,9 @@ use crate::weights::WeightSource;
 /// Context that Llama 3's frequencies were made for, and the turns between which they are stretched; GGUF has only their result.
 const LLAMA3: (f64, f64, f64) = (8192.0, 1.0, 4.0);
 
+/// Heads, and columns of one, at most: far above what any model has.
+const SIZE_MAX: i64 = 1 << 20;
+
 /// A GGUF file seen as a Hugging Face model.
 #[derive(Debug)]
 pub struct LlamaGguf {
@@ -41,21 +44,25 @@ impl LlamaGguf {
                 file.path().display()
             )));
         }
-        let heads = file.required(&format!("{arch}.attention.head_count"))? as i64;
-        let kv_heads = file
-            .unsigned(&format!("{arch}.attention.head_count_kv"))?
-            .map_or(heads, |count| count as i64);
-        if heads < 1 || kv_heads < 1 {
+        let heads = file.required(&format!("{arch}.attention.head_count"))?;
+        let kv_heads = file.unsigned(&format!("{arch}.attention.head_count_kv"))?.unwrap_or(heads);
+        let count = |heads: u64| i64::try_from(heads).ok().filter(|n| (1..=SIZE_MAX).contains(n));
+        let (Some(heads), Some(kv_heads)) = (count(heads), count(kv_heads)) else {
             return Err(invalid(format!(
-                "{}: {heads} heads and {kv_heads} key heads",
+                "{}: {heads} heads and {kv_heads} key heads (must be 1 to {SIZE_MAX})",
                 file.path().display()
             )));
-        }
+        };
         let mut names = BTreeMap::new();
         for gguf in file.tensors().keys() {
             match hugging_face_name(gguf) {
                 Some(name) => {
-                    names.insert(name, gguf.clone());
+                    if let Some(other) = names.insert(name, gguf.clone()) {
+                        let path = file.path().display();
+                        return Err(invalid(format!(
+                            "{path}: tensors '{other}' and '{gguf}' are the same"
+                        )));
+                    }
                 }
                 None if gguf == "rope_freqs.weight" => {}
                 None => {
@@ -89,6 +96,9 @@ impl LlamaGguf {
         let hidden = file.required(&key("embedding_length"))?;
         let head_dim =
             file.unsigned(&key("attention.key_length"))?.unwrap_or(hidden / self.heads as u64);
+        if head_dim > SIZE_MAX as u64 {
+            return Err(invalid(format!("heads have {head_dim} columns; the limit is {SIZE_MAX}")));
+        }
         let embedding = file.tensors().get("token_embd.weight");
         let vocab = embedding
             .map(|info| info.shape[0])

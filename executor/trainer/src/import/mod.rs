@@ -121,7 +121,15 @@ fn write_json(path: &Path, value: &Value) -> Result<()> {
     writer::write_durably(path, &json)
 }
 
+/// Characters of an error at most: names in a GGUF file may have megabytes.
+const SAID_CHARS_MAX: usize = 1_000;
+
 /// An error in a GGUF file.
 pub(crate) fn invalid(message: impl Into<String>) -> TrainerError {
+    let mut message = message.into();
+    if let Some((end, _)) = message.char_indices().nth(SAID_CHARS_MAX) {
+        message.truncate(end);
+        message.push('…');
+    }
     TrainerError::user(JobErrorCode::InvalidGguf, Some("model".to_string()), message)
 }

@@ -101,3 +101,49 @@ fn what_a_template_refuses_is_said() {
         compile("{% for a in range(10000) %}{% for b in range(10000) %}x{% endfor %}{% endfor %}");
     assert!(endless.render(&[], None, false).is_err());
 }
+
+#[test]
+fn hostile_templates_are_refused_in_words() {
+    let nest = |write: &str| {
+        format!(
+            "{{% set n = namespace(x=[]) %}}{{% for i in range(999) %}}{{% for j in range(100) %}}{{% set n.x = [n.x] %}}{{% endfor %}}\
+             {{% endfor %}}{write}"
+        )
+    };
+    let doubled = |write: &str| {
+        format!(
+            "{{% set n = namespace(x=[1]) %}}{{% for i in range(60) %}}{{% set n.x = [n.x, n.x] %}}{{% endfor %}}{write}"
+        )
+    };
+    for (source, words) in [
+        (nest("{{ n.x }}"), "nested deeper"),
+        (nest("{{ n.x | tojson }}"), "nested deeper"),
+        (doubled("{{ n.x }}"), "entries"),
+        (doubled("{{ n.x | tojson }}"), "entries"),
+        ("{{ [[1]] | tojson(indent=999999999999) }}".to_string(), "64 MiB"),
+        ("{{ '{:>9999999999}'.format(1) }}".to_string(), "4 digits"),
+        ("{{ '{:>{}}'.format(1, 9999999999) }}".to_string(), "4 digits"),
+        ("{{ 'x' * 99999999999 }}".to_string(), ""),
+        (
+            "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
+                .to_string(),
+            "fuel",
+        ),
+    ] {
+        let refused = compile(&source).render(&[], None, false).unwrap_err().to_string();
+        assert!(refused.contains(words), "{source}: {refused}");
+    }
+    let fine = compile("{{ '{:>5}-{} 123456'.format(1, 123456) }}").render(&[], None, false);
+    assert_eq!(fine.unwrap().text, "    1-123456 123456");
+    // As deep as a source may go: refused or not, the process lives on.
+    for (part, count) in
+        [("not ", 15_000), ("-", 60_000), ("1 if 1 else ", 5_000), ("1+", 30_000), ("(", 60_000)]
+    {
+        let source = format!("{{{{ {}1 }}}}", part.repeat(count));
+        if let Ok(template) = ChatTemplate::compile(&source, Vec::new()) {
+            let _ = template.render(&[], None, false);
+        }
+    }
+    let error = ChatTemplate::compile(&"x".repeat(65_537), Vec::new()).unwrap_err().to_string();
+    assert!(error.contains("65537") && error.contains("65536"), "{error}");
+}

@@ -2,10 +2,12 @@
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::print_stdout,
     missing_docs,
     reason = "a test fails by panicking"
 )]
 
+mod corpus;
 mod data_chat;
 mod data_rows;
 mod failures;

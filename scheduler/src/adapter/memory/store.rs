@@ -11,12 +11,12 @@ use trainyard_openapi::page::{Order, PageRequest};
 
 use crate::audit::{AuditRecord, chain};
 use crate::clock::Clock;
-use crate::job::JobRecord;
+use crate::job::{JobRecord, JobState};
 use crate::port::document::{Change, Kind, Stored, Write};
 use crate::port::queue::Ticket;
 use crate::port::store::{
     CheckpointRecord, Commit, Durability, FileRecord, IdempotencyRecord, JobFilter, ModelRecord,
-    Slice, Store, StoreError, UsageRecord,
+    QueuedJob, Slice, Store, StoreError, UsageRecord,
 };
 
 /// The store.
@@ -64,6 +64,11 @@ impl Tables {
         }
     }
 
+    fn live_count(&self, tenant: &TenantId) -> u64 {
+        let live = |job: &&JobRecord| job.tenant == *tenant && !job.state.status().is_terminal();
+        self.jobs.iter().filter(live).count() as u64
+    }
+
     /// Whether a change can be made.
     fn check(&self, change: &Change) -> Result<(), StoreError> {
         let rev = |kind: Kind, id: &str| {
@@ -72,7 +77,8 @@ impl Tables {
         };
         let fits = |write: &Write| match write {
             Write::Put(new) => rev(new.kind, &new.id) + 1 == new.rev,
-            Write::Delete { kind, id, rev: read } => rev(*kind, id) == *read,
+            // Nothing has revision 0: what is not there cannot be removed.
+            Write::Delete { kind, id, rev: read } => *read > 0 && rev(*kind, id) == *read,
         };
         if change.writes.iter().all(fits) { Ok(()) } else { Err(StoreError::Conflict) }
     }
@@ -100,6 +106,15 @@ impl Tables {
         }
     }
 
+    /// Removes what a job made and what is told of it.
+    fn erase(&mut self, job: &JobId) {
+        let made = format!("jobs/{job}/");
+        self.events.retain(|(of, _)| of != job);
+        self.checkpoints.retain(|checkpoint| checkpoint.job != *job);
+        self.models.retain(|model| model.job != *job);
+        self.files.retain(|file| !file.key.starts_with(&made));
+    }
+
     fn add_usage(&mut self, tenant: &TenantId, usage: &UsageRecord) {
         let sum = self.usage.entry((tenant.clone(), usage.day)).or_default();
         sum.day = usage.day;
@@ -117,6 +132,7 @@ impl Tables {
             checkpoint,
             model,
             result_file,
+            erases,
             ticket,
             idempotency,
             live_max,
@@ -124,10 +140,7 @@ impl Tables {
             also,
         } = commit;
         if let Some(most) = live_max {
-            let live = |there: &&JobRecord| {
-                there.tenant == job.tenant && !there.state.status().is_terminal()
-            };
-            let live = self.jobs.iter().filter(live).count() as u64;
+            let live = self.live_count(&job.tenant);
             if live >= u64::from(most) {
                 return Err(StoreError::TooManyLive(live));
             }
@@ -147,6 +160,9 @@ impl Tables {
             return Err(StoreError::Conflict);
         }
         self.check(&also)?;
+        if erases {
+            self.erase(&job.id);
+        }
         if let Some(file) = &result_file {
             self.put_file(file)?;
         }
@@ -200,6 +216,10 @@ impl Store for MemoryStore {
 
     fn durability(&self) -> Durability {
         Durability::Volatile("the record is in memory alone".to_string())
+    }
+
+    async fn scrub(&self) -> Result<(), StoreError> {
+        Ok(())
     }
 
     async fn apply(&self, change: &Change) -> Result<(), StoreError> {
@@ -294,6 +314,16 @@ impl Store for MemoryStore {
         paged(all, wanted, |file| file.id.to_string(), page)
     }
 
+    async fn files_of_content(
+        &self,
+        tenant: &TenantId,
+        sha256: &str,
+    ) -> Result<Vec<FileRecord>, StoreError> {
+        let tables = self.tables();
+        let same = |file: &&FileRecord| file.tenant == *tenant && file.sha256 == sha256;
+        Ok(tables.files.iter().filter(same).cloned().collect())
+    }
+
     async fn delete_file(
         &self,
         tenant: &TenantId,
@@ -362,14 +392,32 @@ impl Store for MemoryStore {
         let all = tables.jobs.iter().filter(|job| job.tenant == *tenant).collect();
         let wanted = |job: &JobRecord| {
             let value = |key: &String| job.metadata.as_ref().and_then(|pairs| pairs.get(key));
+            let reads = |file: &FileId| {
+                job.training_file == *file || job.validation_file.as_ref() == Some(file)
+            };
             filter.metadata.iter().all(|(key, wanted)| value(key) == Some(wanted))
+                && filter.reads.as_ref().is_none_or(reads)
         };
         paged(all, wanted, |job| job.id.to_string(), page)
     }
 
-    async fn live_jobs(&self) -> Result<Vec<JobRecord>, StoreError> {
+    async fn validating_jobs(&self) -> Result<Vec<JobId>, StoreError> {
         let tables = self.tables();
-        Ok(tables.jobs.iter().filter(|job| !job.state.status().is_terminal()).cloned().collect())
+        let validating = tables.jobs.iter().filter(|job| job.state == JobState::Validating);
+        Ok(validating.map(|job| job.id.clone()).collect())
+    }
+
+    async fn queued_jobs(&self) -> Result<Vec<QueuedJob>, StoreError> {
+        Ok(self.tables().jobs.iter().filter_map(QueuedJob::of).collect())
+    }
+
+    async fn busy_jobs(&self) -> Result<Vec<JobRecord>, StoreError> {
+        let tables = self.tables();
+        Ok(tables.jobs.iter().filter(|job| job.state.is_busy()).cloned().collect())
+    }
+
+    async fn live_count(&self, tenant: &TenantId) -> Result<u64, StoreError> {
+        Ok(self.tables().live_count(tenant))
     }
 
     async fn file_in_use(&self, tenant: &TenantId, id: &FileId) -> Result<bool, StoreError> {
@@ -391,6 +439,23 @@ impl Store for MemoryStore {
 
     async fn forget_answers(&self, before_ms: i64) -> Result<(), StoreError> {
         self.tables().idempotency.retain(|_, kept| kept.created_at_ms >= before_ms);
+        Ok(())
+    }
+
+    async fn forget_tenant(&self, tenant: &TenantId) -> Result<(), StoreError> {
+        let mut tables = self.tables();
+        let own: Vec<JobId> = {
+            let own = tables.jobs.iter().filter(|job| job.tenant == *tenant);
+            own.map(|job| job.id.clone()).collect()
+        };
+        tables.events.retain(|(job, _)| !own.contains(job));
+        tables.checkpoints.retain(|checkpoint| !own.contains(&checkpoint.job));
+        tables.outbox.retain(|ticket| !own.contains(&ticket.job));
+        tables.jobs.retain(|job| job.tenant != *tenant);
+        tables.files.retain(|file| file.tenant != *tenant);
+        tables.models.retain(|model| model.tenant != *tenant);
+        tables.usage.retain(|(of, _), _| of != tenant);
+        tables.idempotency.retain(|(of, _), _| of != tenant);
         Ok(())
     }
 

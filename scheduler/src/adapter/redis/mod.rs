@@ -2,10 +2,10 @@
 //! most once however often it is asked for.
 //!
 //! A record is a hash under its kind and id; a list is a sorted set by order of making. Nothing walks through more than one
-//! tenant's page, or the jobs that have not ended.
+//! tenant's page, or the jobs that a loop of the scheduler has to look at.
 //!
 //! All keys carry one hash tag, the namespace. A tag for each tenant would need transitions that touch one tenant's keys alone,
-//! and a commit also writes what is all tenants': the jobs that have not ended, the outbox, webhooks on their way, ids that
+//! and a commit also writes what is all tenants': the lists of the scheduler's loops, the outbox, webhooks on their way, ids that
 //! are unique among all. So the record lives on one shard; replicas and failover are what a cluster adds to it.
 
 mod guard;
@@ -15,6 +15,7 @@ mod options;
 mod page;
 mod request;
 mod scripts;
+mod scrub;
 mod store;
 
 use std::sync::Arc;

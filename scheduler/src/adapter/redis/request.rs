@@ -3,12 +3,19 @@
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use trainyard_openapi::file::Purpose;
+use trainyard_openapi::id::FileId;
 
 use crate::audit::canonical_text;
 use crate::job::{JobRecord, JobState};
 use crate::port::document;
 use crate::port::queue::Ticket;
-use crate::port::store::{self, FileRecord, ModelRecord, StoreError};
+use crate::port::store::{self, FileRecord, ModelRecord, QueuedJob, StoreError};
+
+/// What a job that has not ended is listed under beside its tenant.
+pub(super) const LIVE: &str = "live";
+/// The lists of all tenants' jobs that need no script to be read.
+pub(super) const VALIDATING: &str = "validating";
+pub(super) const QUEUED: &str = "queued";
 
 /// A record in a list.
 #[derive(Serialize)]
@@ -30,6 +37,9 @@ pub(super) struct Weighed<'a> {
     labels: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     expires_at_ms: Option<i64>,
+    /// The job that made it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    job: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -38,14 +48,16 @@ pub(super) struct Job<'a> {
     row: Row<'a>,
     rev: u64,
     state: &'static str,
-    live: bool,
     labels: Vec<String>,
-    /// The files that it reads.
-    files: Vec<&'a str>,
+    /// Which of the lists of the scheduler's loops it is in, and what that list holds of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lane: Option<&'static str>,
+    entry: String,
 }
 
 #[derive(Serialize)]
-pub(super) struct Kept {
+pub(super) struct Kept<'a> {
+    tenant: &'a str,
     name: String,
     implied: bool,
     created_at_ms: i64,
@@ -68,7 +80,8 @@ struct Counts {
 }
 
 #[derive(Serialize)]
-pub(super) struct Sent {
+pub(super) struct Sent<'a> {
+    job: &'a str,
     name: String,
     record: String,
 }
@@ -110,10 +123,11 @@ pub(super) struct Commit<'a> {
     model: Option<Weighed<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     result_file: Option<Weighed<'a>>,
+    erases: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    ticket: Option<Sent>,
+    ticket: Option<Sent<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    idempotency: Option<Kept>,
+    idempotency: Option<Kept<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     live_max: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -151,8 +165,13 @@ pub(super) fn file(file: &FileRecord) -> Result<Weighed<'_>, StoreError> {
         row: Row::new(file.id.as_str(), file.tenant.as_str(), file)?,
         low: low(file.bytes),
         high: high(file.bytes),
-        labels: Some(vec![purpose_label(file.purpose)?]),
+        labels: Some(vec![purpose_label(file.purpose)?, file.sha256.clone()]),
         expires_at_ms: file.expires_at_ms,
+        job: file
+            .key
+            .strip_prefix("jobs/")
+            .and_then(|rest| rest.split_once('/'))
+            .map(|(job, _)| job),
     })
 }
 
@@ -163,6 +182,7 @@ fn model(model: &ModelRecord) -> Result<Weighed<'_>, StoreError> {
         high: high(model.bytes),
         labels: None,
         expires_at_ms: None,
+        job: Some(model.job.as_str()),
     })
 }
 
@@ -189,6 +209,11 @@ pub(super) fn pair_label(key: &str, value: &str) -> String {
     hex::encode(digest.finalize())
 }
 
+/// What a job that has not ended and reads this file is listed under; one that may have ended is under the file's id.
+pub(super) fn live_reader_label(file: &FileId) -> String {
+    format!("{LIVE}.{file}")
+}
+
 /// An answer's name among all answers.
 pub(super) fn answer_name(tenant: &str, key: &str) -> String {
     format!("{tenant}:{key}")
@@ -201,14 +226,31 @@ pub(super) fn ticket_name(ticket: &Ticket) -> String {
 
 fn job(job: &JobRecord) -> Result<Job<'_>, StoreError> {
     let pairs = job.metadata.iter().flatten();
-    let validation = job.validation_file.iter();
+    let mut labels: Vec<String> = pairs.map(|(key, value)| pair_label(key, value)).collect();
+    let live = !job.state.status().is_terminal();
+    if live {
+        labels.push(LIVE.to_string());
+    }
+    for file in [&job.training_file].into_iter().chain(&job.validation_file) {
+        labels.push(file.to_string());
+        if live {
+            labels.push(live_reader_label(file));
+        }
+    }
+    let (lane, entry) = match QueuedJob::of(job) {
+        Some(QueuedJob { id, tenant, priority, since_ms }) => {
+            (Some(QUEUED), encode(&(id, tenant, priority, since_ms))?)
+        }
+        None if job.state == JobState::Validating => (Some(VALIDATING), job.id.to_string()),
+        None => (job.state.is_busy().then_some("busy"), job.id.to_string()),
+    };
     Ok(Job {
         row: Row::new(job.id.as_str(), job.tenant.as_str(), job)?,
         rev: job.rev,
         state: state_word(&job.state),
-        live: !job.state.status().is_terminal(),
-        labels: pairs.map(|(key, value)| pair_label(key, value)).collect(),
-        files: [&job.training_file].into_iter().chain(validation).map(|id| id.as_str()).collect(),
+        labels,
+        lane,
+        entry,
     })
 }
 
@@ -256,12 +298,12 @@ pub(super) fn commit<'a>(
     let events = commit.events.iter().map(|event| Row::new(event.id.as_str(), id, event));
     let checkpoint = commit.checkpoint.as_ref();
     let checkpoint = checkpoint.map(|one| Row::new(one.id.as_str(), one.job.as_str(), one));
-    let ticket = commit
-        .ticket
-        .as_ref()
-        .map(|ticket| Ok(Sent { name: ticket_name(ticket), record: encode(ticket)? }));
+    let ticket = commit.ticket.as_ref().map(|ticket| {
+        Ok(Sent { job: ticket.job.as_str(), name: ticket_name(ticket), record: encode(ticket)? })
+    });
     let kept = commit.idempotency.as_ref().map(|kept| {
         Ok(Kept {
+            tenant: kept.tenant.as_str(),
             name: answer_name(kept.tenant.as_str(), &kept.key),
             implied: kept.implied,
             created_at_ms: kept.created_at_ms,
@@ -285,6 +327,7 @@ pub(super) fn commit<'a>(
         checkpoint: checkpoint.transpose()?,
         model: commit.model.as_ref().map(model).transpose()?,
         result_file: commit.result_file.as_ref().map(file).transpose()?,
+        erases: commit.erases,
         ticket: ticket.transpose()?,
         idempotency: kept.transpose()?,
         live_max: commit.live_max,

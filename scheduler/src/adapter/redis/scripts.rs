@@ -31,12 +31,14 @@ scripts! {
     TICKET_SENT = "", ["nonce", "ticket_sent"];
     /// Removes some old answers.
     FORGET_ANSWERS = "", ["nonce", "forget_answers"];
+    /// Removes some of what a tenant has.
+    FORGET_TENANT = "", ["nonce", "rows", "forget_tenant"];
     /// Makes the record where there is none.
     OPEN = "", ["open"];
     /// A part of a list.
     PAGE = " flags=no-writes", ["page"];
-    /// Jobs that have not ended.
-    LIVE_JOBS = " flags=no-writes", ["live_jobs"];
+    /// Jobs that take a slot.
+    BUSY_JOBS = " flags=no-writes", ["busy_jobs"];
     /// Files whose time has come.
     EXPIRED_FILES = " flags=no-writes", ["expired_files"];
     /// Tickets that wait.

@@ -18,10 +18,10 @@ use crate::port::news::News;
 use crate::port::queue::Ticket;
 use crate::port::store::{
     CheckpointRecord, Commit, Durability, FileRecord, IdempotencyRecord, JobFilter, ModelRecord,
-    Slice, Store, StoreError, UsageRecord,
+    QueuedJob, Slice, Store, StoreError, UsageRecord,
 };
 
-/// Answers forgotten in one go.
+/// Records forgotten in one go.
 const FORGET: u32 = 1000;
 
 /// The kind of row that a document is.
@@ -30,6 +30,20 @@ fn document_kind(kind: Kind) -> String {
 }
 
 impl RedisStore {
+    /// One of the lists of the scheduler's loops.
+    async fn lane(&self, name: &str) -> Result<Vec<String>, StoreError> {
+        let mut range = cmd("ZRANGE");
+        range.arg(self.key(&["lane", name])).arg(0).arg(-1);
+        self.command(&range).await
+    }
+
+    /// How many jobs of the tenant are listed under a label.
+    async fn labelled_jobs(&self, label: &str, tenant: &TenantId) -> Result<u64, StoreError> {
+        let mut count = cmd("ZCARD");
+        count.arg(self.key(&["label", "job", label, tenant.as_str()]));
+        self.command(&count).await
+    }
+
     async fn delete_owned(
         &self,
         kind: &'static str,
@@ -59,6 +73,10 @@ impl Store for RedisStore {
 
     fn news(&self) -> Option<News> {
         Some(News::on(&self.listener.said))
+    }
+
+    async fn scrub(&self) -> Result<(), StoreError> {
+        self.rewrite_files().await
     }
 
     async fn apply(&self, change: &Change) -> Result<(), StoreError> {
@@ -156,6 +174,15 @@ impl Store for RedisStore {
         self.page(List { kind: "file", scope: tenant.as_str(), labels }, page).await
     }
 
+    async fn files_of_content(
+        &self,
+        tenant: &TenantId,
+        sha256: &str,
+    ) -> Result<Vec<FileRecord>, StoreError> {
+        let labels = vec![sha256.to_string()];
+        self.whole(List { kind: "file", scope: tenant.as_str(), labels }, Order::Asc).await
+    }
+
     async fn delete_file(
         &self,
         tenant: &TenantId,
@@ -209,19 +236,37 @@ impl Store for RedisStore {
         page: &PageRequest,
     ) -> Result<Slice<JobRecord>, StoreError> {
         let pairs = filter.metadata.iter();
-        let labels = pairs.map(|(key, value)| request::pair_label(key, value)).collect();
+        let pairs = pairs.map(|(key, value)| request::pair_label(key, value));
+        let labels = pairs.chain(filter.reads.iter().map(ToString::to_string)).collect();
         self.page(List { kind: "job", scope: tenant.as_str(), labels }, page).await
     }
 
-    async fn live_jobs(&self) -> Result<Vec<JobRecord>, StoreError> {
-        let records: Vec<Value> = self.read(&scripts::LIVE_JOBS, "").await?;
+    async fn validating_jobs(&self) -> Result<Vec<JobId>, StoreError> {
+        let ids = self.lane(request::VALIDATING).await?;
+        let ids = ids.iter().map(|id| id.parse());
+        ids.collect::<Result<_, _>>().map_err(|error| StoreError::Corrupt(format!("{error}")))
+    }
+
+    async fn queued_jobs(&self) -> Result<Vec<QueuedJob>, StoreError> {
+        let entries = self.lane(request::QUEUED).await?;
+        let entries = entries.iter().map(|text| {
+            let (id, tenant, priority, since_ms) = parse(text)?;
+            Ok(QueuedJob { id, tenant, priority, since_ms })
+        });
+        entries.collect()
+    }
+
+    async fn busy_jobs(&self) -> Result<Vec<JobRecord>, StoreError> {
+        let records: Vec<Value> = self.read(&scripts::BUSY_JOBS, "").await?;
         records.into_iter().map(record).collect()
     }
 
+    async fn live_count(&self, tenant: &TenantId) -> Result<u64, StoreError> {
+        self.labelled_jobs(request::LIVE, tenant).await
+    }
+
     async fn file_in_use(&self, tenant: &TenantId, id: &FileId) -> Result<bool, StoreError> {
-        let mut count = cmd("SCARD");
-        count.arg(self.key(&["readers", tenant.as_str(), id.as_str()]));
-        Ok(self.command::<u64>(&count).await? > 0)
+        Ok(self.labelled_jobs(&request::live_reader_label(id), tenant).await? > 0)
     }
 
     async fn idempotency(
@@ -238,6 +283,13 @@ impl Store for RedisStore {
     async fn forget_answers(&self, before_ms: i64) -> Result<(), StoreError> {
         let request = json!({"before_ms": before_ms.to_string(), "limit": FORGET}).to_string();
         while self.write(&scripts::FORGET_ANSWERS, &request).await? == "more" {}
+        Ok(())
+    }
+
+    /// Not in one step: that would hold up all other tenants for as long as it takes.
+    async fn forget_tenant(&self, tenant: &TenantId) -> Result<(), StoreError> {
+        let request = json!({"tenant": tenant, "limit": FORGET}).to_string();
+        while self.write(&scripts::FORGET_TENANT, &request).await? == "more" {}
         Ok(())
     }
 
@@ -269,7 +321,8 @@ impl Store for RedisStore {
     }
 
     async fn ticket_sent(&self, ticket: &Ticket) -> Result<(), StoreError> {
-        let request = json!({"ticket": request::ticket_name(ticket)}).to_string();
+        let request =
+            json!({"job": ticket.job, "ticket": request::ticket_name(ticket)}).to_string();
         self.write(&scripts::TICKET_SENT, &request).await.map(|_| ())
     }
 }

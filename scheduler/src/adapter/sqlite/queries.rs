@@ -6,8 +6,8 @@ use serde::de::DeserializeOwned;
 use trainyard_openapi::file::Purpose;
 use trainyard_openapi::page::{Order, PageRequest};
 
-use super::{documents, explain, rows};
-use crate::port::store::{Commit, FileRecord, JobFilter, Slice, StoreError};
+use super::{documents, explain, jobs, rows};
+use crate::port::store::{Commit, FileRecord, Slice, StoreError};
 
 pub(super) fn count(db: &Connection, sql: &str, params: impl Params) -> Result<u64, StoreError> {
     let mut statement = db.prepare_cached(sql).map_err(explain)?;
@@ -63,21 +63,6 @@ pub(super) fn files(
     paged(db, "files", conditions, page)
 }
 
-pub(super) fn jobs(
-    db: &Connection,
-    tenant: &str,
-    filter: &JobFilter,
-    page: &PageRequest,
-) -> Result<Slice<crate::job::JobRecord>, StoreError> {
-    let mut conditions = vec![("tenant = ?", vec![Value::from(tenant.to_string())])];
-    for (key, value) in &filter.metadata {
-        // The key is compared as a value: no character of it can mean anything in a path.
-        let sql = "EXISTS (SELECT 1 FROM json_each(record, '$.metadata') AS pair WHERE pair.key = ? AND pair.value = ?)";
-        conditions.push((sql, vec![Value::from(key.clone()), Value::from(value.clone())]));
-    }
-    paged(db, "jobs", conditions, page)
-}
-
 /// Rows of `table` that belong to a job.
 pub(super) fn of_job<T: DeserializeOwned>(
     db: &Connection,
@@ -107,14 +92,7 @@ pub(super) fn paged<T: DeserializeOwned>(
         values.extend(parameters);
     }
     if let Some(after) = &page.after {
-        // The cursor must be an item of this very list: a foreign id is as unknown as one that never was.
-        let sql = format!("SELECT seq FROM {table} WHERE {} AND id = ?", clauses[0]);
-        let mut statement = db.prepare_cached(&sql).map_err(explain)?;
-        let cursor = values[..scope].iter().cloned().chain([Value::from(after.clone())]);
-        let cursor = params_from_iter(cursor);
-        let seq: Option<i64> =
-            statement.query_row(cursor, |row| row.get(0)).optional().map_err(explain)?;
-        let seq = seq.ok_or_else(|| StoreError::UnknownCursor(after.clone()))?;
+        let seq = cursor(db, table, &clauses[0], &values[..scope], after)?;
         clauses.push(format!("seq {compare} ?"));
         values.push(Value::from(seq));
     }
@@ -129,6 +107,28 @@ pub(super) fn paged<T: DeserializeOwned>(
     Ok((records, has_more))
 }
 
+/// The place of a cursor, which must be an item of this very list: a foreign id is as unknown as one that never was.
+pub(super) fn cursor(
+    db: &Connection,
+    table: &str,
+    whose: &str,
+    values: &[Value],
+    after: &str,
+) -> Result<i64, StoreError> {
+    let sql = format!("SELECT seq FROM {table} WHERE {whose} AND id = ?");
+    let mut statement = db.prepare_cached(&sql).map_err(explain)?;
+    let values = params_from_iter(values.iter().cloned().chain([Value::from(after.to_string())]));
+    let seq: Option<i64> =
+        statement.query_row(values, |row| row.get(0)).optional().map_err(explain)?;
+    seq.ok_or_else(|| StoreError::UnknownCursor(after.to_string()))
+}
+
+pub(super) fn forget_answers(db: &Transaction<'_>, before_ms: i64) -> Result<(), StoreError> {
+    // As the index `idempotency_by_age` has it.
+    let sql = "DELETE FROM idempotency WHERE record ->> 'created_at_ms' < ?1";
+    execute(db, sql, [before_ms]).map(|_| ())
+}
+
 /// One change of one job.
 pub(super) fn commit(db: &Transaction<'_>, commit: &Commit) -> Result<(), StoreError> {
     let Commit {
@@ -138,6 +138,7 @@ pub(super) fn commit(db: &Transaction<'_>, commit: &Commit) -> Result<(), StoreE
         checkpoint,
         model,
         result_file,
+        erases,
         ticket,
         idempotency,
         live_max,
@@ -145,45 +146,12 @@ pub(super) fn commit(db: &Transaction<'_>, commit: &Commit) -> Result<(), StoreE
         also,
     } = commit;
     if let Some(most) = live_max {
-        let sql = "SELECT count(*) FROM jobs WHERE live AND tenant = ?1";
-        let there = count(db, sql, [job.tenant.as_str()])?;
+        let there = jobs::live_count(db, job.tenant.as_str())?;
         if there >= u64::from(*most) {
             return Err(StoreError::TooManyLive(there));
         }
     }
-    let live = !job.state.status().is_terminal();
-    let record = rows::encode(job)?;
-    let written = match expected_rev {
-        0 => {
-            let sql =
-                "INSERT INTO jobs (id, tenant, rev, live, training_file, validation_file, record)
-                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING";
-            let validation = job.validation_file.as_ref().map(|id| id.as_str());
-            let training = job.training_file.as_str();
-            execute(
-                db,
-                sql,
-                params![
-                    job.id.as_str(),
-                    job.tenant.as_str(),
-                    signed(job.rev),
-                    live,
-                    training,
-                    validation,
-                    record
-                ],
-            )?
-        }
-        expected => {
-            let sql = "UPDATE jobs SET rev = ?1, live = ?2, record = ?3 WHERE id = ?4 AND rev = ?5";
-            execute(
-                db,
-                sql,
-                params![signed(job.rev), live, record, job.id.as_str(), signed(*expected)],
-            )?
-        }
-    };
-    if written == 0 {
+    if jobs::write(db, job, *expected_rev)? == 0 {
         return Err(StoreError::Conflict);
     }
     if let Some(kept) = idempotency {
@@ -192,6 +160,9 @@ pub(super) fn commit(db: &Transaction<'_>, commit: &Commit) -> Result<(), StoreE
         if execute(db, sql, params![kept.tenant.as_str(), kept.key, rows::encode(kept)?])? == 0 {
             return Err(StoreError::Conflict);
         }
+    }
+    if *erases {
+        erase(db, job)?;
     }
     for event in events {
         let sql = "INSERT INTO events (id, job, record) VALUES (?1, ?2, ?3)";
@@ -221,6 +192,36 @@ pub(super) fn commit(db: &Transaction<'_>, commit: &Commit) -> Result<(), StoreE
         documents::add_usage(db, &job.tenant, usage)?;
     }
     documents::apply(db, also)
+}
+
+/// Removes all rows of a tenant but documents and audit log.
+pub(super) fn forget_tenant(db: &Transaction<'_>, tenant: &str) -> Result<(), StoreError> {
+    for sql in [
+        "DELETE FROM events WHERE job IN (SELECT id FROM jobs WHERE tenant = ?1)",
+        "DELETE FROM checkpoints WHERE job IN (SELECT id FROM jobs WHERE tenant = ?1)",
+        "DELETE FROM outbox WHERE job IN (SELECT id FROM jobs WHERE tenant = ?1)",
+        "DELETE FROM jobs WHERE tenant = ?1",
+        "DELETE FROM live_jobs WHERE tenant = ?1",
+        "DELETE FROM files WHERE tenant = ?1",
+        "DELETE FROM models WHERE tenant = ?1",
+        "DELETE FROM usage WHERE tenant = ?1",
+        "DELETE FROM idempotency WHERE tenant = ?1",
+    ] {
+        execute(db, sql, [tenant])?;
+    }
+    Ok(())
+}
+
+/// Removes what a job made and what is told of it.
+fn erase(db: &Transaction<'_>, job: &crate::job::JobRecord) -> Result<(), StoreError> {
+    let (id, tenant) = (job.id.as_str(), job.tenant.as_str());
+    execute(db, "DELETE FROM events WHERE job = ?1", [id])?;
+    execute(db, "DELETE FROM checkpoints WHERE job = ?1", [id])?;
+    execute(db, "DELETE FROM models WHERE tenant = ?2 AND record ->> 'job' = ?1", [id, tenant])?;
+    let made = format!("jobs/{id}/");
+    let sql =
+        "DELETE FROM files WHERE tenant = ?2 AND substr(record ->> 'key', 1, length(?1)) = ?1";
+    execute(db, sql, [made.as_str(), tenant]).map(|_| ())
 }
 
 pub(super) fn execute(

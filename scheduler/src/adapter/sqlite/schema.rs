@@ -77,6 +77,57 @@ const MIGRATIONS: &[&str] = &["
     UPDATE files SET bytes = record ->> 'bytes';
     CREATE INDEX files_by_expiry ON files (expires_at_ms) WHERE expires_at_ms IS NOT NULL;
     CREATE INDEX jobs_live_by_tenant ON jobs (tenant) WHERE live;
+", "
+    -- The lists that the scheduler's loops work through, each read from the index alone.
+    ALTER TABLE jobs ADD COLUMN lane TEXT;
+    ALTER TABLE jobs ADD COLUMN since_ms INTEGER;
+    ALTER TABLE jobs ADD COLUMN priority INTEGER NOT NULL DEFAULT 1;
+    UPDATE jobs SET
+        since_ms = CASE WHEN record ->> '$.state.state' = 'queued' THEN record ->> '$.state.since_ms' END,
+        lane = CASE record ->> '$.state.state' WHEN 'validating' THEN 'validating' WHEN 'queued' THEN 'queued'
+            WHEN 'dispatched' THEN 'busy' WHEN 'running' THEN 'busy' END,
+        priority = CASE record ->> '$.plan.resources.priority' WHEN 'low' THEN 0 WHEN 'high' THEN 2 ELSE 1 END;
+    CREATE INDEX jobs_in_lane ON jobs (lane, seq, id, tenant, priority, since_ms) WHERE lane IS NOT NULL;
+    DROP INDEX jobs_live;
+    DROP INDEX jobs_live_by_tenant;
+    CREATE INDEX jobs_by_training_file ON jobs (training_file, tenant, live);
+    CREATE INDEX jobs_by_validation_file ON jobs (validation_file, tenant, live);
+    CREATE INDEX files_by_content ON files (tenant, record ->> 'sha256');
+
+    -- How many jobs of a tenant have not ended: a quota asks at every submit.
+    CREATE TABLE live_jobs (tenant TEXT PRIMARY KEY, jobs INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+    INSERT INTO live_jobs SELECT tenant, count(*) FROM jobs WHERE live GROUP BY tenant;
+    CREATE TRIGGER live_job_made AFTER INSERT ON jobs WHEN NEW.live BEGIN
+        INSERT INTO live_jobs VALUES (NEW.tenant, 1) ON CONFLICT DO UPDATE SET jobs = jobs + 1;
+    END;
+    CREATE TRIGGER live_job_changed AFTER UPDATE OF live ON jobs WHEN NEW.live <> OLD.live BEGIN
+        UPDATE live_jobs SET jobs = jobs + NEW.live - OLD.live WHERE tenant = NEW.tenant;
+    END;
+    CREATE TRIGGER live_job_removed AFTER DELETE ON jobs WHEN OLD.live BEGIN
+        UPDATE live_jobs SET jobs = jobs - 1 WHERE tenant = OLD.tenant;
+    END;
+
+    -- Pairs of metadata, which a job keeps as it was made with them.
+    CREATE TABLE job_metadata (
+        tenant TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (tenant, key, value, seq)
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO job_metadata SELECT jobs.tenant, pair.key, pair.value, jobs.seq
+        FROM jobs, json_each(jobs.record, '$.metadata') AS pair WHERE jobs.record -> '$.metadata' <> 'null';
+    CREATE TRIGGER job_with_metadata AFTER INSERT ON jobs WHEN NEW.record -> '$.metadata' <> 'null' BEGIN
+        INSERT INTO job_metadata SELECT NEW.tenant, pair.key, pair.value, NEW.seq
+            FROM json_each(NEW.record, '$.metadata') AS pair;
+    END;
+    CREATE TRIGGER job_with_metadata_removed AFTER DELETE ON jobs WHEN OLD.record -> '$.metadata' <> 'null' BEGIN
+        DELETE FROM job_metadata WHERE seq = OLD.seq AND tenant = OLD.tenant
+            AND (key, value) IN (SELECT pair.key, pair.value FROM json_each(OLD.record, '$.metadata') AS pair);
+    END;
+
+    -- Bytes beside the order, so that adding them up reads the index alone.
+    DROP INDEX files_by_tenant;
+    CREATE INDEX files_by_tenant ON files (tenant, seq, bytes);
+    DROP INDEX models_by_tenant;
+    CREATE INDEX models_by_tenant ON models (tenant, seq, bytes);
+    CREATE INDEX idempotency_by_age ON idempotency (record ->> 'created_at_ms');
 "];
 
 /// What a commit waits for. Only `Full` makes it durable against a power cut: the others may roll back what was acknowledged.
@@ -100,12 +151,15 @@ impl Synchronous {
     }
 }
 
+/// How long a connection waits for another's lock.
+pub(super) const BUSY_WAIT: std::time::Duration = std::time::Duration::from_secs(10);
+
 /// Settings of every connection.
 pub(super) fn configure(
     connection: &Connection,
     synchronous: Synchronous,
 ) -> Result<(), StoreError> {
-    connection.busy_timeout(std::time::Duration::from_secs(10)).map_err(explain)?;
+    connection.busy_timeout(BUSY_WAIT).map_err(explain)?;
     // What is deleted is overwritten: nothing of it may be left on free pages.
     let settings = [
         ("journal_mode", "WAL"),
@@ -162,4 +216,55 @@ pub(super) fn prepare(
     }
     transaction.pragma_update(None, "user_version", known as i64).map_err(explain)?;
     transaction.commit().map_err(explain)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use trainyard_openapi::extension::Priority;
+    use trainyard_openapi::page::{Order, PageRequest};
+
+    use super::*;
+    use crate::adapter::sqlite::{jobs, rows};
+    use crate::contract::sample;
+    use crate::job::state::Transition;
+    use crate::port::store::{JobFilter, QueuedJob};
+
+    #[test]
+    fn jobs_of_version_2_stand_in_their_lists() {
+        let directory = tempfile::TempDir::new().unwrap();
+        let mut db = Connection::open(directory.path().join("record.db")).unwrap();
+        MIGRATIONS[..2].iter().for_each(|step| db.execute_batch(step).unwrap());
+        db.pragma_update(None, "user_version", 2).unwrap();
+        let tenant = sample::tenant();
+        let (mut queued, validating) = (sample::job(&tenant), sample::job(&tenant));
+        queued.metadata = Some(BTreeMap::from([("a".to_string(), "1".to_string())]));
+        queued.plan.resources.priority = Priority::High;
+        queued.state = queued.state.apply(Transition::Validated { now_ms: 7 }).unwrap();
+        let mut busy = sample::job(&tenant);
+        busy.state = busy.state.apply(Transition::Validated { now_ms: 7 }).unwrap();
+        busy.state = busy.state.apply(Transition::Dispatch { now_ms: 8 }).unwrap();
+        let mut ended = sample::job(&tenant);
+        ended.state = ended.state.apply(Transition::Cancel { now_ms: 9 }).unwrap();
+        for job in [&queued, &validating, &busy, &ended] {
+            let live = !job.state.status().is_terminal();
+            let sql = "INSERT INTO jobs (id, tenant, rev, live, training_file, record) VALUES (?1, ?2, 1, ?3, ?4, ?5)";
+            let (id, tenant, file) = (job.id.as_str(), tenant.as_str(), job.training_file.as_str());
+            let record = rows::encode(job).unwrap();
+            db.execute(sql, rusqlite::params![id, tenant, live, file, record]).unwrap();
+        }
+
+        prepare(&mut db, Synchronous::Off).unwrap();
+        assert_eq!(jobs::queued(&db).unwrap(), [QueuedJob::of(&queued).unwrap()]);
+        assert_eq!(jobs::validating(&db).unwrap(), [validating.id]);
+        assert_eq!(jobs::busy(&db).unwrap(), [busy]);
+        assert_eq!(jobs::live_count(&db, tenant.as_str()).unwrap(), 3);
+        let page = PageRequest { after: None, limit: 9, order: Order::Desc };
+        let found = |value: &str| {
+            let metadata = BTreeMap::from([("a".to_string(), value.to_string())]);
+            jobs::page(&db, tenant.as_str(), &JobFilter { metadata, reads: None }, &page).unwrap().0
+        };
+        assert_eq!((found("1"), found("2")), (vec![queued], vec![]));
+    }
 }

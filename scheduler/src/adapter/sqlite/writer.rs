@@ -6,6 +6,7 @@
 
 use std::sync::mpsc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::oneshot;
@@ -16,8 +17,19 @@ use crate::port::store::StoreError;
 /// Writes in one transaction at most: enough to make the fsync cheap, few enough that the first does not wait long for the last.
 const GROUP_MAX: usize = 256;
 
+/// How long readers may hold up the emptying of the log.
+const EMPTY_LOG_WAIT: Duration = Duration::from_secs(2);
+
 /// The writing thread's way in.
-pub(super) struct Writer(mpsc::Sender<Box<dyn Work>>);
+pub(super) struct Writer(mpsc::Sender<Order>);
+
+/// What the thread is asked for.
+enum Order {
+    /// A write.
+    Write(Box<dyn Work>),
+    /// An empty log, once everything before is in the file.
+    EmptyLog(oneshot::Sender<Result<(), StoreError>>),
+}
 
 /// A write that somebody waits for.
 trait Work: Send {
@@ -83,7 +95,14 @@ impl Writer {
     ) -> Result<T, StoreError> {
         let (answer, answered) = oneshot::channel();
         let asked = Box::new(Asked { work, ended: None, answer });
-        self.0.send(asked).map_err(|_| ended())?;
+        self.0.send(Order::Write(asked)).map_err(|_| ended())?;
+        answered.await.map_err(|_| ended())?
+    }
+
+    /// Brings the whole log into the file and cuts it to nothing: pages of before are in neither.
+    pub(super) async fn empty_log(&self) -> Result<(), StoreError> {
+        let (answer, answered) = oneshot::channel();
+        self.0.send(Order::EmptyLog(answer)).map_err(|_| ended())?;
         answered.await.map_err(|_| ended())?
     }
 }
@@ -92,15 +111,43 @@ fn ended() -> StoreError {
     StoreError::Unavailable("the database thread has ended".to_string())
 }
 
-fn serve(connection: &mut Connection, works: &mpsc::Receiver<Box<dyn Work>>) {
-    while let Ok(first) = works.recv() {
-        let group = std::iter::once(first).chain(works.try_iter()).take(GROUP_MAX);
-        let group = group.collect();
+fn serve(connection: &mut Connection, orders: &mpsc::Receiver<Order>) {
+    while let Ok(first) = orders.recv() {
+        let (mut group, mut emptied) = (Vec::new(), Vec::new());
+        for order in std::iter::once(first).chain(orders.try_iter()).take(GROUP_MAX) {
+            match order {
+                Order::Write(work) => group.push(work),
+                Order::EmptyLog(answer) => emptied.push(answer),
+            }
+        }
         commit(connection, group);
+        if !emptied.is_empty() {
+            let ended = empty_log(connection);
+            for answer in emptied {
+                // Whoever asked may have gone meanwhile.
+                let _ = answer.send(ended.clone());
+            }
+        }
+    }
+}
+
+fn empty_log(connection: &Connection) -> Result<(), StoreError> {
+    // Readers are waited for, and all writers wait meanwhile: not for long.
+    connection.busy_timeout(EMPTY_LOG_WAIT).map_err(explain)?;
+    let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
+    let busy = connection.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(explain);
+    connection.busy_timeout(super::schema::BUSY_WAIT).map_err(explain)?;
+    let busy = busy?;
+    match busy {
+        0 => Ok(()),
+        _ => Err(StoreError::Unavailable("the log is being read; it was not emptied".to_string())),
     }
 }
 
 fn commit(connection: &mut Connection, mut group: Vec<Box<dyn Work>>) {
+    if group.is_empty() {
+        return;
+    }
     match together(connection, &mut group) {
         Ok(()) => group.into_iter().for_each(|work| work.answer(None)),
         Err(Fault::Undone) if group.len() > 1 => {

@@ -27,7 +27,7 @@ async fn a_server_is_taken_only_with_a_certificate_that_is_trusted() {
     let trusting = RedisOptions { ca_pem: Some(std::fs::read(&cert).unwrap()), ..named("tls") };
     let store = RedisStore::open(&url, &trusting).await.unwrap();
     let job = sample::made(&store, sample::job(&sample::tenant())).await;
-    assert_eq!(store.live_jobs().await.unwrap(), [job]);
+    assert_eq!(store.validating_jobs().await.unwrap(), [job.id]);
 
     let other = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_string()]).unwrap();
     let other = RedisOptions { ca_pem: Some(other.cert.pem().into_bytes()), ..named("tls") };

@@ -2,7 +2,7 @@ local job = request.job
 local tenant, at = job.scope, row('job', job.id)
 
 if request.live_max then
-  local live = redis.call('ZCARD', key('live', tenant))
+  local live = redis.call('ZCARD', labelled('job', 'live', tenant))
   if live >= request.live_max then return refuse('too_many ' .. live) end
 end
 local rev, state, labels = unpack(redis.call('HMGET', at, 'rev', 'state', 'labels'))
@@ -44,16 +44,21 @@ else
   end
 end
 redis.call('HSET', at, 'rev', job.rev, 'state', job.state)
-for _, live in ipairs({key('live'), key('live', tenant)}) do
-  if job.live then redis.call('ZADD', live, seq, job.id) else redis.call('ZREM', live, job.id) end
-end
-for _, read in ipairs(job.files) do
-  redis.call(job.live and 'SADD' or 'SREM', key('readers', tenant, read), job.id)
+line_up(seq, job.lane, job.entry)
+if request.erases then
+  for _, kind in ipairs({'event', 'checkpoint'}) do
+    for _, id in ipairs(redis.call('ZRANGE', list(kind, job.id), 0, -1)) do redis.call('DEL', row(kind, id)) end
+    redis.call('DEL', list(kind, job.id))
+  end
+  for _, name in ipairs(redis.call('SMEMBERS', key('made', job.id))) do
+    remove_weighed(string.match(name, '^(%l+) (.*)$'))
+  end
 end
 
 if kept then
   redis.call('SET', key('answer', kept.name), kept.record)
   redis.call('ZADD', key('answers'), kept.created_at_ms, kept.name)
+  redis.call('ZADD', list('answer', kept.tenant), 0, kept.name)
 end
 for _, event in ipairs(request.events) do insert('event', event) end
 if checkpoint then insert('checkpoint', checkpoint) end
@@ -63,6 +68,7 @@ local ticket = request.ticket
 if ticket then
   redis.call('ZADD', key('outbox'), redis.call('INCR', key('seq')), ticket.name)
   redis.call('HSET', key('tickets'), ticket.name, ticket.record)
+  redis.call('SADD', key('tickets', ticket.job), ticket.name)
 end
 apply(request.also)
 return answer('ok')

@@ -44,10 +44,32 @@ local function weigh(tenant, low, high)
   redis.call('HINCRBY', key('bytes', tenant), 'high', high)
 end
 
+-- A file or a model, which a job may have made.
 local function insert_weighed(kind, r)
   insert(kind, r)
   redis.call('HSET', row(kind, r.id), 'low', r.low, 'high', r.high)
   weigh(r.scope, r.low, r.high)
+  if r.job then
+    redis.call('HSET', row(kind, r.id), 'job', r.job)
+    redis.call('SADD', key('made', r.job), kind .. ' ' .. r.id)
+  end
+end
+
+local function remove_weighed(kind, id)
+  local tenant, low, high, job = unpack(redis.call('HMGET', row(kind, id), 'scope', 'low', 'high', 'job'))
+  -- Not -low: '-0' is no integer to Redis.
+  weigh(tenant, 0 - low, 0 - high)
+  if job then redis.call('SREM', key('made', job), kind .. ' ' .. id) end
+  redis.call('ZREM', key('expiring'), id)
+  remove(kind, id)
+end
+
+-- Puts a job, which is known by its place, into one of the lists that the scheduler's loops work through, or into none.
+local function line_up(seq, lane, entry)
+  for _, name in ipairs({'validating', 'queued', 'busy'}) do
+    redis.call('ZREMRANGEBYSCORE', key('lane', name), seq, seq)
+    if name == lane then redis.call('ZADD', key('lane', name), seq, entry) end
+  end
 end
 
 -- Whether another file has this id.
