@@ -34,7 +34,8 @@ const LOG: Rewrite = Rewrite {
 };
 const SNAPSHOT: Rewrite = Rewrite {
     command: "BGSAVE",
-    under_way: ["rdb_bgsave_in_progress", "rdb_bgsave_in_progress"],
+    // None is begun while the log is rewritten.
+    under_way: ["rdb_bgsave_in_progress", "aof_rewrite_in_progress"],
     status: "rdb_last_bgsave_status",
 };
 
@@ -61,7 +62,12 @@ impl RedisStore {
             self.rest(what, until).await?;
             match self.command::<String>(&cmd(what.command)).await {
                 Ok(_) => break,
-                Err(StoreError::Unavailable(reason)) if reason.contains("in progress") => {}
+                // Somebody else began one just now.
+                Err(StoreError::Unavailable(reason))
+                    if is_busy(&reason) && Instant::now() < until =>
+                {
+                    tokio::time::sleep(PAUSE_MIN).await;
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -95,4 +101,9 @@ impl RedisStore {
         let lines = text.lines().filter_map(|line| line.split_once(':'));
         Ok(lines.map(|(name, word)| (name.to_string(), word.trim().to_string())).collect())
     }
+}
+
+/// Whether the server refused because it writes another file just now.
+fn is_busy(reason: &str) -> bool {
+    reason.contains("in progress") || reason.contains("can't BGSAVE right now")
 }

@@ -1,5 +1,6 @@
 //! The record in Redis: its contract, and what befalls servers and connections.
 
+mod erasure;
 mod faults;
 mod guard;
 mod kills;

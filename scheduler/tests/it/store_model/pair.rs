@@ -173,13 +173,11 @@ impl Pair {
             checkpoint.id = id("ftckpt_", number);
             checkpoint
         });
-        commit.model = change.model.map(|number| {
-            let mut model = sample::model(&job, &format!("ft:{number}"));
-            model.tenant = tenant(number);
-            model
-        });
+        // What a job makes is its tenant's.
+        commit.model = change.model.map(|number| sample::model(&job, &format!("ft:{number}")));
         commit.result_file = change.result_file.map(|number| FileRecord {
             key: format!("jobs/{}/e1-x/{number}", job.id),
+            tenant: job.tenant.clone(),
             ..self.file(number, true)
         });
         commit.erases = change.erases;
