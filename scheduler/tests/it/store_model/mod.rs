@@ -112,7 +112,7 @@ prop_state_machine! {
 
 prop_state_machine! {
     // Fewer: everything that is read goes through a socket.
-    #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 16, max_shrink_iters: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     fn redis_beside_memory(sequential 1..40 => Beside<Redis>);
 }
