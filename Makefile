@@ -4,7 +4,7 @@ SHELL := /bin/bash
 export PATH := $(PATH):$(CURDIR)/.cache/tools/bin
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites libtorch python demo-assets build release demo test test-fast test-schema fuzz lint fmt openapi model-check bench bench-api clean
+.PHONY: help prerequisites libtorch python demo-assets build release demo test test-fast test-s3 test-schema fuzz lint fmt openapi model-check bench bench-api clean
 
 REDOCLY := @redocly/cli@2.77.0
 # How much `make bench-api` does: jobs of the largest tenant, seconds of each measurement, MiB that stream in.
@@ -39,10 +39,12 @@ demo: libtorch demo-assets ## Train a real model on real data through the real s
 
 test: libtorch python build ## Every test
 	@scripts/prerequisites.sh test
+	@scripts/prerequisites.sh s3
 	cargo nextest run --locked --workspace --profile $(NEXTEST_PROFILE)
 
 test-fast: ## The tests that need neither libtorch nor Python
 	@scripts/prerequisites.sh test
+	@scripts/prerequisites.sh s3
 	cargo nextest run --locked
 
 test-schema: libtorch python build ## Requests made from the OpenAPI document, with a new seed each time (or SEED=n)
@@ -50,6 +52,11 @@ test-schema: libtorch python build ## Requests made from the OpenAPI document, w
 
 fuzz: libtorch ## Fuzz the parsers of files: TARGET=jsonl, safetensors, gguf or chat_template (else all), SECONDS=300 each
 	@scripts/fuzz.sh "$(TARGET)" $(or $(SECONDS),300)
+
+test-s3: ## The tests of objects on another S3 server: ENDPOINT=URL BUCKET=NAME, keys as AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY
+	@: $${ENDPOINT:?name the URL of the server: make test-s3 ENDPOINT=... BUCKET=...} $${BUCKET:?name a bucket that is there}
+	TRAINYARD_TEST_S3_ENDPOINT="$$ENDPOINT" TRAINYARD_TEST_S3_BUCKET="$$BUCKET" cargo nextest run --locked \
+		-p trainyard-scheduler --run-ignored only --no-capture objects_in_another_server_hold
 
 lint: libtorch ## Formatting, clippy, licences, the OpenAPI document, the absences of ARCHITECTURE.md
 	@scripts/prerequisites.sh lint

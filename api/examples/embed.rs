@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use trainyard_api::{ApiOptions, app};
 use trainyard_plan::HostFacts;
 use trainyard_scheduler::adapter::redis::RedisOptions;
+use trainyard_scheduler::adapter::s3::S3Options;
 use trainyard_scheduler::adapter::{open_objects, open_queue, open_store};
 use trainyard_scheduler::{BaseModels, Parts, Scheduler, SchedulerConfig};
 
@@ -24,7 +25,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let scheduler = Scheduler::new(Parts {
         store: open_store(&format!("sqlite:{directory}/trainyard.db"), &redis).await?,
         queue: open_queue("memory:")?,
-        objects: open_objects(&format!("file:{directory}/objects"))?,
+        objects: open_objects(&format!("file:{directory}/objects"), &S3Options::default()).await?,
         models: BaseModels::new(Path::new(&directory).join("models")),
         host: HostFacts::of_this_processor(8 << 30),
         inspector: None,

@@ -53,12 +53,12 @@ impl SchedulerError {
                 ErrorCode::Unavailable,
                 "the server has no disk space left; nothing was stored",
             ),
-            Self::Store(StoreError::Unavailable(_) | StoreError::Conflict) | Self::Queue(_) => {
-                ApiError::new(
-                    ErrorCode::Unavailable,
-                    "the server cannot answer at present; repeat the request",
-                )
-            }
+            Self::Store(StoreError::Unavailable(_) | StoreError::Conflict)
+            | Self::Object(ObjectError::Unavailable(_))
+            | Self::Queue(_) => ApiError::new(
+                ErrorCode::Unavailable,
+                "the server cannot answer at present; repeat the request",
+            ),
             Self::Store(StoreError::Corrupt(_)) | Self::Object(_) | Self::Internal(_) => {
                 ApiError::new(
                     ErrorCode::Internal,

@@ -12,8 +12,10 @@ pub mod built;
 pub mod data;
 pub mod process;
 pub mod redis;
+pub mod rgw;
 pub mod server;
 
 pub use api::Api;
 pub use redis::Redis;
+pub use rgw::Rgw;
 pub use server::Server;

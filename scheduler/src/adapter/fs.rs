@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt};
 use trainyard_openapi::id::random_base62;
 
-use crate::port::objects::{ObjectError, ObjectWriter, Objects};
+use crate::port::objects::{ObjectError, ObjectWriter, Objects, check_key};
 
 /// The layout of the directory: one file a key, under the key's own name. Its number stands in a file that no key can reach.
 const LAYOUT: &str = "1";
@@ -55,17 +55,7 @@ impl FsObjects {
     }
 
     fn path(&self, key: &str) -> Result<PathBuf, ObjectError> {
-        let valid = |part: &str| {
-            !part.is_empty()
-                && !part.starts_with('.')
-                && part.len() <= 200
-                && part
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
-        };
-        if key.len() > 1000 || !key.split('/').all(valid) {
-            return Err(ObjectError::InvalidKey(key.chars().take(80).collect()));
-        }
+        check_key(key)?;
         Ok(self.root.join(key))
     }
 }
@@ -326,7 +316,7 @@ fn sync_dirs(root: &Path, directory: &Path) -> io::Result<()> {
     directory.ancestors().take_while(inside).try_for_each(sync_dir)
 }
 
-fn sync_dir(path: &Path) -> io::Result<()> {
+pub(super) fn sync_dir(path: &Path) -> io::Result<()> {
     fs::File::open(path)?.sync_all()
 }
 
@@ -345,14 +335,14 @@ fn explain(key: &str, error: &io::Error) -> ObjectError {
 }
 
 /// What is wrong with a file that is no object.
-fn local(path: &Path, error: &io::Error) -> ObjectError {
+pub(super) fn local(path: &Path, error: &io::Error) -> ObjectError {
     match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => ObjectError::NoSpace,
         _ => ObjectError::Other(format!("{}: {error}", path.display())),
     }
 }
 
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ObjectError> + Send + 'static,
 ) -> Result<T, ObjectError> {
     tokio::task::spawn_blocking(work)

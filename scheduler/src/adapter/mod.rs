@@ -3,6 +3,7 @@
 pub mod fs;
 pub mod memory;
 pub mod redis;
+pub mod s3;
 pub mod sqlite;
 
 use std::path::Path;
@@ -66,11 +67,11 @@ pub fn open_queue(url: &str) -> Result<Arc<dyn Queue>, OpenError> {
     }
 }
 
-/// Opens the files: `file:PATH`.
+/// Opens the files: `file:PATH`, or `s3://BUCKET[/PREFIX]`, which is reached as `s3` says.
 ///
 /// # Errors
-/// An unknown scheme, or a directory that cannot be made.
-pub fn open_objects(url: &str) -> Result<Arc<dyn Objects>, OpenError> {
+/// An unknown scheme, a directory that cannot be made, a bucket that cannot be used.
+pub async fn open_objects(url: &str, s3: &s3::S3Options) -> Result<Arc<dyn Objects>, OpenError> {
     let refused = |reason: String| OpenError { setting: "objects", url: url.to_string(), reason };
     match url.split_once(':') {
         Some(("file", path)) if !path.is_empty() => {
@@ -78,9 +79,7 @@ pub fn open_objects(url: &str) -> Result<Arc<dyn Objects>, OpenError> {
                 fs::FsObjects::open(Path::new(path)).map_err(|error| refused(error.to_string()))?;
             Ok(Arc::new(objects))
         }
-        Some(("s3", _)) => {
-            Err(refused("S3 is not available in this version; use file:PATH".into()))
-        }
-        _ => Err(refused("expected file:PATH".into())),
+        Some(("s3", _)) => Ok(Arc::new(s3::S3Objects::open(url, s3).await.map_err(refused)?)),
+        _ => Err(refused("expected file:PATH or s3://BUCKET[/PREFIX]".into())),
     }
 }

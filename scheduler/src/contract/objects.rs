@@ -10,7 +10,7 @@ use futures::stream::TryStreamExt;
 use crate::port::objects::{ObjectError, Objects};
 
 /// Texts that are no keys.
-const NO_KEYS: [&str; 16] = [
+const NO_KEYS: [&str; 20] = [
     "",
     "/",
     "a/",
@@ -27,17 +27,28 @@ const NO_KEYS: [&str; 16] = [
     "a\0b",
     "ä",
     "a:b",
+    "a?versionId=1",
+    "a?uploads",
+    "a#b",
+    "a%2fb",
 ];
+/// Sizes around those at which stores cut objects into parts.
+const LARGE: [usize; 4] = [8 << 20, (8 << 20) + 1, 16 << 20, 20_000_003];
 
-/// Holds the object store to its contract. `open` gives an empty store each time; `scratch` is an empty local directory.
+/// Holds the object store to its contract. `open` gives an empty store each time; `scratch` is an empty local directory. `one_winner`
+/// says that of several simultaneous writers of a key one alone succeeds, which a store may say it cannot do.
 ///
 /// # Panics
 /// Where the contract does not hold.
-pub async fn holds(open: impl AsyncFn() -> Arc<dyn Objects>, scratch: &Path) {
+pub async fn holds(open: impl AsyncFn() -> Arc<dyn Objects>, scratch: &Path, one_winner: bool) {
     what_is_written_is_read(open().await.as_ref()).await;
     ranges(open().await.as_ref()).await;
     nothing_is_there_before_it_is_finished(open().await.as_ref()).await;
-    a_key_is_written_once(open().await).await;
+    a_key_is_written_once(open().await.as_ref()).await;
+    if one_winner {
+        one_of_many_writers_wins(open().await).await;
+    }
+    large_objects(open().await.as_ref(), scratch).await;
     local_files(open().await.as_ref(), scratch).await;
     bad_keys_are_refused(open().await.as_ref(), scratch).await;
     lists(open().await.as_ref()).await;
@@ -95,7 +106,16 @@ async fn nothing_is_there_before_it_is_finished(objects: &dyn Objects) {
     assert_eq!(read(objects, "dir/half", None).await, b"whole");
 }
 
-async fn a_key_is_written_once(objects: Arc<dyn Objects>) {
+async fn a_key_is_written_once(objects: &dyn Objects) {
+    put(objects, "taken/key", b"first").await;
+    let mut second = objects.create("taken/key").await.unwrap();
+    second.write(Bytes::from_static(b"second")).await.unwrap();
+    let refused = second.finish().await;
+    assert!(matches!(refused, Err(ObjectError::Exists(_))), "{refused:?}");
+    assert_eq!(read(objects, "taken/key", None).await, b"first");
+}
+
+async fn one_of_many_writers_wins(objects: Arc<dyn Objects>) {
     let writers = (0..16_u8).map(|number| {
         let objects = objects.clone();
         tokio::spawn(async move {
@@ -118,6 +138,36 @@ async fn a_key_is_written_once(objects: Arc<dyn Objects>) {
     let content = vec![winner; 200_000];
     assert_eq!(read(objects.as_ref(), "contested/key", None).await, content);
     assert_eq!(objects.list("contested").await.unwrap(), ["contested/key"]);
+}
+
+async fn large_objects(objects: &dyn Objects, scratch: &Path) {
+    let (source, target) = (scratch.join("large"), scratch.join("large-again"));
+    for size in LARGE {
+        let content = noise(size);
+        let (streamed, whole) = (format!("large/streamed-{size}"), format!("large/file-{size}"));
+        let mut writer = objects.create(&streamed).await.unwrap();
+        for piece in content.chunks(999_983) {
+            writer.write(Bytes::copy_from_slice(piece)).await.unwrap();
+        }
+        assert_eq!(writer.finish().await.unwrap(), size as u64);
+        std::fs::write(&source, &content).unwrap();
+        assert_eq!(objects.put_file(&whole, &source).await.unwrap(), size as u64);
+        for key in [&streamed, &whole] {
+            assert_eq!(objects.get_file(key, &target).await.unwrap(), size as u64);
+            assert!(std::fs::read(&target).unwrap() == content, "{key} has changed on its way");
+            std::fs::remove_file(&target).unwrap();
+        }
+        let middle = (8 << 20) - 3;
+        let part = read(objects, &streamed, Some(middle..middle + 7)).await;
+        assert_eq!(part, &content[middle as usize..][..part.len()]);
+        let again = objects.put_file(&streamed, &source).await;
+        assert!(matches!(again, Err(ObjectError::Exists(_))), "{again:?}");
+    }
+    let mut dropped = objects.create("large/dropped").await.unwrap();
+    dropped.write(Bytes::from(noise(9 << 20))).await.unwrap();
+    drop(dropped);
+    assert!(matches!(objects.size("large/dropped").await, Err(ObjectError::NotFound(_))));
+    assert_eq!(objects.list("large").await.unwrap().len(), 2 * LARGE.len());
 }
 
 async fn local_files(objects: &dyn Objects, scratch: &Path) {

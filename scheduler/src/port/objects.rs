@@ -25,15 +25,45 @@ pub enum ObjectError {
     /// The file is there and the system refuses to read it.
     #[error("cannot be read: {0}")]
     Unreadable(String),
+    /// The store refuses: credentials, permissions, a key of encryption.
+    #[error("refused by the object store: {0}")]
+    Denied(String),
+    /// The store is not there at present, or wants to be asked more slowly. The same call may do later.
+    #[error("the object store cannot be used at present: {0}")]
+    Unavailable(String),
     /// Anything else.
     #[error("object store: {0}")]
     Other(String),
 }
 
+/// Bytes of a key.
+pub const KEY_BYTES_MAX: usize = 800;
+/// Bytes of a part of a key.
+pub const KEY_PART_BYTES_MAX: usize = 200;
+
+/// Refuses what is no key; see [`Objects`].
+///
+/// # Errors
+/// [`ObjectError::InvalidKey`].
+pub fn check_key(key: &str) -> Result<(), ObjectError> {
+    let letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    let valid = |part: &str| {
+        !part.is_empty()
+            && !part.starts_with('.')
+            && part.len() <= KEY_PART_BYTES_MAX
+            && part.bytes().all(letter)
+    };
+    if key.len() > KEY_BYTES_MAX || !key.split('/').all(valid) {
+        return Err(ObjectError::InvalidKey(key.chars().take(80).collect()));
+    }
+    Ok(())
+}
+
 /// Objects under keys such as `files/{id}` or `jobs/{id}/e3-{nonce}/adapter/README.md`.
 ///
-/// Keys are parts of `[A-Za-z0-9._-]` joined by `/`; no part is empty, `.` or `..`. Objects are immutable: a key is
-/// written once, whole or not at all, and is durable when the write returns.
+/// Keys are parts of `[A-Za-z0-9._-]` joined by `/`; no part is empty or begins with a dot. Objects are immutable: a key is
+/// written once, whole or not at all, and is durable when the write returns. Where a store cannot refuse the second of two writers
+/// at the same moment, it says so; the record's pointers, which name one writer's prefix, decide then.
 #[async_trait]
 pub trait Objects: Send + Sync {
     /// Begins an object of unknown length. Nothing is visible under `key` before [`ObjectWriter::finish`].

@@ -6,6 +6,7 @@ use tempfile::TempDir;
 use trainyard_scheduler::adapter::fs::FsObjects;
 use trainyard_scheduler::adapter::memory::{MemoryQueue, MemoryStore};
 use trainyard_scheduler::adapter::redis::RedisOptions;
+use trainyard_scheduler::adapter::s3::S3Options;
 use trainyard_scheduler::adapter::sqlite::SqliteStore;
 use trainyard_scheduler::adapter::{open_objects, open_queue, open_store};
 use trainyard_scheduler::clock::SystemClock;
@@ -57,7 +58,7 @@ async fn fs_objects_hold() {
         let number = opened.fetch_add(1, std::sync::atomic::Ordering::SeqCst).to_string();
         Arc::new(FsObjects::open(&root.path().join(number)).unwrap()) as Arc<dyn Objects>
     };
-    contract::objects::holds(open, scratch.path()).await;
+    contract::objects::holds(open, scratch.path(), true).await;
 }
 
 #[test]
@@ -130,7 +131,8 @@ async fn backends_are_chosen_by_url() {
     assert!(open_store(&format!("sqlite:{}", path("a.db")), &options).await.is_ok());
     assert!(open_store("memory:", &options).await.is_ok());
     assert!(open_queue("memory:").is_ok());
-    assert!(open_objects(&format!("file:{}", path("objects"))).is_ok());
+    let s3 = S3Options::default();
+    assert!(open_objects(&format!("file:{}", path("objects")), &s3).await.is_ok());
     let refusals = [
         open_store("redis://", &options).await.err(),
         open_store("sqlite:", &options).await.err(),
@@ -138,8 +140,9 @@ async fn backends_are_chosen_by_url() {
         open_store(&format!("sqlite:{}", path("no/such/a.db")), &options).await.err(),
         open_queue("amqp://localhost").err(),
         open_queue("memory").err(),
-        open_objects("s3://bucket").err(),
-        open_objects("file:").err(),
+        open_objects("s3://bucket", &s3).await.err(),
+        open_objects("s3:bucket", &s3).await.err(),
+        open_objects("file:", &s3).await.err(),
     ];
     for (number, refusal) in refusals.into_iter().enumerate() {
         let refusal = refusal.unwrap_or_else(|| panic!("number {number} was taken")).to_string();

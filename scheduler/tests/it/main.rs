@@ -15,6 +15,7 @@ mod quotas;
 mod random;
 mod redis;
 mod repeats;
+mod s3;
 mod simulation;
 mod state;
 mod store_model;

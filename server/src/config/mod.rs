@@ -10,6 +10,7 @@ mod layer;
 mod log;
 pub(crate) mod machine;
 mod oidc;
+mod s3;
 mod storage;
 mod training;
 mod webhooks;
@@ -24,6 +25,7 @@ pub(crate) use dispatch::Dispatch;
 pub(crate) use http::Http;
 pub(crate) use log::{Log, LogFormat};
 pub(crate) use oidc::{KeySet, Oidc};
+pub(crate) use s3::S3;
 pub(crate) use storage::Storage;
 pub(crate) use training::Training;
 pub(crate) use webhooks::Webhooks;
@@ -37,6 +39,15 @@ pub(crate) enum ConfigError {
     /// The configuration file, or one that it names, cannot be read.
     #[error("cannot read '{path}'")]
     Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A file that a setting names cannot be read.
+    #[error("cannot read '{path}'")]
+    ReadOther {
         /// The file.
         path: PathBuf,
         /// Why.
@@ -86,6 +97,8 @@ pub(crate) struct Layers {
     #[command(flatten)]
     storage: storage::StorageLayer,
     #[command(flatten)]
+    s3: s3::S3Layer,
+    #[command(flatten)]
     training: training::TrainingLayer,
     #[command(flatten)]
     scheduling: dispatch::DispatchLayer,
@@ -118,6 +131,12 @@ impl Layers {
         layers.training.trainer = place.trainer;
         layers
     }
+
+    /// The same with the URL of the objects.
+    pub(crate) fn with_objects(mut self, url: Option<String>) -> Self {
+        self.storage.objects = url;
+        self
+    }
 }
 
 /// The configuration, with nothing left open.
@@ -129,6 +148,8 @@ pub(crate) struct Config {
     pub(crate) oidc: Oidc,
     /// Where everything is kept.
     pub(crate) storage: Storage,
+    /// How an S3 store is reached.
+    pub(crate) s3: S3,
     /// The agent.
     pub(crate) training: Training,
     /// The scheduler.
@@ -146,11 +167,12 @@ pub(crate) fn load(flags: Layers, file: Option<&Path>) -> Result<Config, ConfigE
         None if Path::new(DEFAULT_FILE).is_file() => read(Path::new(DEFAULT_FILE))?,
         None => Layers::default(),
     };
-    let Layers { http, oidc, storage, training, scheduling, webhooks, log } = flags;
+    let Layers { http, oidc, storage, s3, training, scheduling, webhooks, log } = flags;
     let config = Config {
         http: http.over(file.http)?,
         oidc: oidc.over(file.oidc)?,
         storage: storage.over(file.storage)?,
+        s3: s3.over(file.s3)?,
         training: training.over(file.training)?,
         dispatch: scheduling.over(file.scheduling)?,
         webhooks: webhooks.over(file.webhooks)?,
@@ -171,7 +193,8 @@ fn read(path: &Path) -> Result<Layers, ConfigError> {
 
 /// Rules across settings. A run that outlives its lease would train beside its successor.
 fn check(config: &Config) -> Result<(), ConfigError> {
-    let Config { http, oidc, storage: _, training, dispatch, webhooks: _, log: _ } = config;
+    let Config { http, oidc, storage: _, s3, training, dispatch, webhooks: _, log: _ } = config;
+    s3.check()?;
     let refuse = |reason: String| Err(ConfigError::Conflict(reason));
     let positive = [
         ("http_workers", http.http_workers as u64),
@@ -255,6 +278,7 @@ mod tests {
             ("[training]\nheartbeat_seconds = 30\n", "self_fence_seconds"),
             ("[scheduling]\nlease_seconds = 45\n", "lease_seconds"),
             ("[training]\nthreads = 0\n", "threads"),
+            ("[s3]\ns3_access_key_id = \"a\"\n", "s3_secret_access_key_file"),
         ] {
             let file = file(text);
             let error = load(Layers::default(), Some(file.path())).expect_err("refused");

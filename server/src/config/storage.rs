@@ -30,7 +30,7 @@ settings! {
         store_password_file: PathBuf = "none", "TRAINYARD_STORE_PASSWORD_FILE";
         /// File with the certificate authority of the Redis server, in PEM.
         store_ca_file: PathBuf = "those of the system", "TRAINYARD_STORE_CA_FILE";
-        /// Contents of files, checkpoints and adapters; this version takes file:PATH.
+        /// Contents of files, checkpoints and adapters: file:PATH or s3://BUCKET/PREFIX.
         objects: String = "file:{data-dir}/objects", "TRAINYARD_OBJECTS";
         /// Directory of base models: one folder each, with config.json, tokenizer.json and *.safetensors.
         models_dir: PathBuf = "{data-dir}/models", "TRAINYARD_MODELS_DIR";

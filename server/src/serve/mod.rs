@@ -45,6 +45,9 @@ variable, the variable over the file. In the file each group is a table:
   oidc_jwks_url = \"https://login.example.org/keys\"
   [storage]
   data_dir = \"/var/lib/trainyard\"
+  objects = \"s3://training/prod\"
+  [s3]
+  s3_endpoint = \"https://s3.example.org\"
   [training]
   slots = 2
   [scheduling]
@@ -57,6 +60,9 @@ variable, the variable over the file. In the file each group is a table:
 Examples:
   trainyard serve
   trainyard serve --listen 127.0.0.1:9000 --data-dir /srv/trainyard --slots 2
+  trainyard serve --objects s3://training/prod --s3-region eu-central-1
+  trainyard serve --objects s3://training/prod --s3-endpoint https://s3.example.org --s3-ca-file /etc/ssl/s3.pem \\
+    --s3-access-key-id trainyard --s3-secret-access-key-file /run/secrets/s3
   TRAINYARD_LOG_LEVEL=debug trainyard serve --config /etc/trainyard.toml"
 )]
 pub(crate) struct ServeArgs {

@@ -17,10 +17,11 @@ use crate::config::Config;
 
 /// Opens record, queue and objects, whose URLs choose the backends.
 pub(crate) async fn scheduler(config: &Config) -> Result<Parts, ServeError> {
-    let Config { http: _, oidc: _, storage, training, dispatch, webhooks, log: _ } = config;
+    let Config { http: _, oidc: _, storage, s3, training, dispatch, webhooks, log: _ } = config;
     let store = open_store(&storage.store_url(), &storage.redis()?).await?;
     let queue = open_queue(&storage.queue)?;
-    let objects = open_objects(&storage.objects_url())?;
+    let url = storage.objects_url();
+    let objects = open_objects(&url, &s3.options(&url).await?).await?;
     let memory = training.memory_per_job_bytes()?;
     let inspector = TrainerInspector::new(agent(config)?, objects.clone());
     Ok(Parts {
@@ -53,7 +54,8 @@ pub(crate) fn deliverer(config: &Config, scheduler: Scheduler) -> Result<Deliver
 
 /// The agent's configuration; each start of the server is a new executor.
 pub(crate) fn agent(config: &Config) -> Result<AgentConfig, ServeError> {
-    let Config { http: _, oidc: _, storage, training, dispatch: _, webhooks: _, log: _ } = config;
+    let Config { http: _, oidc: _, storage, s3: _, training, dispatch: _, webhooks: _, log: _ } =
+        config;
     let work_dir = training.work_dir.clone();
     Ok(AgentConfig {
         executor: ExecutorId::generate().map_err(|error| ServeError::Random(error.to_string()))?,

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use serde_json::json;
 use trainyard_plan::trainer::TrainerEvent;
 
-use crate::trainer::{Ended, Place, Running, chat, request};
+use crate::trainer::{Ended, Place, Running, chat, request, tiny_model};
 
 /// Rows of the effective batch: the activations of one micro-batch of all of them are much larger than all else that moves.
 const BATCH: u32 = 256;
@@ -19,9 +19,27 @@ fn place(micro_batch_size: u32) -> Place {
         json!({"micro_batch_size": micro_batch_size, "gradient_checkpointing": false});
     request["trainyard"]["sequence"] = json!({"packing": false});
     request["trainyard"]["checkpoint"] = json!({"every_steps": 1, "every_seconds": null});
+    // A model without a chat template: the stack that templates are rendered on is more address space than a step needs.
+    request["model"] = json!("model");
     let place = Place::new(&request);
-    place.write("train.jsonl", &chat(0..100).repeat(11));
+    for name in ["config.json", "model.safetensors", "tokenizer.json"] {
+        let copy = place.path("model").join(name);
+        std::fs::create_dir_all(copy.parent().unwrap()).unwrap();
+        std::fs::copy(tiny_model().join(name), copy).unwrap();
+    }
+    place.write("train.jsonl", &texts(0..100).repeat(11));
+    place.write("valid.jsonl", &texts(0..8));
     place
+}
+
+/// Sums in words, three times each, a text a line.
+fn texts(numbers: std::ops::Range<usize>) -> String {
+    let line = |line: &str| {
+        let chat: serde_json::Value = serde_json::from_str(line).unwrap();
+        let said = |turn: usize| chat["messages"][turn]["content"].as_str().unwrap().to_string();
+        json!({"text": (said(0) + " " + &said(1) + " ").repeat(3)}).to_string() + "\n"
+    };
+    chat(numbers).lines().map(line).collect()
 }
 
 /// The largest address space in KiB of a run that nothing holds, after its last step.

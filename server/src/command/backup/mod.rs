@@ -56,15 +56,19 @@ pub(crate) struct BackupArgs {
     /// Configuration file [default: trainyard.toml where it exists].
     #[arg(long, value_name = "FILE", env = "TRAINYARD_CONFIG")]
     config: Option<PathBuf>,
+    /// Where the server keeps its objects, if its configuration file does not say it [default: as `serve` has it].
+    #[arg(long, value_name = "URL", env = "TRAINYARD_OBJECTS")]
+    objects: Option<String>,
     #[command(flatten)]
     place: config::PlaceLayer,
 }
 
 /// Makes the backup.
 pub(crate) async fn run(args: BackupArgs) -> Result<Exit, ClientError> {
-    let BackupArgs { out, with_models, link_from, json, config, place } = args;
+    let BackupArgs { out, with_models, link_from, json, config, objects, place } = args;
     let begun = Instant::now();
-    let config = config::load(Layers::of_place(place), config.as_deref());
+    let layers = Layers::of_place(place).with_objects(objects);
+    let config = config::load(layers, config.as_deref());
     let storage = config.map_err(|error| ClientError::Usage(crate::chain(&error)))?.storage;
     if out.exists() {
         return Err(ClientError::Usage(format!("'{}' is there already", out.display())));
@@ -155,7 +159,10 @@ impl Backup {
     ) -> Result<Self, ClientError> {
         let url = storage.objects_url();
         let objects = url.strip_prefix("file:").map(PathBuf::from).ok_or_else(|| {
-            ClientError::Usage(format!("objects '{url}': only file:PATH can be backed up"))
+            ClientError::Usage(format!(
+                "objects '{url}': a backup copies those of file:PATH alone; keep a bucket by its server's means (replication, versions) and the database '{}' by SQLite's (.backup), the database first",
+                storage.store_url()
+            ))
         })?;
         let earlier =
             earlier.map(|path| Ok::<_, ClientError>((path.clone(), Manifest::read(&path)?)));
