@@ -2,6 +2,7 @@
 # Checks for what everything else stands on, and installs what Debian or Ubuntu has. Quick where nothing is missing.
 #   scripts/prerequisites.sh        compilers, Python, Rust, cargo-nextest
 #   scripts/prerequisites.sh lint   also npx
+#   scripts/prerequisites.sh test   also redis-server: each test starts one of its own
 #   scripts/prerequisites.sh s3     only Ceph's gateway, which the tests of S3 start (scripts/rgw.sh)
 #   scripts/prerequisites.sh test   also RabbitMQ, which the tests start for themselves
 set -euo pipefail
@@ -59,6 +60,9 @@ python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
 command -v curl >/dev/null || missing+=(curl ca-certificates)
 if [ "${1:-}" = lint ] && ! command -v npx >/dev/null; then
     missing+=(nodejs npm)
+fi
+if [ "${1:-}" = test ] && ! command -v redis-server >/dev/null; then
+    missing+=(redis-server)
 fi
 [ ${#missing[@]} = 0 ] || install "${missing[@]}"
 if [ "${1:-}" = test ] && [ ! -x /usr/lib/rabbitmq/bin/rabbitmq-server ]; then

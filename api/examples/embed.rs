@@ -10,6 +10,7 @@ use actix_web::{App, HttpServer, web};
 use tokio_util::sync::CancellationToken;
 use trainyard_api::{ApiOptions, app};
 use trainyard_plan::HostFacts;
+use trainyard_scheduler::adapter::redis::RedisOptions;
 use trainyard_scheduler::adapter::s3::S3Options;
 use trainyard_scheduler::adapter::{open_objects, open_queue, open_store};
 use trainyard_scheduler::{BaseModels, Parts, Scheduler, SchedulerConfig};
@@ -19,8 +20,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let address = arguments.next().ok_or("name an address")?;
     let directory = arguments.next().ok_or("name a directory")?;
+    // For a record in Redis, shared by several processes: `redis://HOST` in place of `sqlite:`.
+    let redis = RedisOptions::default();
     let scheduler = Scheduler::new(Parts {
-        store: open_store(&format!("sqlite:{directory}/trainyard.db"))?,
+        store: open_store(&format!("sqlite:{directory}/trainyard.db"), &redis).await?,
         queue: open_queue("memory:", &[]).await?,
         objects: open_objects(&format!("file:{directory}/objects"), &S3Options::default()).await?,
         models: BaseModels::new(Path::new(&directory).join("models")),

@@ -198,12 +198,17 @@ pub fn verify<'a>(
 }
 
 fn hash(prev: &str, entry: &AuditEntry) -> String {
-    let mut text = String::new();
-    canonical(&serde_json::to_value(entry).unwrap_or_default(), &mut text);
     let mut digest = Sha256::new();
     digest.update(prev.as_bytes());
-    digest.update(text.as_bytes());
+    digest.update(canonical_text(entry).as_bytes());
     hex::encode(digest.finalize())
+}
+
+/// The text of an entry that is hashed after the hash before it.
+pub(crate) fn canonical_text(entry: &AuditEntry) -> String {
+    let mut text = String::new();
+    canonical(&serde_json::to_value(entry).unwrap_or_default(), &mut text);
+    text
 }
 
 /// JSON with sorted keys and no spaces.

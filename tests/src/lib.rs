@@ -11,9 +11,11 @@ pub mod api;
 pub mod built;
 pub mod data;
 pub mod process;
+pub mod redis;
 pub mod rgw;
 pub mod server;
 
 pub use api::Api;
+pub use redis::Redis;
 pub use rgw::Rgw;
 pub use server::Server;

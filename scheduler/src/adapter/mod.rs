@@ -3,12 +3,14 @@
 pub mod fs;
 pub mod memory;
 pub mod rabbitmq;
+pub mod redis;
 pub mod s3;
 pub mod sqlite;
 
 use std::path::Path;
 use std::sync::Arc;
 
+use self::redis::{RedisOptions, RedisStore};
 use crate::clock::SystemClock;
 use crate::port::objects::Objects;
 use crate::port::queue::Queue;
@@ -26,12 +28,13 @@ pub struct OpenError {
     pub reason: String,
 }
 
-/// Opens the record: `sqlite:PATH`, or `memory:` for a trial that may be forgotten.
+/// Opens the record: `sqlite:PATH`, `redis://HOST` (`rediss://` with TLS), or `memory:` for a trial that may be forgotten.
 ///
 /// # Errors
-/// An unknown scheme, or a file that is no database of this version.
-pub fn open_store(url: &str) -> Result<Arc<dyn Store>, OpenError> {
-    let refused = |reason: String| OpenError { setting: "store", url: url.to_string(), reason };
+/// An unknown scheme, a file that is no database of this version, a server that does not answer or cannot be trusted.
+pub async fn open_store(url: &str, options: &RedisOptions) -> Result<Arc<dyn Store>, OpenError> {
+    let refused =
+        |reason: String| OpenError { setting: "store", url: without_password(url), reason };
     match url.split_once(':') {
         Some(("sqlite", path)) if !path.is_empty() => {
             let store = sqlite::SqliteStore::open(Path::new(path), Arc::new(SystemClock));
@@ -39,9 +42,10 @@ pub fn open_store(url: &str) -> Result<Arc<dyn Store>, OpenError> {
         }
         Some(("memory", "")) => Ok(Arc::new(memory::MemoryStore::new(Arc::new(SystemClock)))),
         Some(("redis" | "rediss", _)) => {
-            Err(refused("Redis is not available in this version; use sqlite:PATH".into()))
+            let store = RedisStore::open(url, options).await;
+            Ok(Arc::new(store.map_err(|error| refused(error.to_string()))?))
         }
-        _ => Err(refused("expected sqlite:PATH or memory:".into())),
+        _ => Err(refused("expected sqlite:PATH, redis://HOST, rediss://HOST or memory:".into())),
     }
 }
 
@@ -79,12 +83,31 @@ pub async fn open_objects(url: &str, s3: &s3::S3Options) -> Result<Arc<dyn Objec
 }
 
 /// The URL with `***` in the password's place, whatever form it has: it goes into logs and messages.
-pub(crate) fn without_password(url: &str) -> String {
+pub fn without_password(url: &str) -> String {
     // A password that should have been escaped may hold any of the characters that end a URL's parts: the last '@' counts.
     let Some((user, rest)) = url.rsplit_once('@') else { return url.to_string() };
     let after_scheme = user.find("://").map_or(0, |at| at + 3);
     match user[after_scheme..].split_once(':') {
         Some((name, _)) => format!("{}{name}:***@{rest}", &user[..after_scheme]),
         None => url.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_not_shown() {
+        for (url, shown) in [
+            ("redis://u:secret@h:1/2", "redis://u:***@h:1/2"),
+            ("rediss://:secret@h", "rediss://:***@h"),
+            ("redis://h", "redis://h"),
+            ("redis://:secret@[h", "redis://:***@[h"),
+            ("amqp://u:se@c/r:et@h/v", "amqp://u:***@h/v"),
+            ("sqlite:a b/c.db", "sqlite:a b/c.db"),
+        ] {
+            assert_eq!(without_password(url), shown);
+        }
     }
 }

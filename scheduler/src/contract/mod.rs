@@ -10,6 +10,7 @@
 
 mod document;
 mod live;
+pub mod news;
 pub mod objects;
 pub mod queue;
 pub mod sample;

@@ -1,4 +1,4 @@
-//! Records to put into a store.
+//! Records to put into a store; the tests of one adapter use them too.
 
 use std::collections::BTreeMap;
 
@@ -11,6 +11,7 @@ use trainyard_openapi::job::CreateJob;
 use trainyard_openapi::tenant::Scope;
 use trainyard_plan::{DataFacts, HostFacts, ModelFacts, Plan, resolve};
 
+use crate::audit::AuditEntry;
 use crate::job::state::Transition;
 use crate::job::{Attempts, JobRecord, JobState};
 use crate::key::ApiKey;
@@ -186,6 +187,18 @@ pub fn idempotency(job: &JobRecord, key: &str) -> IdempotencyRecord {
         job: job.id.clone(),
         implied: false,
         created_at_ms: NOW_MS,
+    }
+}
+
+/// An entry of the tenant's audit log.
+pub fn audit_entry(tenant: &TenantId) -> AuditEntry {
+    AuditEntry {
+        tenant: tenant.clone(),
+        at_ms: NOW_MS,
+        actor: "system".to_string(),
+        action: "test".to_string(),
+        target: "it".to_string(),
+        detail: json!({"z": [1, 2.5, null], "a": "ü\u{1}\"\\"}),
     }
 }
 

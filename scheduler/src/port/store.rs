@@ -15,6 +15,7 @@ use trainyard_openapi::id::{CheckpointId, FileId, JobId, TenantId};
 use trainyard_openapi::page::PageRequest;
 
 use super::document::{Change, Kind, Stored};
+use super::news::News;
 use super::queue::Ticket;
 use crate::audit::AuditRecord;
 use crate::clock::Day;
@@ -41,6 +42,15 @@ pub enum StoreError {
     /// No space is left.
     #[error("no space left in the store")]
     NoSpace,
+}
+
+/// What an acknowledged write survives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Durability {
+    /// The end of the process and of the machine.
+    Durable,
+    /// Less than that, and why.
+    Volatile(String),
 }
 
 /// A page of records and whether more follow.
@@ -233,7 +243,7 @@ pub struct JobFilter {
     pub reads: Option<FileId>,
 }
 
-/// The record. Every method that returns `Ok` for a write has made it durable.
+/// The record. Every method that returns `Ok` for a write has made it as durable as [`Store::durability`] says.
 ///
 /// Times come from [`Store::now_ms`], so that all processes on one store agree. A method that takes a tenant never
 /// shows another tenant's record: it answers as if it were not there.
@@ -241,6 +251,12 @@ pub struct JobFilter {
 pub trait Store: Send + Sync {
     /// The store's clock, in Unix milliseconds.
     async fn now_ms(&self) -> Result<i64, StoreError>;
+    /// What an acknowledged write survives, as far as is known now.
+    fn durability(&self) -> Durability;
+    /// Word of the changes that other processes make, from now on. A store that one process has to itself has none.
+    fn news(&self) -> Option<News> {
+        None
+    }
 
     /// Leaves nothing of what was removed before in any file of the store: neither on free pages nor in a log. [`StoreError::Unavailable`]
     /// where somebody still reads what was there before; to be asked again.

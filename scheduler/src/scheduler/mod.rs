@@ -47,7 +47,7 @@ use crate::job::JobRecord;
 use crate::port::inspector::Inspector;
 use crate::port::objects::Objects;
 use crate::port::queue::Queue;
-use crate::port::store::{Commit, Store, StoreError};
+use crate::port::store::{Commit, Durability, Store, StoreError};
 
 pub use files::FileUpload;
 use keys::KnownKeys;
@@ -91,8 +91,8 @@ struct Inner {
     work: Notify,
     /// A job changed: whoever waits for one looks again.
     changed: Notify,
-    /// Which job changed, for those that follow one.
-    news: broadcast::Sender<JobId>,
+    /// Which job changed, for those that follow one; none where it may be any.
+    news: broadcast::Sender<Option<JobId>>,
     /// The loops were told to stop.
     closing: CancellationToken,
     /// Held by whoever adds a file for a tenant with a limit of bytes, so that two do not fill the same room.
@@ -123,6 +123,11 @@ impl Scheduler {
         Ok(())
     }
 
+    /// What an acknowledged write of the store survives.
+    pub fn durability(&self) -> Durability {
+        self.store().durability()
+    }
+
     /// Runs the loops until `shutdown`: validation, dispatch, relay, reaper.
     pub async fn run(&self, shutdown: CancellationToken) {
         let validation = self
@@ -131,7 +136,8 @@ impl Scheduler {
             self.repeat(&shutdown, "dispatch", |this| async move { this.dispatch_pass().await });
         // Apart from the others: a queue may take long to say no, and leases expire meanwhile.
         let relay = self.repeat(&shutdown, "relay", |this| async move { this.relay().await });
-        tokio::join!(validation, dispatch, relay, self.sweep_until(&shutdown));
+        let (sweep, hear) = (self.sweep_until(&shutdown), self.hear(&shutdown));
+        tokio::join!(validation, dispatch, relay, sweep, hear);
         self.inner.closing.cancel();
     }
 
@@ -230,7 +236,7 @@ impl Scheduler {
                 Ok(()) => {
                     self.inner.changed.notify_waiters();
                     // Nobody may be following.
-                    let _ = self.inner.news.send(job.id.clone());
+                    let _ = self.inner.news.send(Some(job.id.clone()));
                     // Heartbeats and reports make nothing possible that was not.
                     if moved {
                         self.inner.work.notify_waiters();

@@ -2,19 +2,21 @@
 
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
+use tokio_util::sync::CancellationToken;
 use trainyard_openapi::event::JobEvent;
 use trainyard_openapi::id::{EventId, JobId};
 use trainyard_openapi::page::{Order, PageRequest};
 
 use super::Scheduler;
 use crate::error::Result;
+use crate::port::news::Word;
 use crate::tenant::TenantContext;
 
 /// Changes that a listener may be behind before it is told only that it missed some.
 pub(super) const NEWS_KEPT: usize = 256;
 
 /// Tells when jobs change, from the moment on at which it was made.
-pub struct JobNews(broadcast::Receiver<JobId>);
+pub struct JobNews(broadcast::Receiver<Option<JobId>>);
 
 /// A piece of a job's history.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,11 +28,11 @@ pub struct History {
 }
 
 impl JobNews {
-    /// Waits until the job may have changed. Changes that another process makes are not told of.
+    /// Waits until the job may have changed. Of what other processes change it is told while [`Scheduler::hear`] runs.
     pub async fn of(&mut self, id: &JobId) {
         loop {
             match self.0.recv().await {
-                Ok(changed) if changed != *id => {}
+                Ok(Some(changed)) if changed != *id => {}
                 Ok(_) | Err(RecvError::Lagged(_)) => return,
                 Err(RecvError::Closed) => std::future::pending().await,
             }
@@ -42,6 +44,29 @@ impl Scheduler {
     /// Word of every change from now on.
     pub fn news(&self) -> JobNews {
         JobNews(self.inner.news.subscribe())
+    }
+
+    /// Passes on, until `shutdown`, what other processes on the same record say that they changed: to those who follow a job, who
+    /// wait for one, and to the loops. [`Scheduler::run`] does it too; a process without loops calls it by itself.
+    pub async fn hear(&self, shutdown: &CancellationToken) {
+        let Some(mut news) = self.store().news() else { return };
+        loop {
+            let word = tokio::select! {
+                word = news.next() => word,
+                () = shutdown.cancelled() => return,
+            };
+            let (job, moved) = match word {
+                Word::Changed { job, moved } => (Some(job), moved),
+                Word::Missed => (None, true),
+            };
+            self.inner.changed.notify_waiters();
+            // Nobody may be following.
+            let _ = self.inner.news.send(job);
+            if moved {
+                self.inner.work.notify_waiters();
+                self.inner.announced.notify_one();
+            }
+        }
     }
 
     /// Up to `limit` events of a job after `after`, or from its first on.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tempfile::TempDir;
 use trainyard_scheduler::adapter::fs::FsObjects;
 use trainyard_scheduler::adapter::memory::{MemoryQueue, MemoryStore};
+use trainyard_scheduler::adapter::redis::RedisOptions;
 use trainyard_scheduler::adapter::s3::S3Options;
 use trainyard_scheduler::adapter::sqlite::SqliteStore;
 use trainyard_scheduler::adapter::{open_objects, open_queue, open_store};
@@ -126,16 +127,17 @@ fn files_below(root: &std::path::Path) -> Vec<std::path::PathBuf> {
 async fn backends_are_chosen_by_url() {
     let dir = TempDir::new().unwrap();
     let path = |name: &str| dir.path().join(name).display().to_string();
-    assert!(open_store(&format!("sqlite:{}", path("a.db"))).is_ok());
-    assert!(open_store("memory:").is_ok());
+    let options = RedisOptions::default();
+    assert!(open_store(&format!("sqlite:{}", path("a.db")), &options).await.is_ok());
+    assert!(open_store("memory:", &options).await.is_ok());
     assert!(open_queue("memory:", &[]).await.is_ok());
     let s3 = S3Options::default();
     assert!(open_objects(&format!("file:{}", path("objects")), &s3).await.is_ok());
     let refusals = [
-        open_store("redis://localhost").err(),
-        open_store("sqlite:").err(),
-        open_store("/tmp/a.db").err(),
-        open_store(&format!("sqlite:{}", path("no/such/a.db"))).err(),
+        open_store("redis://", &options).await.err(),
+        open_store("sqlite:", &options).await.err(),
+        open_store("/tmp/a.db", &options).await.err(),
+        open_store(&format!("sqlite:{}", path("no/such/a.db")), &options).await.err(),
         open_queue("amqp://localhost:port", &[]).await.err(),
         open_queue("memory", &[]).await.err(),
         open_objects("s3://bucket", &s3).await.err(),

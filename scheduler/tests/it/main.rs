@@ -18,6 +18,7 @@ mod power;
 mod quotas;
 mod rabbitmq;
 mod random;
+mod redis;
 mod repeats;
 mod s3;
 mod simulation;

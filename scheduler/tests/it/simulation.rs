@@ -14,11 +14,14 @@ use trainyard_scheduler::port::control_plane::{ControlPlane, LeaseError, Release
 use trainyard_scheduler::port::queue::Ticket;
 
 use crate::random::Random;
-use crate::world::{LINES, Run, World, progress, request};
+use crate::redis::server::Server;
+use crate::world::{LINES, Run, World, config, progress, request};
 
 pub(crate) const SLOTS: u32 = 2;
 const JOBS: usize = 6;
 const STEPS: usize = 250;
+/// Simulations on Redis: each step waits for a disk.
+const REDIS_SEEDS: u64 = 8;
 
 pub(crate) struct Simulation {
     world: World,
@@ -312,4 +315,19 @@ async fn whatever_happens() {
     }
     println!("{accepted} words accepted, {fenced} fenced, {succeeded} jobs succeeded");
     assert!(accepted > 250 && fenced > 250 && succeeded > 50, "too little has happened");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_happens_to_a_record_in_redis() {
+    let server = Server::durable();
+    let (mut accepted, mut fenced, mut succeeded) = (0, 0, 0);
+    for seed in 1..=REDIS_SEEDS {
+        let world = World::in_redis(&server, &format!("seed{seed}"), config(SLOTS)).await;
+        let ended = Simulation::run(seed, world, Duration::ZERO).await;
+        accepted += ended.accepted;
+        fenced += ended.fenced;
+        succeeded += ended.succeeded().await;
+    }
+    println!("{accepted} words accepted, {fenced} fenced, {succeeded} jobs succeeded");
+    assert!(accepted > 25 && fenced > 25 && succeeded > 5, "too little has happened");
 }

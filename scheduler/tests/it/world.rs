@@ -22,6 +22,7 @@ use trainyard_plan::HostFacts;
 use trainyard_plan::trainer::{Manifest, ManifestEntry};
 use trainyard_scheduler::adapter::fs::FsObjects;
 use trainyard_scheduler::adapter::memory::{MemoryQueue, MemoryStore};
+use trainyard_scheduler::adapter::redis::RedisStore;
 use trainyard_scheduler::adapter::sqlite::SqliteStore;
 use trainyard_scheduler::clock::{Clock, ManualClock};
 use trainyard_scheduler::job::JobRecord;
@@ -133,6 +134,23 @@ impl World {
         let mut world = Self::on(Arc::new(store), clock, dir, config).await;
         world.ctx = ctx;
         world
+    }
+
+    /// On a record in Redis.
+    pub(crate) async fn in_redis(
+        server: &crate::redis::server::Server,
+        namespace: &str,
+        config: SchedulerConfig,
+    ) -> Self {
+        let clock = Arc::new(ManualClock::at(1_700_000_000_000));
+        let options = crate::redis::server::named(namespace);
+        let store = RedisStore::open_with_clock(&server.url(), &options, Some(clock.clone())).await;
+        Self::on(Arc::new(store.unwrap()), clock, Arc::new(TempDir::new().unwrap()), config).await
+    }
+
+    /// Another process on the same record, which it has opened as `store`, with the same files and queue.
+    pub(crate) fn beside(&self, store: Arc<dyn Store>) -> Scheduler {
+        Scheduler::new(Parts { store, ..self.parts() })
     }
 
     async fn on(

@@ -36,8 +36,8 @@ pub(crate) const DEFAULT_FILE: &str = "trainyard.toml";
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConfigError {
-    /// The file cannot be read.
-    #[error("cannot read the configuration file '{path}'")]
+    /// The configuration file, or one that it names, cannot be read.
+    #[error("cannot read '{path}'")]
     Read {
         /// The file.
         path: PathBuf,

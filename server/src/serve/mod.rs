@@ -21,6 +21,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use trainyard_executor::Agent;
 use trainyard_scheduler::Scheduler;
+use trainyard_scheduler::port::store::Durability;
 
 use crate::config::{self, Config, ConfigError, Layers};
 use crate::exit::Exit;
@@ -195,6 +196,9 @@ async fn serve(config: &Config, key_file: Option<PathBuf>) -> Result<(), ServeEr
     let opened = parts::scheduler(config).await?;
     let (queue, objects) = (opened.queue.clone(), opened.objects.clone());
     let scheduler = Scheduler::new(opened);
+    if let Durability::Volatile(reason) = scheduler.durability() {
+        tracing::warn!(reason, "the record may lose what it acknowledged");
+    }
     scheduler.recover_embedded().await?;
     let (http, address) = listen::listen(scheduler.clone(), &config.http, tokens)?;
     key::bootstrap(&scheduler, key_file.as_deref(), address).await?;

@@ -18,7 +18,7 @@ use crate::config::Config;
 /// Opens record, queue and objects, whose URLs choose the backends.
 pub(crate) async fn scheduler(config: &Config) -> Result<Parts, ServeError> {
     let Config { http: _, oidc: _, storage, s3, training, dispatch, webhooks, log: _ } = config;
-    let store = open_store(&storage.store_url())?;
+    let store = open_store(&storage.store_url(), &storage.redis()?).await?;
     let queue = open_queue(&storage.queue_url()?, &[&training.pool]).await?;
     let url = storage.objects_url();
     let objects = open_objects(&url, &s3.options(&url).await?).await?;

@@ -20,6 +20,7 @@ mod operators;
 mod peft_parity;
 mod preflight;
 mod rabbitmq;
+mod redis_store;
 mod s3;
 mod schema;
 mod streams;

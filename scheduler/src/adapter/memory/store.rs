@@ -15,8 +15,8 @@ use crate::job::{JobRecord, JobState};
 use crate::port::document::{Change, Kind, Stored, Write};
 use crate::port::queue::Ticket;
 use crate::port::store::{
-    CheckpointRecord, Commit, FileRecord, IdempotencyRecord, JobFilter, ModelRecord, QueuedJob,
-    Slice, Store, StoreError, UsageRecord,
+    CheckpointRecord, Commit, Durability, FileRecord, IdempotencyRecord, JobFilter, ModelRecord,
+    QueuedJob, Slice, Store, StoreError, UsageRecord,
 };
 
 /// The store.
@@ -212,6 +212,10 @@ fn paged<T: Clone>(
 impl Store for MemoryStore {
     async fn now_ms(&self) -> Result<i64, StoreError> {
         Ok(self.clock.now_ms())
+    }
+
+    fn durability(&self) -> Durability {
+        Durability::Volatile("the record is in memory alone".to_string())
     }
 
     async fn scrub(&self) -> Result<(), StoreError> {

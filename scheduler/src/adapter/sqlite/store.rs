@@ -12,14 +12,18 @@ use crate::job::JobRecord;
 use crate::port::document::{Change, Kind, Stored};
 use crate::port::queue::Ticket;
 use crate::port::store::{
-    CheckpointRecord, Commit, FileRecord, IdempotencyRecord, JobFilter, ModelRecord, QueuedJob,
-    Slice, Store, StoreError, UsageRecord,
+    CheckpointRecord, Commit, Durability, FileRecord, IdempotencyRecord, JobFilter, ModelRecord,
+    QueuedJob, Slice, Store, StoreError, UsageRecord,
 };
 
 #[async_trait]
 impl Store for SqliteStore {
     async fn now_ms(&self) -> Result<i64, StoreError> {
         Ok(self.clock.now_ms())
+    }
+
+    fn durability(&self) -> Durability {
+        Durability::Durable
     }
 
     async fn scrub(&self) -> Result<(), StoreError> {

@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 /// The directory, and the book of what was synced of it.
-pub(super) struct Disk {
+pub(crate) struct Disk {
     place: TempDir,
 }
 
 impl Disk {
     /// A disk with nothing on it.
-    pub(super) fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         let place = TempDir::new().unwrap();
         fs::create_dir(place.path().join("root")).unwrap();
         fs::create_dir(place.path().join("book")).unwrap();
@@ -22,20 +22,25 @@ impl Disk {
     }
 
     /// What a process writes to.
-    pub(super) fn root(&self) -> PathBuf {
+    pub(crate) fn root(&self) -> PathBuf {
         self.place.path().join("root")
     }
 
     /// Where the syncs are written down.
-    pub(super) fn book(&self) -> PathBuf {
+    pub(crate) fn book(&self) -> PathBuf {
         self.place.path().join("book")
     }
 
+    /// All that is on it becomes durable, as it does when nobody has written for a while.
+    pub(crate) fn settle(&self) {
+        self.write_down(&self.root());
+    }
+
     /// The disk as it is found when the power is back. All that is on it is durable.
-    pub(super) fn after_the_cut(&self) -> Self {
+    pub(crate) fn after_the_cut(&self) -> Self {
         let next = Self::empty();
         self.restore(fs::metadata(self.root()).unwrap().ino(), &next.root());
-        next.write_down(&next.root());
+        next.settle();
         next
     }
 

@@ -4,7 +4,7 @@
 //! anew from what was synced; the next process goes on from there.
 
 mod child;
-mod disk;
+pub(crate) mod disk;
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -35,7 +35,7 @@ struct Acknowledged {
 }
 
 /// Compiles the library that keeps book.
-fn shim(directory: &Path) -> PathBuf {
+pub(crate) fn shim(directory: &Path) -> PathBuf {
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/power/shim.c");
     let library = directory.join("shim.so");
     let mut compile = Command::new("cc");

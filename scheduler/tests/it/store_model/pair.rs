@@ -1,11 +1,11 @@
 //! The two stores, and what an operation is to them.
 
+use std::any::Any;
 use std::fmt::{Debug, Display};
 use std::str::FromStr;
 use std::sync::Arc;
 
 use serde_json::json;
-use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use trainyard_openapi::file::Purpose;
 use trainyard_openapi::id::{EventId, JobId, TenantId};
@@ -31,7 +31,7 @@ pub(super) struct Pair {
     store: Arc<dyn Store>,
     /// Operations so far: the time of what they make, and its own number.
     count: u32,
-    _place: TempDir,
+    _place: Box<dyn Any>,
 }
 
 /// The id of kind `Id` with this number.
@@ -45,9 +45,11 @@ pub(super) fn tenant(number: u8) -> TenantId {
 }
 
 impl Pair {
-    pub(super) fn new(place: TempDir, store: Arc<dyn Store>) -> Self {
+    pub(super) fn new(open: impl AsyncFn() -> (Box<dyn Any>, Arc<dyn Store>)) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (place, store) = runtime.block_on(open());
         Self {
-            runtime: tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(),
+            runtime,
             reference: MemoryStore::new(Arc::new(SystemClock)),
             store,
             count: 0,
@@ -171,6 +173,7 @@ impl Pair {
             checkpoint.id = id("ftckpt_", number);
             checkpoint
         });
+        // What a job makes is its tenant's.
         commit.model = change.model.map(|number| sample::model(&job, &format!("ft:{number}")));
         commit.result_file = change.result_file.map(|number| FileRecord {
             key: format!("jobs/{}/e1-x/{number}", job.id),

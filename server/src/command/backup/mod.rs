@@ -17,6 +17,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use trainyard_plan::trainer;
 use trainyard_scheduler::adapter::sqlite::{Inventory, NamedObject, SqliteFile};
+use trainyard_scheduler::adapter::without_password;
 use trainyard_scheduler::clock::{Clock, SystemClock};
 use trainyard_scheduler::port::store::StoreError;
 
@@ -180,6 +181,7 @@ impl Backup {
     ) -> Result<(Inventory, BTreeMap<String, Entry>), ClientError> {
         let url = storage.store_url();
         let source = url.strip_prefix("sqlite:").map(PathBuf::from).ok_or_else(|| {
+            let url = without_password(&url);
             ClientError::Usage(format!("store '{url}': only sqlite:PATH can be backed up"))
         })?;
         let target = self.partial.join(DATABASE);

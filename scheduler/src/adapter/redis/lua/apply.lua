@@ -1,0 +1,3 @@
+if not fits(request) then return refuse('conflict') end
+apply(request)
+return answer('ok')
