@@ -145,7 +145,7 @@ async fn a_trainer_that_is_held_from_outside_is_ended_and_changes_no_bit() {
 #[test]
 fn backends_of_other_versions_and_unknown_settings_are_refused_by_name() {
     let directory = tempfile::tempdir().expect("a directory");
-    for (flag, url) in [("--store", "redis://"), ("--queue", "amqp://h")] {
+    for (flag, url) in [("--store", "redis://"), ("--queue", "amqp://h:port")] {
         let said = process::trainyard(directory.path(), &["serve", flag, url]);
         assert_eq!(said.code, 1, "{said:?}");
         let scheme = url.split(':').next().expect("a scheme");
