@@ -38,13 +38,11 @@ demo: libtorch demo-assets ## Train a real model on real data through the real s
 	@scripts/demo.sh
 
 test: libtorch python build ## Every test
-	@scripts/prerequisites.sh test
 	@scripts/prerequisites.sh s3
 	@scripts/prerequisites.sh test
 	cargo nextest run --locked --workspace --profile $(NEXTEST_PROFILE)
 
 test-fast: ## The tests that need neither libtorch nor Python
-	@scripts/prerequisites.sh test
 	@scripts/prerequisites.sh s3
 	@scripts/prerequisites.sh test
 	cargo nextest run --locked

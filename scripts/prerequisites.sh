@@ -2,9 +2,8 @@
 # Checks for what everything else stands on, and installs what Debian or Ubuntu has. Quick where nothing is missing.
 #   scripts/prerequisites.sh        compilers, Python, Rust, cargo-nextest
 #   scripts/prerequisites.sh lint   also npx
-#   scripts/prerequisites.sh test   also redis-server: each test starts one of its own
 #   scripts/prerequisites.sh s3     only Ceph's gateway, which the tests of S3 start (scripts/rgw.sh)
-#   scripts/prerequisites.sh test   also RabbitMQ, which the tests start for themselves
+#   scripts/prerequisites.sh test   also Redis and RabbitMQ: the tests start their own
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
