@@ -36,18 +36,9 @@ pub(crate) const DEFAULT_FILE: &str = "trainyard.toml";
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConfigError {
-    /// The configuration file, or one that it names, cannot be read.
+    /// The configuration file, or one that a setting names, cannot be read.
     #[error("cannot read '{path}'")]
     Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// A file that a setting names cannot be read.
-    #[error("cannot read '{path}'")]
-    ReadOther {
         /// The file.
         path: PathBuf,
         /// Why.
@@ -189,6 +180,11 @@ fn read(path: &Path) -> Result<Layers, ConfigError> {
         path: path.to_path_buf(),
         reason: error.to_string().trim_end().to_string(),
     })
+}
+
+/// A file that a setting names: a password, certificates.
+fn content(path: &Path) -> Result<Vec<u8>, ConfigError> {
+    fs::read(path).map_err(|source| ConfigError::Read { path: path.to_path_buf(), source })
 }
 
 /// Rules across settings. A run that outlives its lease would train beside its successor.

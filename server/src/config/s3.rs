@@ -1,13 +1,13 @@
 //! Settings of an S3 store: how `objects = "s3://BUCKET/PREFIX"` is reached.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use aws_config::Region;
 use aws_config::default_provider::credentials::DefaultCredentialsChain;
 use trainyard_scheduler::adapter::s3::S3Options;
 
-use super::ConfigError;
 use super::layer::settings;
+use super::{ConfigError, content};
 
 settings! {
     /// How the store of an `s3:` URL is reached.
@@ -66,12 +66,12 @@ impl S3 {
             region: region.clone(),
             path_style: *s3_path_style,
             sse_kms_key_id: s3_sse_kms_key_id.clone(),
-            ca_pem: s3_ca_file.as_deref().map(read).transpose()?,
+            ca_pem: s3_ca_file.as_deref().map(content).transpose()?,
             ..S3Options::default()
         };
         match (&self.s3_access_key_id, &self.s3_secret_access_key_file) {
             (Some(id), Some(file)) => {
-                let secret = read(file)?;
+                let secret = content(file)?;
                 Ok(options.with_key(id, String::from_utf8_lossy(&secret).trim()))
             }
             _ => {
@@ -109,9 +109,4 @@ impl S3 {
 fn region_of_environment() -> Option<String> {
     let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION"))
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, ConfigError> {
-    std::fs::read(path)
-        .map_err(|source| ConfigError::ReadOther { path: path.to_path_buf(), source })
 }

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use trainyard_scheduler::adapter::redis::RedisOptions;
 use url::Url;
 
-use super::ConfigError;
 use super::layer::settings;
+use super::{ConfigError, content};
 
 settings! {
     /// Where record, files and models are kept. The URLs choose the backends.
@@ -79,14 +79,10 @@ impl Storage {
 
     /// What is asked of a Redis server.
     pub(crate) fn redis(&self) -> Result<RedisOptions, ConfigError> {
-        let read = |path: &PathBuf| {
-            let failed = |source| ConfigError::Read { path: path.clone(), source };
-            fs::read(path).map_err(failed)
-        };
         let password = match &self.store_password_file {
             None => None,
             Some(path) => {
-                let text = String::from_utf8(read(path)?).map_err(|_| {
+                let text = String::from_utf8(content(path)?).map_err(|_| {
                     ConfigError::Conflict(format!("'{}' is not in UTF-8", path.display()))
                 })?;
                 // Editors end a file with a line break; a password has none.
@@ -100,7 +96,7 @@ impl Storage {
         };
         Ok(RedisOptions {
             password,
-            ca_pem: self.store_ca_file.as_ref().map(read).transpose()?,
+            ca_pem: self.store_ca_file.as_deref().map(content).transpose()?,
             namespace: self.store_namespace.clone(),
             allow_volatile: self.store_allow_volatile,
             replicas: self.store_replicas,
