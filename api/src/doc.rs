@@ -230,9 +230,19 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
     examples::add(method, operation);
     if operation["operationId"] == "listFineTuningEvents" {
         let content = &mut operation["responses"]["200"]["content"];
+        // Of one event, as tools that test OpenAPI 3.1 read it: the specification itself has no word for it before 3.2.
         content["text/event-stream"] = json!({
-            "schema": {"type": "string"},
-            "example": "id: ftevent-1\nevent: fine_tuning.job.event\ndata: {}\n\n",
+            "schema": {
+                "type": "object",
+                "description": "One event of the stream. `data` is a job's event as JSON, `[DONE]` at the end, or an error's body",
+                "required": ["event", "data"],
+                "properties": {
+                    "id": {"type": "string", "description": "The event's id, for `Last-Event-ID`"},
+                    "event": {"type": "string"},
+                    "data": {"type": "string"},
+                },
+            },
+            "example": {"id": "ftevent-1", "event": "fine_tuning.job.event", "data": "{}"},
         });
     }
     if operation["operationId"] == "downloadFile" {

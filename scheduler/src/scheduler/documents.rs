@@ -1,7 +1,7 @@
 //! Documents as the records they hold.
 
 use serde_json::Value;
-use trainyard_openapi::page::PageRequest;
+use trainyard_openapi::page::{Order, PageRequest};
 
 use super::{CONFLICTS_MAX, Scheduler};
 use crate::audit::AuditEntry;
@@ -25,6 +25,20 @@ impl Scheduler {
     ) -> Result<Slice<D>> {
         let (stored, has_more) = self.store().documents(D::KIND, scope, page).await?;
         Ok((stored.iter().map(read).collect::<Result<_>>()?, has_more))
+    }
+
+    /// All records of one scope.
+    pub(super) async fn all_documents<D: Document>(&self, scope: &str) -> Result<Vec<D>> {
+        let mut all = Vec::new();
+        let mut page = PageRequest { after: None, limit: 1000, order: Order::Asc };
+        loop {
+            let (records, has_more) = self.documents::<D>(scope, &page).await?;
+            page.after = records.last().map(Document::id);
+            all.extend(records);
+            if !has_more {
+                return Ok(all);
+            }
+        }
     }
 
     /// Changes a record: reads it, lets `alter` work on it, writes it with an entry for the audit log where `alter` gives one,

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use trainyard_openapi::erasure::{DeletedFile, FileDeletion, Trained};
 use trainyard_openapi::error::{ApiError, ErrorCode};
 use trainyard_openapi::file::{File, Purpose};
-use trainyard_openapi::id::{FileId, JobId};
+use trainyard_openapi::id::{FileId, JobId, UploadId};
 use trainyard_openapi::limits::{FILE_BYTES_MAX, FILENAME_CHARS_MAX};
 use trainyard_openapi::page::{Page, PageRequest};
 
@@ -35,6 +35,8 @@ pub struct FileUpload {
     line_begun: bool,
     /// What its tenant may store, where that is limited.
     room: Option<Room>,
+    /// The upload whose parts it is made of.
+    parts: Option<UploadId>,
     /// What the audit log will say of it; time and detail come at the end.
     audit: AuditEntry,
 }
@@ -83,7 +85,7 @@ impl FileUpload {
         self,
         also: impl FnOnce(&FileRecord) -> Result<Change>,
     ) -> Result<File> {
-        let Self { scheduler, writer, mut record, life_ms, hash, room, audit, .. } = self;
+        let Self { scheduler, writer, mut record, life_ms, hash, room, parts, audit, .. } = self;
         writer.finish().await?;
         record.sha256 = hex::encode(hash.finalize());
         record.created_at_ms = scheduler.store().now_ms().await?;
@@ -97,7 +99,7 @@ impl FileUpload {
         let _storage = match room {
             Some(Room { limit, .. }) => {
                 let guard = scheduler.inner.storage.lock().await;
-                let stored = scheduler.store().stored_bytes(&record.tenant).await?;
+                let stored = scheduler.stored_bytes(&record.tenant, parts.as_ref()).await?;
                 if let Err(full) = (Room { limit, stored }).check(record.bytes) {
                     scheduler.objects().delete(&record.key).await?;
                     return Err(full.into());
@@ -132,23 +134,24 @@ impl Scheduler {
         filename: &str,
         purpose: Purpose,
     ) -> Result<FileUpload> {
-        self.begin_file(ctx, filename, purpose, FILE_BYTES_MAX).await
+        self.begin_file(ctx, filename, purpose, FILE_BYTES_MAX, None).await
     }
 
-    /// Begins a file of at most `bytes_max` bytes.
+    /// Begins a file of at most `bytes_max` bytes, which `parts` is completed with.
     pub(super) async fn begin_file(
         &self,
         ctx: &TenantContext,
         filename: &str,
         purpose: Purpose,
         bytes_max: u64,
+        parts: Option<&UploadId>,
     ) -> Result<FileUpload> {
         check_filename(filename, "file")?;
         if purpose != Purpose::FineTune {
             let message = "only files with purpose 'fine-tune' can be uploaded";
             return Err(ApiError::field(ErrorCode::InvalidPurpose, "purpose", message).into());
         }
-        let room = self.room(ctx).await?;
+        let room = self.room(ctx, parts).await?;
         if let Some(room) = room {
             room.check(1)?;
         }
@@ -177,6 +180,7 @@ impl Scheduler {
             hash: Sha256::new(),
             line_begun: false,
             room,
+            parts: parts.cloned(),
             audit,
         })
     }

@@ -19,8 +19,12 @@ use crate::port::store::QueuedJob;
 const EXACT_MAX: usize = 1_000;
 /// After how long a line is old, in milliseconds: other processes and the turn of a day change it too.
 const OLD_MS: i64 = 1_000;
-/// Up to what age a long line is shown while a new one is being counted, in milliseconds.
-const SHOWN_MS: i64 = 3_000;
+/// A long line is shown for so many times what counting it took, so that who looks at jobs costs a processor a hundredth of its time.
+const SHOWN_FOR: i64 = 100;
+/// But never for longer, in milliseconds.
+const SHOWN_MAX_MS: i64 = 30_000;
+/// How much longer it is shown while a new one is being counted, in milliseconds.
+const COUNTING_MS: i64 = 2_000;
 
 /// The jobs that wait and the slots that are free, as they stood at a moment.
 pub(super) struct Line {
@@ -31,13 +35,23 @@ pub(super) struct Line {
     /// The changes that it knows of.
     changes: u64,
     at_ms: i64,
+    /// How long counting took.
+    took_ms: i64,
 }
 
 impl Line {
     fn new(queue: Queue, free: u32, changes: u64, at_ms: i64) -> Self {
         let ids = queue.ready.iter().chain(queue.held.iter().map(|(id, _)| id));
         let places = ids.enumerate().map(|(place, id)| (id.clone(), place)).collect();
-        Self { queue, free, places, changes, at_ms }
+        Self { queue, free, places, changes, at_ms, took_ms: 0 }
+    }
+
+    /// For how long it is shown, in milliseconds.
+    fn shown_ms(&self) -> i64 {
+        match self.is_long() {
+            true => (SHOWN_FOR * self.took_ms).clamp(OLD_MS, SHOWN_MAX_MS),
+            false => OLD_MS,
+        }
     }
 
     fn is_long(&self) -> bool {
@@ -91,8 +105,8 @@ impl KnownLine {
         self.line.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn put(&self, line: Arc<Line>) {
-        *self.line.lock().unwrap_or_else(PoisonError::into_inner) = Some(line);
+    fn put(&self, line: Arc<Line>) -> Option<Arc<Line>> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner).replace(line)
     }
 }
 
@@ -106,21 +120,23 @@ impl Scheduler {
         }
     }
 
-    /// The jobs that wait. A short line is as it stands now. A long one may be a second old; then a new one is counted, while
-    /// the old one is shown for a moment longer.
+    /// The jobs that wait, for those who look. A short line is as it stands now. A long one may be seconds old; then a new one is
+    /// counted, while the old one is shown for a moment longer.
     pub(super) async fn line(&self) -> Result<Arc<Line>> {
         let now_ms = self.store().now_ms().await?;
         let known = &self.inner.line;
         let changes = known.changes.load(Ordering::Acquire);
         let good = |line: &Arc<Line>| {
-            (line.changes >= changes || line.is_long()) && line.is_younger(OLD_MS, now_ms)
+            (line.changes >= changes || line.is_long()) && line.is_younger(line.shown_ms(), now_ms)
         };
         let last = known.get();
         if let Some(line) = last.clone().filter(good) {
             return Ok(line);
         }
-        if let Some(line) = last.filter(|line| line.is_long() && line.is_younger(SHOWN_MS, now_ms))
-        {
+        let shown = |line: &Arc<Line>| {
+            line.is_long() && line.is_younger(line.shown_ms() + COUNTING_MS, now_ms)
+        };
+        if let Some(line) = last.filter(shown) {
             if let Ok(counting) = known.counting.clone().try_lock_owned() {
                 let this = self.clone();
                 tokio::spawn(async move {
@@ -143,12 +159,16 @@ impl Scheduler {
         }
     }
 
-    /// The same for those who give out slots: what other processes changed counts at once where the line is short.
+    /// The same for those who give out slots: what other processes changed counts at once where the line is short, and a long one
+    /// is not old.
     pub(super) async fn line_to_dispatch(&self) -> Result<Arc<Line>> {
-        if self.inner.line.get().is_none_or(|line| !line.is_long()) {
-            self.inner.line.changed();
+        let now_ms = self.store().now_ms().await?;
+        let fresh = |line: &Arc<Line>| line.is_long() && line.is_younger(OLD_MS, now_ms);
+        let _counting = self.inner.line.counting.lock().await;
+        match self.inner.line.get().filter(fresh) {
+            Some(line) => Ok(line),
+            None => self.count_line().await,
         }
-        self.line().await
     }
 
     /// Counts the line and keeps it. One at a time.
@@ -159,38 +179,54 @@ impl Scheduler {
         let queued = self.store().queued_jobs().await?;
         let busy = self.store().busy_jobs().await?;
         let free = self.free_slots(&busy);
-        let queue = self.ordered(queued, &busy).await?;
-        let line = Arc::new(Line::new(queue, free, changes, at_ms));
-        self.inner.line.put(line.clone());
+        let long = queued.len() > EXACT_MAX;
+        let new = move |queue| Line::new(queue, free, changes, at_ms);
+        let mut line = self.ordered(queued, &busy, new).await?;
+        line.took_ms = self.store().now_ms().await? - at_ms;
+        let line = Arc::new(line);
+        let last = self.inner.line.put(line.clone());
+        if long {
+            // Giving back the memory of a long line takes a while, too.
+            tokio::task::spawn_blocking(move || drop(last));
+        }
         Ok(line)
     }
 
-    /// Who goes next of `queued`.
-    pub(super) async fn ordered(
+    /// What `make` makes of the order in which `queued` go.
+    pub(super) async fn ordered<T: Send + 'static>(
         &self,
         queued: Vec<QueuedJob>,
         busy: &[JobRecord],
-    ) -> Result<Queue> {
-        let tenants: BTreeSet<&TenantId> = queued.iter().map(|job| &job.tenant).collect();
+        make: impl FnOnce(Queue) -> T + Send + 'static,
+    ) -> Result<T> {
+        let long = queued.len() > EXACT_MAX;
+        let (queued, tenants) = aside(long, move || {
+            let tenants: BTreeSet<&TenantId> = queued.iter().map(|job| &job.tenant).collect();
+            let tenants: Vec<TenantId> = tenants.into_iter().cloned().collect();
+            (queued, tenants)
+        })
+        .await?;
         let mut allowances = BTreeMap::new();
         for tenant in tenants {
-            allowances.insert(tenant.clone(), self.allowance(tenant).await?);
+            let allowance = self.allowance(&tenant).await?;
+            allowances.insert(tenant, allowance);
         }
         let mut taken: BTreeMap<TenantId, u32> = BTreeMap::new();
         for job in busy {
             *taken.entry(job.tenant.clone()).or_default() += 1;
         }
-        if queued.len() <= EXACT_MAX {
-            return Ok(policy::order(queued, &taken, allowances));
-        }
-        // Work for a processor: the async threads go on serving meanwhile.
-        let ordered =
-            tokio::task::spawn_blocking(move || policy::order(queued, &taken, allowances)).await;
-        ordered.map_err(|error| SchedulerError::Internal(format!("ordering panicked: {error}")))
+        aside(long, move || make(policy::order(queued, &taken, allowances))).await
     }
+}
 
-    /// Slots that no job takes.
-    pub(super) fn free_slots(&self, busy: &[JobRecord]) -> u32 {
-        self.config().slots.saturating_sub(u32::try_from(busy.len()).unwrap_or(u32::MAX))
+/// Work for a processor. Where it is `long`, the async threads go on serving meanwhile.
+async fn aside<T: Send + 'static>(
+    long: bool,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T> {
+    if !long {
+        return Ok(work());
     }
+    let ended = tokio::task::spawn_blocking(work).await;
+    ended.map_err(|error| SchedulerError::Internal(format!("counting the line panicked: {error}")))
 }

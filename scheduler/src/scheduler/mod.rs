@@ -13,6 +13,7 @@ mod line;
 mod lineage;
 mod models;
 mod news;
+mod pools;
 mod preflight;
 mod queueing;
 mod quota;

@@ -156,7 +156,7 @@ impl Scheduler {
             priority: job.plan.resources.priority,
             since_ms: job.created_at_ms,
         });
-        let queue = self.ordered(queued, &busy).await?;
+        let queue = self.ordered(queued, &busy, |queue| queue).await?;
         let position = queue.ready.iter().position(|one| *one == id);
         let position = position.map_or(queue.ready.len() as u64 + 1, |index| index as u64 + 1);
         let ahead = validating.len() as u64 + position;

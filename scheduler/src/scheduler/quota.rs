@@ -2,8 +2,9 @@
 
 use trainyard_openapi::error::{ApiError, ErrorCode};
 use trainyard_openapi::event::EventLevel;
-use trainyard_openapi::id::TenantId;
+use trainyard_openapi::id::{TenantId, UploadId};
 use trainyard_openapi::tenant::{Quota, TenantStatus};
+use trainyard_openapi::upload::UploadStatus;
 
 use super::{Scheduler, message};
 use crate::clock::Day;
@@ -14,6 +15,7 @@ use crate::policy::Allowance;
 use crate::port::queue::Ticket;
 use crate::port::store::UsageRecord;
 use crate::tenant::{TenantContext, TenantRecord};
+use crate::upload::UploadRecord;
 
 impl Scheduler {
     /// What a tenant may start.
@@ -109,16 +111,35 @@ impl Scheduler {
     /// # Errors
     /// `quota_exceeded`, with limit, stored and asked bytes.
     pub async fn check_storage(&self, ctx: &TenantContext, bytes: u64) -> Result<()> {
-        let Some(limit) = ctx.quota().storage_bytes else { return Ok(()) };
-        let stored = self.store().stored_bytes(ctx.tenant()).await?;
-        Ok(Room { limit, stored }.check(bytes)?)
+        match self.room(ctx, None).await? {
+            Some(room) => Ok(room.check(bytes)?),
+            None => Ok(()),
+        }
     }
 
     /// How much the tenant may store beside what it has; `None` without a limit.
-    pub(super) async fn room(&self, ctx: &TenantContext) -> Result<Option<Room>> {
+    pub(super) async fn room(
+        &self,
+        ctx: &TenantContext,
+        but: Option<&UploadId>,
+    ) -> Result<Option<Room>> {
         let Some(limit) = ctx.quota().storage_bytes else { return Ok(None) };
-        let stored = self.store().stored_bytes(ctx.tenant()).await?;
+        let stored = self.stored_bytes(ctx.tenant(), but).await?;
         Ok(Some(Room { limit, stored }))
+    }
+
+    /// Bytes of a tenant's files, models and pending uploads, without the parts of `but`: they are about to become a file.
+    pub(super) async fn stored_bytes(
+        &self,
+        tenant: &TenantId,
+        but: Option<&UploadId>,
+    ) -> Result<u64> {
+        let uploads = self.all_documents::<UploadRecord>(tenant.as_str()).await?;
+        let pending = uploads
+            .iter()
+            .filter(|upload| upload.status == UploadStatus::Pending && Some(&upload.id) != but);
+        let parts: u64 = pending.map(|upload| upload.stored_bytes).sum();
+        Ok(self.store().stored_bytes(tenant).await? + parts)
     }
 }
 

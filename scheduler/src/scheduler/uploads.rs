@@ -5,7 +5,7 @@ use futures::StreamExt;
 use md5::{Digest, Md5};
 use trainyard_openapi::error::{ApiError, ErrorCode};
 use trainyard_openapi::file::{File, Purpose};
-use trainyard_openapi::id::{PartId, UploadId};
+use trainyard_openapi::id::{PartId, TenantId, UploadId};
 use trainyard_openapi::limits::{
     MIME_TYPE_CHARS_MAX, UPLOAD_BYTES_MAX, UPLOAD_PART_BYTES_MAX, UPLOAD_PARTS_MAX,
 };
@@ -13,6 +13,7 @@ use trainyard_openapi::upload::{CompleteUpload, CreateUpload, Upload, UploadPart
 
 use super::documents::{Altered, json};
 use super::files::check_filename;
+use super::quota::Room;
 use super::{CONFLICTS_MAX, Scheduler};
 use crate::error::Result;
 use crate::port::document::Change;
@@ -31,18 +32,24 @@ pub struct PartUpload {
     scheduler: Scheduler,
     writer: Box<dyn ObjectWriter>,
     record: PartRecord,
+    tenant: TenantId,
+    /// What its tenant may store, where that is limited.
+    room: Option<Room>,
 }
 
 impl PartUpload {
     /// The next piece.
     ///
     /// # Errors
-    /// `request_too_large` beyond the limit; no space.
+    /// `request_too_large` beyond the limit; `quota_exceeded`; no space.
     pub async fn write(&mut self, bytes: Bytes) -> Result<()> {
         self.record.bytes += bytes.len() as u64;
         if self.record.bytes > UPLOAD_PART_BYTES_MAX {
             let text = format!("a part may have at most {UPLOAD_PART_BYTES_MAX} bytes");
             return Err(ApiError::field(ErrorCode::TooLarge, "data", text).into());
+        }
+        if let Some(room) = self.room {
+            room.check(self.record.bytes)?;
         }
         Ok(self.writer.write(bytes).await?)
     }
@@ -52,13 +59,13 @@ impl PartUpload {
     /// # Errors
     /// An empty part; `invalid_state` where the upload is no longer pending.
     pub async fn finish(self) -> Result<UploadPart> {
-        let Self { scheduler, writer, mut record } = self;
+        let Self { scheduler, writer, mut record, tenant, room } = self;
         if record.bytes == 0 {
             let text = "a part must have at least 1 byte, not 0";
             return Err(ApiError::field(ErrorCode::InvalidValue, "data", text).into());
         }
         writer.finish().await?;
-        let added = scheduler.add_part(&mut record).await;
+        let added = scheduler.add_part_within(room, &tenant, &mut record).await;
         if added.is_err() {
             // Without a record nothing would come for it before the upload is forgotten.
             scheduler.objects().delete(&record.key).await?;
@@ -145,12 +152,37 @@ impl Scheduler {
         let now_ms = self.store().now_ms().await?;
         check_pending(&record, now_ms)?;
         check_room(&record, 1)?;
+        let room = self.room(ctx, None).await?;
+        if let Some(room) = room {
+            room.check(1)?;
+        }
         let id = PartId::generate()?;
         let key = format!("uploads/{upload}/{id}");
         let writer = self.objects().create(&key).await?;
         let record =
             PartRecord { id, upload: upload.clone(), bytes: 0, key, created_at_ms: now_ms };
-        Ok(PartUpload { scheduler: self.clone(), writer, record })
+        Ok(PartUpload {
+            scheduler: self.clone(),
+            writer,
+            record,
+            tenant: ctx.tenant().clone(),
+            room,
+        })
+    }
+
+    /// Records a part where its tenant may still store it. One after the other where a limit holds: what fitted at the beginning
+    /// may not fit beside what has come since.
+    async fn add_part_within(
+        &self,
+        room: Option<Room>,
+        tenant: &TenantId,
+        part: &mut PartRecord,
+    ) -> Result<()> {
+        let Some(Room { limit, .. }) = room else { return self.add_part(part).await };
+        let _storage = self.inner.storage.lock().await;
+        let stored = self.stored_bytes(tenant, None).await?;
+        Room { limit, stored }.check(part.bytes)?;
+        self.add_part(part).await
     }
 
     /// Records a part whose content is there, if its upload still takes it.
@@ -193,8 +225,8 @@ impl Scheduler {
         }
         check_pending(&record, now_ms)?;
         let parts = self.parts_of(&record, &request.part_ids).await?;
-        let mut file =
-            self.begin_file(ctx, &record.filename, Purpose::FineTune, record.bytes).await?;
+        let (name, bytes) = (&record.filename, record.bytes);
+        let mut file = self.begin_file(ctx, name, Purpose::FineTune, bytes, Some(id)).await?;
         if let Some(life_ms) = record.life_ms {
             file.expire_after(life_ms);
         }

@@ -33,7 +33,7 @@ impl Scheduler {
         Ok(Usage {
             object: "usage".to_string(),
             data: days.iter().map(day_of).collect(),
-            storage_bytes: self.store().stored_bytes(ctx.tenant()).await?,
+            storage_bytes: self.stored_bytes(ctx.tenant(), None).await?,
             live_jobs: self.store().live_count(ctx.tenant()).await?,
             accelerator_seconds_today: seconds(UsageRecord::accelerator_ms_of(of_today)),
             accelerator_seconds_this_month: seconds(UsageRecord::accelerator_ms_of(&month)),

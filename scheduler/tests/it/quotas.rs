@@ -165,3 +165,43 @@ async fn bytes_beyond_the_quota_are_refused_and_leave_nothing() {
     let files = std::fs::read_dir(world.objects_dir().join("files")).unwrap().count();
     assert_eq!(files, 1, "what was refused lies nowhere");
 }
+
+#[tokio::test]
+async fn parts_of_a_pending_upload_count_and_become_its_file() {
+    let mut world = World::on_disk(1).await;
+    limited(&mut world, json!({"quota": {"storage_bytes": 20}})).await;
+    let (scheduler, ctx) = (&world.scheduler, &world.ctx);
+    let begin = async || {
+        let new = json!({"filename": "a.jsonl", "purpose": "fine-tune", "bytes": 12, "mime_type": "text/jsonl"});
+        scheduler.create_upload(ctx, &serde_json::from_value(new).unwrap()).await.unwrap().id
+    };
+    let part = async |upload, bytes: usize| {
+        let mut part = scheduler.begin_part(ctx, upload).await?;
+        part.write(vec![b'a'; bytes].into()).await?;
+        part.finish().await
+    };
+    let (first, second) = (begin().await, begin().await);
+    let kept = part(&first, 12).await.unwrap();
+    assert_eq!(scheduler.usage(ctx, None, None).await.unwrap().storage_bytes, 12);
+    let error = refusal(part(&second, 9).await);
+    assert_eq!(error.code, ErrorCode::QuotaExceeded);
+    for figure in ["20 bytes", "12 are stored", "add 9"] {
+        assert!(error.message.contains(figure), "{}", error.message);
+    }
+    let (mut one, mut two) = (
+        scheduler.begin_part(ctx, &second).await.unwrap(),
+        scheduler.begin_part(ctx, &second).await.unwrap(),
+    );
+    one.write(vec![b'a'; 5].into()).await.unwrap();
+    two.write(vec![b'a'; 5].into()).await.unwrap();
+    one.finish().await.unwrap();
+    assert_eq!(code(two.finish().await), ErrorCode::QuotaExceeded, "each fitted, both do not");
+    // The parts of the upload itself do not stand in the way of its file.
+    let request = serde_json::from_value(json!({"part_ids": [kept.id]})).unwrap();
+    scheduler.complete_upload(ctx, &first, &request).await.unwrap();
+    assert_eq!(scheduler.usage(ctx, None, None).await.unwrap().storage_bytes, 17);
+    scheduler.cancel_upload(ctx, &second).await.unwrap();
+    assert_eq!(scheduler.usage(ctx, None, None).await.unwrap().storage_bytes, 12);
+    let parts = world.objects.list("uploads").await.unwrap();
+    assert_eq!(parts, Vec::<String>::new(), "what was refused lies nowhere");
+}

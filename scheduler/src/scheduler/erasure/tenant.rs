@@ -200,18 +200,6 @@ impl Scheduler {
         }
     }
 
-    async fn all_documents<D: Document>(&self, scope: &str) -> Result<Vec<D>> {
-        let (mut all, mut page) = (Vec::new(), first_page());
-        loop {
-            let (records, has_more) = self.documents::<D>(scope, &page).await?;
-            page.after = records.last().map(Document::id);
-            all.extend(records);
-            if !has_more {
-                return Ok(all);
-            }
-        }
-    }
-
     async fn forget_all<D: Document>(&self, scope: &str) -> Result<()> {
         for record in self.all_documents::<D>(scope).await? {
             self.forget(&record).await?;
