@@ -19,6 +19,7 @@ pub mod request;
 pub mod scheduler;
 pub mod tenant;
 pub mod token;
+pub mod trace;
 pub mod upload;
 pub mod webhook;
 
@@ -28,3 +29,4 @@ pub use error::SchedulerError;
 pub use scheduler::{IdempotencyKey, Parts, Repeat, Scheduler, Submitted};
 pub use tenant::TenantContext;
 pub use token::Token;
+pub use trace::TraceParent;

@@ -41,7 +41,10 @@ pub(crate) async fn create(
     refuse_encoded(request.headers())?;
     let job: CreateJob = body::parse(&bytes)?;
     let repeat = repeat(request.headers(), &caller, &job)?;
-    let Submitted { job, replayed } = scheduler.submit_once(&caller, job, repeat).await?;
+    // What is no traceparent is passed over, as the specification of traces asks for.
+    let trace =
+        request.headers().get("traceparent").and_then(|value| value.to_str().ok()?.parse().ok());
+    let Submitted { job, replayed } = scheduler.submit_once(&caller, job, repeat, trace).await?;
     let mut response = HttpResponse::Ok();
     if replayed {
         response.insert_header(("idempotency-replayed", "true"));

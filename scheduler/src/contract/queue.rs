@@ -120,7 +120,7 @@ async fn each_ticket_goes_to_one(queue: Arc<dyn Queue>) {
 }
 
 fn ticket(pool: &str, seq: u64) -> Ticket {
-    Ticket { job: JobId::generate().unwrap(), seq, pool: pool.to_string() }
+    Ticket { job: JobId::generate().unwrap(), seq, pool: pool.to_string(), traceparent: None }
 }
 
 async fn take(consumer: &mut dyn Consumer) -> Ticket {

@@ -204,7 +204,12 @@ pub fn audit_entry(tenant: &TenantId) -> AuditEntry {
 
 /// A ticket.
 pub fn ticket(job: &JobRecord, seq: u64) -> Ticket {
-    Ticket { job: job.id.clone(), seq, pool: "default".to_string() }
+    Ticket {
+        job: job.id.clone(),
+        seq,
+        pool: "default".to_string(),
+        traceparent: job.traceparent.clone(),
+    }
 }
 
 /// A change of `job` that writes into every table, with the model's name `model` and the key `key`.

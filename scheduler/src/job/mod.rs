@@ -12,6 +12,7 @@ use trainyard_openapi::webhook::JobWebhook;
 use trainyard_plan::Plan;
 
 use crate::port::control_plane::CheckpointPointer;
+use crate::trace::TraceParent;
 pub use state::JobState;
 
 /// A job.
@@ -55,7 +56,7 @@ pub struct JobRecord {
     /// Seconds that executors spent on it, from leases.
     pub running_seconds: f64,
     /// The trace that the create request belonged to.
-    pub traceparent: Option<String>,
+    pub traceparent: Option<TraceParent>,
     /// That what it made was erased.
     #[serde(default)]
     pub erased: Option<JobErasure>,

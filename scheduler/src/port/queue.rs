@@ -5,6 +5,8 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use trainyard_openapi::id::JobId;
 
+use crate::trace::TraceParent;
+
 /// Leave to claim a job once: good only while the job is dispatched under the same `seq`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Ticket {
@@ -14,6 +16,9 @@ pub struct Ticket {
     pub seq: u64,
     /// The pool whose executors may take it.
     pub pool: String,
+    /// The trace that the create request belonged to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<TraceParent>,
 }
 
 /// A queue that cannot be reached or used.

@@ -46,6 +46,7 @@ impl Scheduler {
                 job: job.id.clone(),
                 seq: job.seq,
                 pool: job.plan.resources.pool.clone(),
+                traceparent: job.traceparent.clone(),
             });
             Ok(true)
         })

@@ -18,6 +18,7 @@ use crate::job::{Attempts, JobRecord, JobState};
 use crate::port::document::Change;
 use crate::port::store::{Commit, FileRecord, IdempotencyRecord, StoreError, UsageRecord};
 use crate::tenant::TenantContext;
+use crate::trace::TraceParent;
 
 /// What a request says where it leaves the pool to the server.
 const DEFAULT_POOL: &str = "default";
@@ -87,10 +88,10 @@ impl Scheduler {
         idempotency: Option<IdempotencyKey>,
     ) -> Result<Job> {
         let repeat = idempotency.map_or(Repeat::Never, Repeat::Key);
-        Ok(self.submit_once(ctx, request, repeat).await?.job)
+        Ok(self.submit_once(ctx, request, repeat, None).await?.job)
     }
 
-    /// Makes a job, unless the request is one that has made its job already.
+    /// Makes a job, unless the request is one that has made its job already. `trace` is what the request belongs to.
     ///
     /// # Errors
     /// As [`Scheduler::submit`].
@@ -99,6 +100,7 @@ impl Scheduler {
         ctx: &TenantContext,
         request: CreateJob,
         repeat: Repeat,
+        trace: Option<TraceParent>,
     ) -> Result<Submitted> {
         let implied = matches!(repeat, Repeat::Counted { .. });
         let idempotency = repeat.key();
@@ -110,6 +112,7 @@ impl Scheduler {
         }
         self.check_accelerator(ctx).await?;
         let mut record = self.new_job(ctx, &request).await?;
+        record.traceparent = trace;
         let now_ms = record.created_at_ms;
         let new = request.trainyard.as_ref().and_then(|extension| extension.webhook.as_ref());
         let webhook = new

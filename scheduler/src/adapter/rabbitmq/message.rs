@@ -1,6 +1,7 @@
 //! A ticket as a message: JSON, persistent, named `job:seq`.
 
 use lapin::BasicProperties;
+use lapin::types::{AMQPValue, FieldTable};
 
 use crate::port::queue::Ticket;
 
@@ -19,7 +20,13 @@ pub(super) fn encode(ticket: &Ticket) -> Result<Vec<u8>, serde_json::Error> {
 
 /// The message's properties.
 pub(super) fn properties(ticket: &Ticket) -> BasicProperties {
+    let mut headers = FieldTable::default();
+    if let Some(trace) = &ticket.traceparent {
+        // A string, as tracing libraries of other languages look for it.
+        headers.insert("traceparent".into(), AMQPValue::LongString(trace.as_str().into()));
+    }
     BasicProperties::default()
+        .with_headers(headers)
         .with_delivery_mode(PERSISTENT)
         .with_content_type("application/json".into())
         .with_message_id(format!("{}:{}", ticket.job, ticket.seq).into())

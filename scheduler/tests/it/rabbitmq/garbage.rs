@@ -1,7 +1,9 @@
 //! What is no ticket of the pool, and tickets that are as good as none.
 
+use lapin::options::{BasicGetOptions, BasicNackOptions};
+use lapin::types::AMQPValue;
 use trainyard_openapi::id::JobId;
-use trainyard_scheduler::port::queue::Queue;
+use trainyard_scheduler::port::queue::{Queue, Ticket};
 
 use super::broker::Broker;
 use super::{DEAD_LETTERS, QUEUE, drain, open, publish, put, stranger, take, ticket};
@@ -47,13 +49,30 @@ async fn what_is_no_ticket_goes_to_the_dead_letters_and_never_comes_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_trace_goes_along_as_a_string_in_the_headers() {
+    let broker = Broker::start();
+    let queue = open(&broker.url()).await;
+    let (_connection, channel) = stranger(&broker.url()).await;
+    let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let traced = Ticket { traceparent: Some(trace.parse().unwrap()), ..ticket(1) };
+    publish(&queue, &traced).await;
+    let got = channel.basic_get(QUEUE.into(), BasicGetOptions::default()).await.unwrap().unwrap();
+    let headers = got.properties.headers().as_ref().unwrap();
+    let header = headers.inner().get("traceparent");
+    assert_eq!(header, Some(&AMQPValue::LongString(trace.into())));
+    got.nack(BasicNackOptions { requeue: true, ..BasicNackOptions::default() }).await.unwrap();
+    let mut consumer = queue.consume("default").await.unwrap();
+    assert_eq!(take(consumer.as_mut()).await, traced);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_ticket_of_a_later_version_is_a_ticket() {
     let broker = Broker::start();
     let queue = open(&broker.url()).await;
     let (_connection, channel) = stranger(&broker.url()).await;
     let known = ticket(3);
     let mut newer = serde_json::to_value(&known).unwrap();
-    newer["traceparent"] = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into();
+    newer["what_comes"] = 1.into();
     put(&channel, QUEUE, newer.to_string().as_bytes()).await;
     let mut consumer = queue.consume("default").await.unwrap();
     assert_eq!(take(consumer.as_mut()).await, known);

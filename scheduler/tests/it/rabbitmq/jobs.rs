@@ -232,7 +232,8 @@ async fn stale_tickets_are_not_sent_when_the_broker_comes_back() {
         look(&world).await;
         world.clock.advance_seconds(61);
     }
-    let current = Ticket { job: jobs[0].clone(), seq: 2, pool: "default".to_string() };
+    let current =
+        Ticket { job: jobs[0].clone(), seq: 2, pool: "default".to_string(), traceparent: None };
     assert_eq!(world.store.outbox().await.unwrap(), [current]);
     broker.start_again();
     let _executors = executors(&world, 1);

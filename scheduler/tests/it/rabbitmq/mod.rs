@@ -44,7 +44,7 @@ async fn open(url: &str) -> RabbitQueue {
 }
 
 fn ticket(seq: u64) -> Ticket {
-    Ticket { job: JobId::generate().unwrap(), seq, pool: "default".to_string() }
+    Ticket { job: JobId::generate().unwrap(), seq, pool: "default".to_string(), traceparent: None }
 }
 
 /// Publishes as the scheduler's loop does: again until it is confirmed. Gives how many times it was not.
