@@ -22,10 +22,10 @@ const METHODS: [&str; 3] = ["get", "post", "delete"];
 #[derive(utoipa::OpenApi)]
 #[openapi(
     paths(
-        files::create, files::list, files::retrieve, files::remove, files::content, erasures::lineage, erasures::retrieve,
+        files::create, files::list, files::retrieve, files::remove, files::content, files::link, erasures::lineage, erasures::retrieve,
         uploads::create, uploads::add_part, uploads::complete, uploads::cancel,
         jobs::create, jobs::preflight, jobs::list, jobs::retrieve, jobs::cancel, jobs::pause, jobs::resume, jobs::events, jobs::checkpoints,
-        models::list, models::retrieve, models::remove, artifacts::list, artifacts::download,
+        models::list, models::retrieve, models::remove, artifacts::list, artifacts::download, artifacts::link,
         tenants::create, tenants::list, tenants::retrieve, tenants::update, tenants::remove, tenants::create_key, tenants::keys,
         tenants::retrieve_key, tenants::revoke_key, tenants::rotate_key, tenants::audit, usage::retrieve,
         webhooks::create, webhooks::list, webhooks::retrieve, webhooks::update, webhooks::remove, webhooks::rotate_secret,

@@ -17,6 +17,7 @@ pub(crate) fn routes(root: Scope) -> Scope {
                 .route(delete().to(files::remove)),
         )
         .service(resource("/files/{file_id}/content").route(get().to(files::content)))
+        .service(resource("/files/{file_id}/link").route(get().to(files::link)))
         .service(resource("/files/{file_id}/lineage").route(get().to(erasures::lineage)))
         .service(resource("/erasures/{erasure_id}").route(get().to(erasures::retrieve)))
         .service(
@@ -51,7 +52,10 @@ pub(crate) fn routes(root: Scope) -> Scope {
                 .route(delete().to(models::remove)),
         )
         .service(resource("/models/{model}/artifacts").route(get().to(artifacts::list)))
-        .service(resource("/models/{model}/artifacts/{name}").route(get().to(artifacts::download)));
+        .service(resource("/models/{model}/artifacts/{name}").route(get().to(artifacts::download)))
+        .service(
+            resource("/models/{model}/artifacts/{name}/link").route(get().to(artifacts::link)),
+        );
     let v1 = v1
         .service(resource("/uploads").route(post().to(uploads::create)))
         .service(resource("/uploads/{upload_id}/parts").route(post().to(uploads::add_part)))

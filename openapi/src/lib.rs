@@ -16,6 +16,7 @@ pub mod job;
 pub mod job_error;
 pub mod limits;
 pub mod line;
+pub mod link;
 pub mod method;
 pub mod model;
 pub mod page;

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use crate::webhook::Targets;
 
+/// Signature Version 4 allows no more than a week.
+pub const LINK_SECONDS_MAX: u64 = 7 * 24 * 3600;
+
 /// Settings of a scheduler.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SchedulerConfig {
@@ -25,6 +28,8 @@ pub struct SchedulerConfig {
     pub attempts_failed_max: u32,
     /// Where webhooks may go.
     pub webhooks: Targets,
+    /// How long a link to an object works, in seconds; at most [`LINK_SECONDS_MAX`].
+    pub link_seconds: u64,
     /// How often the loops look without being woken.
     pub tick: Duration,
 }
@@ -41,6 +46,7 @@ impl Default for SchedulerConfig {
             attempts_preempted_max: 100,
             attempts_failed_max: 2,
             webhooks: Targets::default(),
+            link_seconds: 900,
             tick: Duration::from_secs(1),
         }
     }

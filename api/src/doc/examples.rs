@@ -147,6 +147,8 @@ fn response(id: &str) -> (&'static str, Value) {
         "retrieveModel" => json(model()),
         "deleteModel" => json(json!({"id": MODEL, "object": "model", "deleted": true})),
         "listModelArtifacts" => json(list(vec![artifact()], "adapter_model.safetensors")),
+        "linkFile" => json(link("file-a1Vq4N7sLk2JmXz0RcT9HdPw", "train.jsonl")),
+        "linkModelArtifact" => json(link("adapter_model", "adapter_model.safetensors")),
         "downloadModelArtifact" => ("application/octet-stream", json!("")),
         "preflightFineTuningJob" => json(preflight()),
         "createTenant" | "retrieveTenant" | "updateTenant" => json(tenant()),
@@ -329,5 +331,16 @@ fn extension() -> Value {
                          "train_loss": 0.9847, "valid_loss": 0.8956, "queue_position": null, "waiting_reason": null, "attempts": 1},
             "result": null,
             "erased": null,
+    })
+}
+
+fn link(place: &str, filename: &str) -> Value {
+    json!({
+        "object": "link",
+        "url": format!("https://s3.example.org/training/{place}?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Expires=900&X-Amz-Signature=0"),
+        "expires_at": 1_790_000_900,
+        "filename": filename,
+        "bytes": 48_213,
+        "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
     })
 }

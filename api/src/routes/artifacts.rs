@@ -4,11 +4,11 @@ use actix_web::http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE,
 use actix_web::web::{Data, Json, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use futures::TryStreamExt;
+use trainyard_openapi::link::{Link, attachment};
 use trainyard_openapi::model::Artifact;
 use trainyard_openapi::page::Page;
 use trainyard_scheduler::Scheduler;
 
-use super::files::attachment;
 use crate::auth::{Caller, ModelsRead};
 use crate::error::Result;
 use crate::query::Query;
@@ -54,4 +54,26 @@ pub(crate) async fn download(
         .insert_header((CONTENT_DISPOSITION, attachment(&artifact.name)))
         .no_chunking(artifact.bytes)
         .streaming(stream.map_err(|error| std::io::Error::other(error.to_string()))))
+}
+
+/// Link to a model's file
+///
+/// A URL at which the object store itself gives the content, without a key, for a while. Refused with `not_available` where the server
+/// keeps its objects in a directory.
+#[utoipa::path(get, path = "/v1/models/{model}/artifacts/{name}/link", operation_id = "linkModelArtifact", tag = "Models",
+    security(("bearer" = ["models.read"])),
+    params(
+        ("model" = String, Path, description = "The model's or checkpoint's name"),
+        ("name" = String, Path, description = "The file's name"),
+    ),
+    responses((status = 200, description = "The link", body = Link)))]
+pub(crate) async fn link(
+    scheduler: Data<Scheduler>,
+    caller: Caller<ModelsRead>,
+    request: HttpRequest,
+    path: Path<(String, String)>,
+) -> Result<Json<Link>> {
+    Query::of(&request).finish()?;
+    let (model, name) = path.into_inner();
+    Ok(Json(scheduler.artifact_link(&caller, &model, &name).await?))
 }

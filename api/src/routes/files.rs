@@ -10,6 +10,7 @@ use trainyard_openapi::error::{ApiError, ErrorCode};
 use trainyard_openapi::file::{File, Purpose};
 use trainyard_openapi::id::FileId;
 use trainyard_openapi::limits::FILE_PAGE_LIMIT_MAX;
+use trainyard_openapi::link::{Link, attachment};
 use trainyard_openapi::page::Page;
 use trainyard_openapi::upload::ExpiresAfter;
 use trainyard_scheduler::{Scheduler, TenantContext};
@@ -161,6 +162,24 @@ pub(crate) async fn content(
         .streaming(stream.map_err(|error| std::io::Error::other(error.to_string()))))
 }
 
+/// Link to a file's content
+///
+/// A URL at which the object store itself gives the content, without a key, for a while. Refused
+/// with `not_available` where the server keeps its objects in a directory.
+#[utoipa::path(get, path = "/v1/files/{file_id}/link", operation_id = "linkFile", tag = "Files",
+    security(("bearer" = ["files.read"])),
+    params(("file_id" = String, Path, description = "The file")),
+    responses((status = 200, description = "The link", body = Link)))]
+pub(crate) async fn link(
+    scheduler: Data<Scheduler>,
+    caller: Caller<FilesRead>,
+    request: HttpRequest,
+    id: Path<String>,
+) -> Result<Json<Link>> {
+    Query::of(&request).finish()?;
+    Ok(Json(scheduler.file_link(&caller, &file_id(&id)?).await?))
+}
+
 /// Streams the parts in, in whatever order they come.
 async fn receive(scheduler: &Scheduler, ctx: &TenantContext, mut parts: Multipart) -> Result<File> {
     let (mut upload, mut seen) = (None, None::<Purpose>);
@@ -269,24 +288,4 @@ pub(super) fn unreadable(error: actix_multipart::MultipartError) -> Failure {
 
 pub(super) fn file_id(text: &str) -> Result<FileId, ApiError> {
     path_id(text, ErrorCode::FileNotFound, "File object")
-}
-
-/// The header for a download; a name outside plain ASCII goes in the form of RFC 8187.
-pub(super) fn attachment(name: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-    let ascii: String = name.chars().map(|c| if plain(c) { c } else { '_' }).collect();
-    if ascii == name {
-        return format!("attachment; filename=\"{ascii}\"");
-    }
-    let encoded: String = name
-        .bytes()
-        .map(|byte| {
-            if plain(char::from(byte)) {
-                char::from(byte).to_string()
-            } else {
-                format!("%{byte:02X}")
-            }
-        })
-        .collect();
-    format!("attachment; filename=\"{ascii}\"; filename*=UTF-8''{encoded}")
 }

@@ -7,6 +7,7 @@ use std::fs;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -133,6 +134,15 @@ impl Objects for FsObjects {
             Ok(keys)
         })
         .await
+    }
+
+    async fn link(
+        &self,
+        _key: &str,
+        _filename: &str,
+        _life: Duration,
+    ) -> Result<Option<String>, ObjectError> {
+        Ok(None)
     }
 
     async fn delete(&self, key: &str) -> Result<(), ObjectError> {

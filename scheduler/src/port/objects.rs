@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::path::Path;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -87,6 +88,15 @@ pub trait Objects: Send + Sync {
 
     /// Keys below `prefix` (a whole number of parts), sorted.
     async fn list(&self, prefix: &str) -> Result<Vec<String>, ObjectError>;
+
+    /// A URL at which a client can GET the object without credentials for `life`, to be saved as `filename`. `None` where the
+    /// store serves no clients.
+    async fn link(
+        &self,
+        key: &str,
+        filename: &str,
+        life: Duration,
+    ) -> Result<Option<String>, ObjectError>;
 
     /// Removes an object. Removing what is not there is `Ok`: a repeat must converge.
     async fn delete(&self, key: &str) -> Result<(), ObjectError>;

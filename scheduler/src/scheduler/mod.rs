@@ -11,6 +11,7 @@ mod keys;
 mod lease;
 mod line;
 mod lineage;
+mod links;
 mod models;
 mod news;
 mod pools;

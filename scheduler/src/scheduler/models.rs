@@ -97,6 +97,18 @@ impl Scheduler {
         model: &str,
         name: &str,
     ) -> Result<(Artifact, BoxStream<'static, Result<Bytes, ObjectError>>)> {
+        let (key, artifact) = self.artifact_of(ctx, model, name).await?;
+        let (_, stream) = self.objects().read(&key, None).await?;
+        Ok((artifact, stream))
+    }
+
+    /// A file of a result or checkpoint and the key of its object.
+    pub(super) async fn artifact_of(
+        &self,
+        ctx: &TenantContext,
+        model: &str,
+        name: &str,
+    ) -> Result<(String, Artifact)> {
         let prefix = self.prefix_of(ctx, model).await?;
         // Only what the manifest names is served: a name is never a path.
         let found =
@@ -109,8 +121,7 @@ impl Scheduler {
             )
             .into());
         };
-        let (_, stream) = self.objects().read(&format!("{prefix}/{name}"), None).await?;
-        Ok((artifact, stream))
+        Ok((format!("{prefix}/{name}"), artifact))
     }
 
     async fn artifacts_under(&self, prefix: &str) -> Result<Vec<Artifact>> {

@@ -20,6 +20,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use trainyard_scheduler::config::LINK_SECONDS_MAX;
 
 pub(crate) use dispatch::Dispatch;
 pub(crate) use http::Http;
@@ -189,7 +190,7 @@ fn content(path: &Path) -> Result<Vec<u8>, ConfigError> {
 
 /// Rules across settings. A run that outlives its lease would train beside its successor.
 fn check(config: &Config) -> Result<(), ConfigError> {
-    let Config { http, oidc, storage: _, s3, training, dispatch, webhooks: _, log: _ } = config;
+    let Config { http, oidc, storage, s3, training, dispatch, webhooks: _, log: _ } = config;
     s3.check()?;
     let refuse = |reason: String| Err(ConfigError::Conflict(reason));
     let positive = [
@@ -205,11 +206,18 @@ fn check(config: &Config) -> Result<(), ConfigError> {
         ("stall_seconds", training.stall_seconds),
         ("stall_start_seconds", training.stall_start_seconds),
         ("report_milliseconds", training.report_milliseconds),
+        ("link_seconds", storage.link_seconds),
         ("lease_seconds", dispatch.lease_seconds),
         ("tick_milliseconds", dispatch.tick_milliseconds),
     ];
     if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
         return refuse(format!("'{name}' must be at least 1, not 0"));
+    }
+    if storage.link_seconds > LINK_SECONDS_MAX {
+        let seconds = storage.link_seconds;
+        return refuse(format!(
+            "'link_seconds' must be at most {LINK_SECONDS_MAX} (a week), not {seconds}"
+        ));
     }
     let (beat, fence, lease) =
         (training.heartbeat_seconds, training.self_fence_seconds, dispatch.lease_seconds);

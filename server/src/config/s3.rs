@@ -16,6 +16,8 @@ settings! {
     derived {
         /// URL of the S3 server.
         s3_endpoint: String = "AWS in the region", "TRAINYARD_S3_ENDPOINT";
+        /// URL of the S3 server as clients reach it, for links.
+        s3_public_endpoint: String = "s3_endpoint", "TRAINYARD_S3_PUBLIC_ENDPOINT";
         /// Region of the bucket.
         s3_region: String = "AWS_REGION; us-east-1 with an endpoint", "TRAINYARD_S3_REGION";
         /// Put the bucket into the path of the URL and not into the host's name.
@@ -58,11 +60,19 @@ impl S3 {
             }
             return Ok(S3Options::default());
         }
-        let Self { s3_endpoint, s3_region, s3_path_style, s3_sse_kms_key_id, s3_ca_file, .. } =
-            self;
+        let Self {
+            s3_endpoint,
+            s3_public_endpoint,
+            s3_region,
+            s3_path_style,
+            s3_sse_kms_key_id,
+            s3_ca_file,
+            ..
+        } = self;
         let region = s3_region.clone().or_else(region_of_environment);
         let options = S3Options {
             endpoint: s3_endpoint.clone(),
+            public_endpoint: s3_public_endpoint.clone(),
             region: region.clone(),
             path_style: *s3_path_style,
             sse_kms_key_id: s3_sse_kms_key_id.clone(),
@@ -85,6 +95,7 @@ impl S3 {
     fn first_set(&self) -> Option<&'static str> {
         let Self {
             s3_endpoint,
+            s3_public_endpoint,
             s3_region,
             s3_path_style,
             s3_sse_kms_key_id,
@@ -94,6 +105,7 @@ impl S3 {
         } = self;
         let set = [
             ("s3_endpoint", s3_endpoint.is_some()),
+            ("s3_public_endpoint", s3_public_endpoint.is_some()),
             ("s3_region", s3_region.is_some()),
             ("s3_path_style", s3_path_style.is_some()),
             ("s3_sse_kms_key_id", s3_sse_kms_key_id.is_some()),

@@ -21,6 +21,8 @@ settings! {
         store_namespace: String = "trainyard", "TRAINYARD_STORE_NAMESPACE";
         /// Take a Redis server that may lose what it acknowledged: without 'appendfsync always' or with eviction (true or false).
         store_allow_volatile: bool = "false", "TRAINYARD_STORE_ALLOW_VOLATILE";
+        /// Seconds that a link to an object in S3 works; at most a week.
+        link_seconds: u64 = "900", "TRAINYARD_LINK_SECONDS";
         /// Replicas of the Redis server that must have a write before it is acknowledged.
         store_replicas: u32 = "0", "TRAINYARD_STORE_REPLICAS";
     }

@@ -41,6 +41,7 @@ pub(crate) async fn scheduler(config: &Config) -> Result<Parts, ServeError> {
             attempts_preempted_max: dispatch.attempts_preempted_max,
             attempts_failed_max: dispatch.attempts_failed_max,
             webhooks: webhooks.targets(),
+            link_seconds: storage.link_seconds,
             tick: Duration::from_millis(dispatch.tick_milliseconds),
         },
     })

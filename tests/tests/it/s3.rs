@@ -53,6 +53,20 @@ async fn a_killed_server_goes_on_from_a_checkpoint_in_a_bucket() {
     let weights = api.artifact(&text(&job, "/fine_tuned_model"), WEIGHTS).await;
     assert!(expected == weights, "the adapter differs");
     assert!(!directory.path().join("data/objects").exists(), "objects lie in the data directory");
+    let link = api.get(&format!("/v1/files/{file}/link")).await;
+    assert_eq!(fetch(&text(&link, "/url")).await, (200, training.clone().into()), "{link:#}");
+    assert_eq!(number(&link, "/bytes"), training.len() as f64);
+    let model = text(&job, "/fine_tuned_model");
+    let link = api.get(&format!("/v1/models/{model}/artifacts/{WEIGHTS}/link")).await;
+    let url = text(&link, "/url");
+    assert_eq!(fetch(&url).await, (200, expected), "{link:#}");
+    // Good for this object and this time alone.
+    for (part, other) in
+        [(WEIGHTS, "adapter_config.json"), ("X-Amz-Expires=900", "X-Amz-Expires=9000")]
+    {
+        assert!(url.contains(part), "{url}");
+        assert_eq!(fetch(&url.replace(part, other)).await.0, 403, "{other}");
+    }
     let (status, _) = api.call(reqwest::Method::DELETE, &format!("/v1/files/{file}"), None).await;
     assert_eq!(status, 200);
     let (status, _) =
@@ -70,6 +84,13 @@ async fn a_killed_server_goes_on_from_a_checkpoint_in_a_bucket() {
         "{said:?}"
     );
     assert!(!directory.path().join("copy").exists());
+}
+
+/// What a client without any key gets.
+async fn fetch(url: &str) -> (u16, Vec<u8>) {
+    let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let answer = client.get(url).send().await.expect("an answer");
+    (answer.status().as_u16(), answer.bytes().await.expect("a body").to_vec())
 }
 
 #[test]

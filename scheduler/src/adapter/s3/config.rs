@@ -42,6 +42,8 @@ const TRIES_AT_START: u32 = 2;
 pub struct S3Options {
     /// The server's URL; AWS in `region` where there is none.
     pub endpoint: Option<String>,
+    /// The same as clients reach it, for links; `endpoint` where it is not said.
+    pub public_endpoint: Option<String>,
     /// The region that requests are signed for; `us-east-1` where an endpoint is given and no region.
     pub region: Option<String>,
     /// Whether the bucket is in the path (`endpoint/bucket`) and not in the host's name. True with an endpoint where it is not said.
@@ -63,6 +65,7 @@ impl Default for S3Options {
     fn default() -> Self {
         Self {
             endpoint: None,
+            public_endpoint: None,
             region: None,
             path_style: None,
             sse_kms_key_id: None,
@@ -88,8 +91,8 @@ impl S3Options {
         self
     }
 
-    /// The client for requests, and the one for the start, which gives up earlier.
-    pub(super) fn clients(&self) -> Result<(Client, Client), String> {
+    /// The clients of this store.
+    pub(super) fn clients(&self) -> Result<Clients, String> {
         let mut config = Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(self.signing_region()?))
@@ -112,7 +115,16 @@ impl S3Options {
         let retry =
             |tries| RetryConfig::standard().with_max_attempts(tries).with_max_backoff(PAUSE_MAX);
         let client = |tries| Client::from_conf(config.clone().retry_config(retry(tries)).build());
-        Ok((client(self.tries), client(TRIES_AT_START.min(self.tries))))
+        let public = self.public_endpoint.as_deref().or(self.endpoint.as_deref());
+        let public = match public.map(checked).transpose()? {
+            Some(endpoint) => config.clone().endpoint_url(endpoint),
+            None => config.clone(),
+        };
+        Ok(Clients {
+            all: client(self.tries),
+            starting: client(TRIES_AT_START.min(self.tries)),
+            public: Client::from_conf(public.build()),
+        })
     }
 
     fn http_client(&self) -> Result<SharedHttpClient, String> {
@@ -135,6 +147,16 @@ impl S3Options {
             }
         }
     }
+}
+
+/// Clients of one store.
+pub(super) struct Clients {
+    /// For all requests.
+    pub(super) all: Client,
+    /// For the start: it gives up earlier.
+    pub(super) starting: Client,
+    /// Signs links and sends nothing.
+    pub(super) public: Client,
 }
 
 impl fmt::Debug for S3Options {
@@ -243,8 +265,13 @@ impl fmt::Debug for Time {
 
 impl TimeSource for Time {
     fn now(&self) -> SystemTime {
-        UNIX_EPOCH + Duration::from_millis(u64::try_from(self.0.now_ms()).unwrap_or(0))
+        now(self.0.as_ref())
     }
+}
+
+/// The time as the SDK counts it.
+pub(super) fn now(clock: &dyn Clock) -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(u64::try_from(clock.now_ms()).unwrap_or(0))
 }
 
 #[cfg(test)]

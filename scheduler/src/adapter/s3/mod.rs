@@ -7,12 +7,16 @@
 mod config;
 mod download;
 mod error;
+mod link;
 mod probe;
 mod stale;
 mod upload;
 
+use std::fmt;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_s3::Client;
@@ -21,9 +25,10 @@ use futures::stream::{self, BoxStream, StreamExt};
 use tokio::io::AsyncReadExt;
 
 use crate::adapter::fs::local;
+use crate::clock::Clock;
 use crate::port::objects::{ObjectError, ObjectWriter, Objects, check_key};
-use config::Location;
 pub use config::S3Options;
+use config::{Clients, Location};
 use error::explain;
 pub use probe::Abilities;
 use stale::STALE_SECONDS;
@@ -33,12 +38,21 @@ use upload::S3Writer;
 const PIECE_BYTES: usize = 256 * 1024;
 
 /// A bucket, or what lies below a prefix of it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct S3Objects {
     client: Client,
+    /// As clients reach the store.
+    public: Client,
+    clock: Arc<dyn Clock>,
     at: Location,
     sse_kms_key_id: Option<String>,
     abilities: Abilities,
+}
+
+impl fmt::Debug for S3Objects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "S3Objects({:?}, {:?})", self.at, self.abilities)
+    }
 }
 
 impl S3Objects {
@@ -49,10 +63,11 @@ impl S3Objects {
     /// Within ten seconds, what is wrong and what to do: the URL, the endpoint, the credentials, the bucket, the permissions.
     pub async fn open(url: &str, options: &S3Options) -> Result<Self, String> {
         let at = Location::parse(url)?;
-        let (client, starting) = options.clients()?;
+        let Clients { all: client, starting, public } = options.clients()?;
         let sse_kms_key_id = options.sse_kms_key_id.clone();
         let abilities = Abilities::default();
-        let store = Self { client: starting, at, sse_kms_key_id, abilities };
+        let clock = options.clock.clone();
+        let store = Self { client: starting, public, clock, at, sse_kms_key_id, abilities };
         let abilities = probe::probe(&store, options.endpoint.as_deref()).await?;
         tracing::info!(
             bucket = store.at.bucket,
@@ -139,6 +154,16 @@ impl Objects for S3Objects {
         }
         keys.sort();
         Ok(keys)
+    }
+
+    async fn link(
+        &self,
+        key: &str,
+        filename: &str,
+        life: Duration,
+    ) -> Result<Option<String>, ObjectError> {
+        check_key(key)?;
+        self.signed_get(key, filename, life).await.map(Some)
     }
 
     async fn delete(&self, key: &str) -> Result<(), ObjectError> {
