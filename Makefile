@@ -4,7 +4,7 @@ SHELL := /bin/bash
 export PATH := $(PATH):$(CURDIR)/.cache/tools/bin
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites libtorch python demo-assets build release demo test test-fast test-s3 test-schema fuzz lint fmt openapi model-check bench bench-api clean
+.PHONY: help prerequisites libtorch python demo-assets build release demo test test-fast test-s3 test-rabbitmq test-schema fuzz lint fmt openapi model-check bench bench-api clean
 
 REDOCLY := @redocly/cli@2.77.0
 # How much `make bench-api` does: jobs of the largest tenant, seconds of each measurement, MiB that stream in.
@@ -57,6 +57,11 @@ test-s3: ## The tests of objects on another S3 server: ENDPOINT=URL BUCKET=NAME,
 	@: $${ENDPOINT:?name the URL of the server: make test-s3 ENDPOINT=... BUCKET=...} $${BUCKET:?name a bucket that is there}
 	TRAINYARD_TEST_S3_ENDPOINT="$$ENDPOINT" TRAINYARD_TEST_S3_BUCKET="$$BUCKET" cargo nextest run --locked \
 		-p trainyard-scheduler --run-ignored only --no-capture objects_in_another_server_hold
+
+test-rabbitmq: ## The tests of the queue on another RabbitMQ: PROGRAMS=FOLDER[:FOLDER], those of rabbitmq-server and of its Erlang
+	@: $${PROGRAMS:?name the folder of rabbitmq-server and that of erl: make test-rabbitmq PROGRAMS=/opt/rabbitmq/sbin:/opt/erlang/bin}
+	TRAINYARD_TEST_RABBITMQ="$$PROGRAMS" cargo nextest run --locked --workspace --profile $(NEXTEST_PROFILE) \
+		-E 'package(trainyard-scheduler) and test(/^rabbitmq::/)'
 
 lint: libtorch ## Formatting, clippy, licences, the OpenAPI document, the absences of ARCHITECTURE.md
 	@scripts/prerequisites.sh lint

@@ -11,6 +11,8 @@ use tempfile::TempDir;
 
 /// Debian and Ubuntu put the programs here. Those on PATH change user and lose the environment.
 const PROGRAMS: &str = "/usr/lib/rabbitmq/bin";
+/// Folders of another RabbitMQ, and of the Erlang that it needs, separated by ':'.
+const OTHER: &str = "TRAINYARD_TEST_RABBITMQ";
 /// A start takes six seconds; a slow machine may take its time.
 const START_MAX: Duration = Duration::from_secs(180);
 /// RabbitMQ 3.10 may lose a quorum queue that is younger when it is killed: it has then no leader, and at times not even its name can
@@ -33,11 +35,6 @@ pub(crate) struct Broker {
 impl Broker {
     /// Starts a broker that holds nothing.
     pub(crate) fn start() -> Self {
-        let programs = Path::new(PROGRAMS);
-        assert!(
-            programs.join("rabbitmq-server").exists() && Path::new("/usr/bin/epmd").exists(),
-            "RabbitMQ is not installed: run `scripts/prerequisites.sh test`"
-        );
         let dir = TempDir::new().unwrap();
         let [port, distribution, epmd] = free_ports();
         fs::create_dir(dir.path().join("home")).unwrap();
@@ -64,7 +61,7 @@ impl Broker {
         .unwrap();
         fs::write(dir.path().join("enabled_plugins"), "[].").unwrap();
         // The registry of Erlang's nodes; without one of its own the node would start the machine's.
-        let mut names = Command::new("/usr/bin/epmd");
+        let mut names = Command::new(program("epmd"));
         names.args(["-port", &epmd.to_string(), "-address", "127.0.0.1"]);
         let names = names.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
         let mut broker =
@@ -154,10 +151,10 @@ impl Broker {
     }
 
     fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(Path::new(PROGRAMS).join(program));
+        let mut command = Command::new(self::program(program));
         let [distribution, epmd] = self.ports;
         command.env_clear();
-        command.env("PATH", format!("{PROGRAMS}:/usr/bin:/bin")).env("LANG", "C.UTF-8");
+        command.env("PATH", path()).env("LANG", "C.UTF-8");
         command.env("HOME", self.path("home")).env("RABBITMQ_PID_FILE", self.path("pid"));
         command.env("RABBITMQ_NODENAME", format!("trainyard-{}@localhost", self.port));
         command.env("RABBITMQ_DIST_PORT", distribution.to_string());
@@ -188,6 +185,20 @@ impl Drop for Broker {
             let _ = child.wait();
         }
     }
+}
+
+/// Where programs are looked for.
+fn path() -> String {
+    let first = std::env::var(OTHER).unwrap_or_else(|_| PROGRAMS.to_string());
+    format!("{first}:/usr/bin:/bin")
+}
+
+fn program(name: &str) -> PathBuf {
+    let path = path();
+    let mut places = path.split(':').map(|folder| Path::new(folder).join(name));
+    places.find(|place| place.exists()).unwrap_or_else(|| {
+        panic!("no '{name}' in {path}: run `scripts/prerequisites.sh test`, or set {OTHER}")
+    })
 }
 
 /// Ports that nobody listens on, held together so that they differ.
