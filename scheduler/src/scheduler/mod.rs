@@ -24,6 +24,7 @@ mod submit;
 mod sweep;
 mod tenants;
 mod tokens;
+mod upload_parts;
 mod uploads;
 mod usage;
 mod validation;
@@ -57,7 +58,7 @@ use line::KnownLine;
 pub use news::{History, JobNews};
 pub use requests::{Reservation, Reserved};
 pub use submit::{IdempotencyKey, Repeat, Submitted};
-pub use uploads::PartUpload;
+pub use upload_parts::PartUpload;
 
 /// Times that a change is tried anew after somebody else changed the job meanwhile. Each failure means that another change went
 /// through, so this many in a row do not happen to a job that is not stormed.
