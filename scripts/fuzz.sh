@@ -33,7 +33,8 @@ export OMP_NUM_THREADS=1 ASAN_OPTIONS="${ASAN_OPTIONS:-detect_leaks=0}"
 cargo fuzz build
 # Inputs go through files: in memory where the machine has such a place.
 [ -w /dev/shm ] && export TMPDIR=/dev/shm
-limits=(-timeout=5 -rss_limit_mb=2048 -malloc_limit_mb=1024 -print_final_stats=1 -jobs=0)
+# Seconds for one input: instrumented code is ten times slower than the product, on a busy machine more.
+limits=(-timeout=25 -rss_limit_mb=2048 -malloc_limit_mb=1024 -print_final_stats=1 -jobs=0)
 if [ "${BUILD:-}" = 1 ]; then
     limits+=(-runs=0)
 else
