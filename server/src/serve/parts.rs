@@ -7,7 +7,7 @@ use trainyard_executor::{AgentConfig, TrainerInspector};
 use trainyard_openapi::id::ExecutorId;
 use trainyard_plan::HostFacts;
 use trainyard_scheduler::adapter::{open_objects, open_queue, open_store};
-use trainyard_scheduler::{BaseModels, Parts, Scheduler, SchedulerConfig};
+use trainyard_scheduler::{BaseModels, Devices, Parts, Scheduler, SchedulerConfig};
 use trainyard_webhooks::Deliverer;
 use trainyard_webhooks::client::{Client, TIMEOUT};
 use trainyard_webhooks::resolver::SystemLookup;
@@ -32,8 +32,7 @@ pub(crate) async fn scheduler(config: &Config) -> Result<Parts, ServeError> {
         host: HostFacts::of_this_processor(memory),
         inspector: Some(Arc::new(inspector)),
         config: SchedulerConfig {
-            pool: training.pool.clone(),
-            slots: training.slots,
+            devices: Devices::of(&training.pool, training.slots),
             lease_seconds: dispatch.lease_seconds,
             lease_grace_seconds: dispatch.lease_grace_seconds,
             redispatch_seconds: dispatch.redispatch_seconds,
