@@ -57,9 +57,8 @@ impl LeaseSecret {
     fn mac(&self, lease: &LeaseId) -> Hmac<Sha256> {
         let LeaseId { job, epoch, nonce } = lease;
         // The text is the key: 64 characters, the block size of the hash, so that it is taken as it is.
-        let key: [u8; 64] = std::array::from_fn(|at| {
-            self.secret.as_bytes().get(at).copied().unwrap_or_default()
-        });
+        let key: [u8; 64] =
+            std::array::from_fn(|at| self.secret.as_bytes().get(at).copied().unwrap_or_default());
         let mut mac = Hmac::<Sha256>::new(&key.into());
         // None of the three can hold a line break.
         mac.update(format!("lease\n{job}\n{epoch}\n{nonce}").as_bytes());

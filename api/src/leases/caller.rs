@@ -30,7 +30,9 @@ pub struct ExecutorToken([u8; 32]);
 
 /// A text that cannot be the executors' token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a token has {TOKEN_CHARS_MIN} to {TOKEN_CHARS_MAX} printable ASCII characters without spaces; this one has {characters}{more}")]
+#[error(
+    "a token has {TOKEN_CHARS_MIN} to {TOKEN_CHARS_MAX} printable ASCII characters without spaces; this one has {characters}{more}"
+)]
 pub struct WeakToken {
     characters: usize,
     more: &'static str,
@@ -140,7 +142,10 @@ fn bearer(request: &HttpRequest) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-async fn read<T: DeserializeOwned>(request: &HttpRequest, mut payload: Payload) -> Result<T, Error> {
+async fn read<T: DeserializeOwned>(
+    request: &HttpRequest,
+    mut payload: Payload,
+) -> Result<T, Error> {
     let bytes = Bytes::from_request(request, &mut payload).await?;
     Ok(body::parse(&bytes).map_err(Failure::from)?)
 }
