@@ -27,6 +27,6 @@ pub mod webhook;
 pub use base_model::BaseModels;
 pub use config::{Devices, SchedulerConfig};
 pub use error::SchedulerError;
-pub use scheduler::{IdempotencyKey, Parts, Repeat, Scheduler, Submitted};
+pub use scheduler::{DEFAULT_POOL, IdempotencyKey, Parts, Repeat, Scheduler, Submitted};
 pub use tenant::TenantContext;
 pub use token::Token;

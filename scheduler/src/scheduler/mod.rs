@@ -57,7 +57,7 @@ use lease_tokens::KnownSecret;
 use line::KnownLine;
 pub use news::{History, JobNews};
 pub use requests::{Reservation, Reserved};
-pub use submit::{IdempotencyKey, Repeat, Submitted};
+pub use submit::{DEFAULT_POOL, IdempotencyKey, Repeat, Submitted};
 pub use uploads::PartUpload;
 
 /// Times that a change is tried anew after somebody else changed the job meanwhile. Each failure means that another change went

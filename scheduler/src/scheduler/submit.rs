@@ -20,7 +20,7 @@ use crate::port::store::{Commit, FileRecord, IdempotencyRecord, StoreError, Usag
 use crate::tenant::TenantContext;
 
 /// What a request says where it leaves the pool to the server.
-pub(super) const DEFAULT_POOL: &str = "default";
+pub const DEFAULT_POOL: &str = "default";
 
 /// For how long a retry without a key finds the job of the request that it repeats, in milliseconds.
 const RETRY_MS: i64 = 600_000;
