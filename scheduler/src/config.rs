@@ -7,7 +7,7 @@ use crate::webhook::Targets;
 /// Settings of a scheduler.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SchedulerConfig {
-    /// The pool whose executors take this scheduler's tickets.
+    /// The pool of jobs that name none.
     pub pool: String,
     /// Jobs of that pool that run or are about to, at once.
     pub slots: u32,
@@ -23,6 +23,12 @@ pub struct SchedulerConfig {
     pub attempts_preempted_max: u32,
     /// Attempts that may fail by a fault of engine or machine.
     pub attempts_failed_max: u32,
+    /// After how long what a tenant has used counts half for whose turn it is; at least a day, because usage is kept by days.
+    pub fair_share_half_life: Duration,
+    /// Whether running jobs make room for others.
+    pub preemption: bool,
+    /// For how long a run is left alone after its claim, in seconds.
+    pub preemption_min_run_seconds: u64,
     /// Where webhooks may go.
     pub webhooks: Targets,
     /// How often the loops look without being woken.
@@ -40,6 +46,9 @@ impl Default for SchedulerConfig {
             attempts_lost_max: 5,
             attempts_preempted_max: 100,
             attempts_failed_max: 2,
+            fair_share_half_life: Duration::from_secs(168 * 3600),
+            preemption: true,
+            preemption_min_run_seconds: 600,
             webhooks: Targets::default(),
             tick: Duration::from_secs(1),
         }

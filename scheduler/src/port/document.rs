@@ -30,6 +30,8 @@ pub enum Kind {
     Erasure,
     /// What an erasure removed of one thing; its scope is the erasure.
     Erased,
+    /// Which tenants wait for which pool, and what is added to their shares there.
+    Waiting,
 }
 
 impl Kind {
@@ -46,6 +48,7 @@ impl Kind {
             Self::DeliveryTimer => "delivery_timer",
             Self::Erasure => "erasure",
             Self::Erased => "erased",
+            Self::Waiting => "waiting",
         }
     }
 }

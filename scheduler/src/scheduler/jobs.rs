@@ -143,7 +143,7 @@ impl Scheduler {
         let now_ms = self.store().now_ms().await?;
         let waiting = |record| {
             let line = line.as_ref();
-            line.map_or_else(Waiting::default, |line| line.waiting(record, self.config().slots))
+            line.map_or_else(Waiting::default, |line| line.waiting(record))
         };
         Ok(records.iter().map(|record| job_of(record, waiting(record), now_ms)).collect())
     }
