@@ -85,9 +85,16 @@ pub fn preempt(
     for job in ready.iter().filter(|job| job.devices <= devices) {
         let missing = i64::from(job.devices) - free;
         if missing > 0 {
+            // A tenant's share falls by what its own run gives back, maybe below those before it: such an exchange stands alone.
+            let alone = exchanges.is_empty();
+            let may = running.iter().filter(|run| {
+                let settled = run.preemptible && !run.leaving && run.ran_seconds >= min_run_seconds;
+                settled && (alone || run.tenant != job.tenant)
+            });
+            let may: Vec<&Running> = may.collect();
             let mut after = table.clone();
             // Who comes later in the line would not get what is freed for it.
-            let Some(leaving) = after.make_room(job, missing, running, min_run_seconds) else {
+            let Some(leaving) = after.make_room(job, missing, &may) else {
                 break;
             };
             free += leaving.iter().map(|run| i64::from(run.devices)).sum::<i64>();
@@ -95,7 +102,6 @@ pub fn preempt(
             let own = leaving.iter().any(|run| run.tenant == job.tenant);
             let leaving = leaving.into_iter().map(|run| run.id.clone()).collect();
             exchanges.push(Exchange { waiting: job.id.clone(), leaving });
-            // Its tenant's share falls by what its own run gives back: who comes next after this one is known once that is done.
             if own {
                 break;
             }
@@ -133,25 +139,22 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// The runs that make room for `job`, which lacks so many devices; none where it cannot be had.
+    /// Those of `may` that make room for `job`, which lacks so many devices; `None` where it cannot be had.
     fn make_room(
         &mut self,
         job: &'a QueuedJob,
         missing: i64,
-        running: &'a [Running],
-        min_run_seconds: f64,
+        may: &[&'a Running],
     ) -> Option<Vec<&'a Running>> {
+        // Whose turn it is, before the tenant's own runs lower its share: nobody who gives way may come before anybody in the line so far.
+        let turn = self.shares.get(&job.tenant).copied().unwrap_or(0.0);
         let mut chosen: Vec<&Running> = Vec::new();
         let mut freed = 0;
         while freed < missing {
-            let may = running.iter().filter(|run| {
-                run.preemptible
-                    && !run.leaving
-                    && run.ran_seconds >= min_run_seconds
-                    && !self.gone.contains(&run.id)
-                    && self.gives_way(run, job)
+            let left = may.iter().copied().filter(|run| {
+                !self.gone.contains(&run.id) && self.gives_way(run, job, turn)
             });
-            let run = may.min_by(|a, b| {
+            let run = left.min_by(|a, b| {
                 let beyond = |run: &Running| self.beyond(&run.tenant);
                 let first = a.priority.cmp(&b.priority);
                 let second = beyond(b).total_cmp(&beyond(a));
@@ -179,15 +182,15 @@ impl<'a> Table<'a> {
         Some(needed)
     }
 
-    fn gives_way(&self, run: &Running, job: &QueuedJob) -> bool {
+    fn gives_way(&self, run: &Running, job: &QueuedJob, turn: f64) -> bool {
         if run.tenant == job.tenant {
             return run.priority < job.priority;
         }
         let held = |tenant| self.held.get(tenant).copied().unwrap_or(0.0);
-        let share = |tenant| self.shares.get(tenant).copied().unwrap_or(0.0);
+        let share = self.shares.get(&run.tenant).copied().unwrap_or(0.0);
         held(&job.tenant) + f64::from(job.devices) <= self.part(&job.tenant)
             && held(&run.tenant) - f64::from(run.devices) >= self.part(&run.tenant)
-            && share(&job.tenant) < share(&run.tenant) - run.penalty
+            && turn < share - run.penalty
     }
 
     fn weight(&self, tenant: &TenantId) -> f64 {
