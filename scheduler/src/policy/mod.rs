@@ -9,10 +9,10 @@
 pub mod forecast;
 pub mod lead;
 pub mod order;
-pub mod preempt;
-pub mod share;
 #[cfg(test)]
 mod ping_pong;
+pub mod preempt;
+pub mod share;
 #[cfg(test)]
 mod simulation;
 

@@ -221,14 +221,17 @@ mod tests {
             let mut standings: BTreeMap<TenantId, Standing> = BTreeMap::new();
             for tenant in &tenants[..4] {
                 let offset = below(9) as f64 * 100.0 - 400.0;
-                standings.insert(tenant.clone(), Standing {
-                    share: below(5) as f64 * 250.0,
-                    offsets: BTreeMap::from([("gpu".to_string(), offset)]),
-                    weight: 1 + below(4) as u32,
-                    job_seconds: 50.0 + below(3) as f64 * 100.0,
-                    running: below(4) as u32,
-                    ..Standing::default()
-                });
+                standings.insert(
+                    tenant.clone(),
+                    Standing {
+                        share: below(5) as f64 * 250.0,
+                        offsets: BTreeMap::from([("gpu".to_string(), offset)]),
+                        weight: 1 + below(4) as u32,
+                        job_seconds: 50.0 + below(3) as f64 * 100.0,
+                        running: below(4) as u32,
+                        ..Standing::default()
+                    },
+                );
             }
             let limited = Allowance { running_max: Some(below(9) as u32), held: None };
             let held = Allowance { running_max: None, held: Some("suspended".to_string()) };

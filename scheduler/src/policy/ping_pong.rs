@@ -43,16 +43,20 @@ impl World {
         let tenants = &names.tenants[..1 + random.below(3) as usize];
         let mut standings = BTreeMap::new();
         for tenant in tenants {
-            standings.insert(tenant.clone(), Standing {
-                share: random.below(8) as f64 * 64.0,
-                // Powers of two, so that sums are exact in any order.
-                weight: 1 << random.below(3),
-                job_seconds: (1 << random.below(8)) as f64,
-                ..Standing::default()
-            });
+            standings.insert(
+                tenant.clone(),
+                Standing {
+                    share: random.below(8) as f64 * 64.0,
+                    // Powers of two, so that sums are exact in any order.
+                    weight: 1 << random.below(3),
+                    job_seconds: (1 << random.below(8)) as f64,
+                    ..Standing::default()
+                },
+            );
         }
         let mut jobs = names.jobs.iter().cloned();
-        let mut world = Self { devices, standings, waiting: Vec::new(), running: Vec::new(), now_ms: 100 };
+        let mut world =
+            Self { devices, standings, waiting: Vec::new(), running: Vec::new(), now_ms: 100 };
         let mut taken = 0;
         loop {
             let tenant = tenants[random.below(tenants.len() as u64) as usize].clone();
@@ -172,7 +176,8 @@ fn a_job_that_made_room_never_takes_it_back() {
             let tenants: BTreeMap<JobId, TenantId> =
                 world.running.iter().map(|run| (run.id.clone(), run.tenant.clone())).collect();
             for Exchange { waiting, leaving } in &exchanges {
-                let winner = world.waiting.iter().find(|job| job.id == *waiting).unwrap().tenant.clone();
+                let winner =
+                    world.waiting.iter().find(|job| job.id == *waiting).unwrap().tenant.clone();
                 for loser in leaving {
                     exchanged += 1;
                     between_tenants += usize::from(tenants[loser] != winner);
@@ -221,15 +226,25 @@ fn the_lowest_priority_with_the_least_to_lose_makes_room() {
     };
     let standings = BTreeMap::from([(tenant.clone(), Standing::default())]);
     let decide = |running: &[Running]| {
-        preempt(POOL, running.len() as u32, std::slice::from_ref(&waiting), running, &standings, 600.0)
+        preempt(
+            POOL,
+            running.len() as u32,
+            std::slice::from_ref(&waiting),
+            running,
+            &standings,
+            600.0,
+        )
     };
     let plain = run(&ids[0], &tenant);
     let fresh = Running { at_risk_seconds: 0.0, ran_seconds: 599.0, ..run(&ids[1], &tenant) };
     let saved = Running { at_risk_seconds: 5.0, ..run(&ids[2], &tenant) };
-    let normal = Running { priority: Priority::Normal, at_risk_seconds: 0.0, ..run(&ids[3], &tenant) };
+    let normal =
+        Running { priority: Priority::Normal, at_risk_seconds: 0.0, ..run(&ids[3], &tenant) };
     let kept = Running { preemptible: false, at_risk_seconds: 0.0, ..run(&ids[4], &tenant) };
     let all = [plain.clone(), fresh.clone(), saved.clone(), normal.clone(), kept.clone()];
-    let chosen = |exchanges: Vec<Exchange>| exchanges.into_iter().flat_map(|one| one.leaving).collect::<Vec<_>>();
+    let chosen = |exchanges: Vec<Exchange>| {
+        exchanges.into_iter().flat_map(|one| one.leaving).collect::<Vec<_>>()
+    };
     assert_eq!(chosen(decide(&all)), [saved.id]);
     assert_eq!(chosen(decide(&[plain.clone(), fresh.clone(), kept.clone()])), [plain.id]);
     assert_eq!(chosen(decide(&[normal.clone(), kept.clone()])), [normal.id.clone()]);

@@ -120,8 +120,11 @@ impl<'a> Table<'a> {
         running: &'a [Running],
         standings: &'a BTreeMap<TenantId, Standing>,
     ) -> Self {
-        let there: BTreeSet<&TenantId> =
-            ready.iter().map(|job| &job.tenant).chain(running.iter().map(|run| &run.tenant)).collect();
+        let there: BTreeSet<&TenantId> = ready
+            .iter()
+            .map(|job| &job.tenant)
+            .chain(running.iter().map(|run| &run.tenant))
+            .collect();
         let weight = |tenant: &TenantId| standings.get(tenant).map_or(1, |one| one.weight.max(1));
         let weights: f64 = there.iter().map(|tenant| f64::from(weight(tenant))).sum();
         let share = |tenant| standings.get(tenant).map_or(0.0, |one| one.share_in(pool));
@@ -151,9 +154,10 @@ impl<'a> Table<'a> {
         let mut chosen: Vec<&Running> = Vec::new();
         let mut freed = 0;
         while freed < missing {
-            let left = may.iter().copied().filter(|run| {
-                !self.gone.contains(&run.id) && self.gives_way(run, job, turn)
-            });
+            let left = may
+                .iter()
+                .copied()
+                .filter(|run| !self.gone.contains(&run.id) && self.gives_way(run, job, turn));
             let run = left.min_by(|a, b| {
                 let beyond = |run: &Running| self.beyond(&run.tenant);
                 let first = a.priority.cmp(&b.priority);
@@ -226,8 +230,9 @@ impl<'a> Table<'a> {
             || Standing::default().penalty(job.devices, Standing::default().job_seconds),
             |one| one.penalty(job.devices, one.job_seconds),
         );
-        *self.shares.entry(&job.tenant).or_insert_with(|| {
-            standing.map_or(0.0, |one| one.share_in(self.pool))
-        }) += penalty;
+        *self
+            .shares
+            .entry(&job.tenant)
+            .or_insert_with(|| standing.map_or(0.0, |one| one.share_in(self.pool))) += penalty;
     }
 }

@@ -67,7 +67,12 @@ mod tests {
     const WEEK: Duration = Duration::from_secs(168 * 3600);
 
     fn used(day: i64, seconds: u64, jobs_succeeded: u64) -> UsageRecord {
-        UsageRecord { day, accelerator_ms: seconds * 1000, jobs_succeeded, ..UsageRecord::default() }
+        UsageRecord {
+            day,
+            accelerator_ms: seconds * 1000,
+            jobs_succeeded,
+            ..UsageRecord::default()
+        }
     }
 
     #[test]

@@ -163,16 +163,20 @@ fn fair_share_of_three_tenants_one_of_which_floods() {
         let used: Vec<f64> = tenants.iter().map(|id| pool.used_seconds(id)).collect();
         let all: f64 = used.iter().sum();
         if turn > 50 {
-            let off = used.iter().zip(weights).map(|(used, weight)| (used - all * weight / 7.0).abs());
+            let off =
+                used.iter().zip(weights).map(|(used, weight)| (used - all * weight / 7.0).abs());
             worst = off.fold(worst, f64::max);
         }
     }
     let used: Vec<f64> = tenants.iter().map(|id| pool.used_seconds(id)).collect();
     let all: f64 = used.iter().sum();
-    let per_weight: Vec<f64> = used.iter().zip(weights).map(|(used, weight)| used / weight).collect();
+    let per_weight: Vec<f64> =
+        used.iter().zip(weights).map(|(used, weight)| used / weight).collect();
     let index = jain(&per_weight);
     let hours = pool.now_ms / 3_600_000 - 1_700_000_000_000 / 3_600_000;
-    println!("{SLOTS} slots, {TURNS} jobs of 300 to {LONGEST} s in {hours} h; tenant of weight 1 submits 10000 at once");
+    println!(
+        "{SLOTS} slots, {TURNS} jobs of 300 to {LONGEST} s in {hours} h; tenant of weight 1 submits 10000 at once"
+    );
     for ((used, weight), name) in used.iter().zip(weights).zip(["floods", "waits", "waits"]) {
         let (part, ideal) = (used / all, weight / 7.0);
         println!("  weight {weight} ({name}): {used:9.0} s = {part:.4} of all, ideal {ideal:.4}");
@@ -213,7 +217,9 @@ fn fair_share_passes_over_a_heavy_user_for_hours_and_not_for_days() {
         }
     }
     let waited = first.expect("the heavy user got a slot") as f64 / 3.6e6;
-    println!("a tenant with a week of all slots behind it waits {waited:.1} h beside one with nothing");
+    println!(
+        "a tenant with a week of all slots behind it waits {waited:.1} h beside one with nothing"
+    );
     assert!((0.5..=lead::CATCH_UP_SECONDS / 3600.0).contains(&waited), "{waited}");
     assert!(pool.used_seconds(&light) > 0.0 && of_heavy > 200, "{of_heavy}");
 }

@@ -142,8 +142,7 @@ impl Line {
     pub(super) fn place_of(&self, id: &JobId, resources: &Resources) -> Waiting {
         let place = self.places.get(id).copied();
         let position = place.map(|place| place as u64 + 1);
-        let (line, pool) =
-            (self.queue.pools.get(&resources.pool), self.pools.get(&resources.pool));
+        let (line, pool) = (self.queue.pools.get(&resources.pool), self.pools.get(&resources.pool));
         let held = place.zip(line).and_then(|(place, line)| {
             line.held.get(place.checked_sub(line.ready.len())?).map(|(_, reason)| reason)
         });
@@ -302,7 +301,8 @@ impl Scheduler {
             let waiting = self.document::<WaitingRecord>(&name).await?;
             pools.insert(name, Pool { devices, free, waiting, ..Pool::default() });
         }
-        let waiting = pools.iter().filter_map(|(name, pool)| Some((name, &pool.waiting.as_ref()?.0)));
+        let waiting =
+            pools.iter().filter_map(|(name, pool)| Some((name, &pool.waiting.as_ref()?.0)));
         let standings = self.standings(tenants, busy, waiting, at_ms).await?;
         for job in busy {
             let resources = &job.plan.resources;

@@ -167,11 +167,7 @@ impl Scheduler {
                 format!("{free} of {devices} slots are free and {before} jobs would be before it")
             }),
         };
-        Ok(QueuePlace {
-            position,
-            waiting_reason: reason,
-            estimated_start_at: waiting.starts_at,
-        })
+        Ok(QueuePlace { position, waiting_reason: reason, estimated_start_at: waiting.starts_at })
     }
 }
 

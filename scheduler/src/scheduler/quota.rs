@@ -144,12 +144,7 @@ fn used_up(quota: &Quota, days: &[UsageRecord], today: Day) -> Option<String> {
     let of_month = UsageRecord::accelerator_ms_of(of_month);
     let of_today = UsageRecord::accelerator_ms_of(days.iter().filter(|day| day.day == today.0));
     let quotas = [
-        (
-            "accelerator_seconds_per_month",
-            quota.accelerator_seconds_per_month,
-            of_month,
-            "month",
-        ),
+        ("accelerator_seconds_per_month", quota.accelerator_seconds_per_month, of_month, "month"),
         ("accelerator_seconds_per_day", quota.accelerator_seconds_per_day, of_today, "day"),
     ];
     quotas.into_iter().find_map(|(name, limit, used_ms, period)| {

@@ -211,7 +211,7 @@ impl Scheduler {
         let host = self.inner.parts.host;
         let data = DataFacts { examples: training.lines };
         let mut plan = resolve(request, random_seed()?, data, &facts, host)?;
-        plan.resources.pool = self.pool(&plan.resources.pool)?;
+        plan.resources.pool = self.pool(plan.resources.pool);
         Ok(JobRecord {
             id: JobId::generate()?,
             tenant: ctx.tenant().clone(),
@@ -236,16 +236,12 @@ impl Scheduler {
         })
     }
 
-    /// The pool that `wanted` names. One that nobody serves would hold a slot for ever.
-    fn pool(&self, wanted: &str) -> Result<String> {
-        let served = self.config().pool.as_str();
-        if wanted == served || wanted == DEFAULT_POOL {
-            return Ok(served.to_string());
+    /// The pool that `wanted` names. One that nobody serves now may be served later: its jobs wait and say so.
+    fn pool(&self, wanted: String) -> String {
+        match wanted == DEFAULT_POOL {
+            true => self.config().pool.clone(),
+            false => wanted,
         }
-        let param = "trainyard.resources.pool";
-        let text =
-            format!("invalid value for '{param}': there is no pool '{wanted}', only '{served}'");
-        Err(ApiError::field(ErrorCode::InvalidValue, param, text).into())
     }
 
     /// A file of the tenant that can be trained on. A foreign file does not exist.

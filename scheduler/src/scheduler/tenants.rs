@@ -37,8 +37,7 @@ impl Scheduler {
         let mut record = TenantRecord::new(TenantId::generate()?, &new.name, now_ms);
         record.quota = new.quota.clone();
         record.weight = new.weight;
-        let detail =
-            json!({"name": record.name, "quota": record.quota, "weight": record.weight});
+        let detail = json!({"name": record.name, "quota": record.quota, "weight": record.weight});
         let entry = of_tenant(&record.id, ctx, now_ms, "tenant.created", &record.id, detail);
         let change = Change::audited(entry).put(&record, 1).map_err(as_internal)?;
         self.store().apply(&change).await?;

@@ -76,11 +76,11 @@ impl Scheduler {
                 before.map_or_else(Change::none, |record| Change::none().delete(record, rev))
             } else {
                 let weight = |standing: Option<&Standing>| standing.map_or(1, |one| one.weight);
-                let weights = standings.fold(0, |sum: u32, (_, one)| sum.saturating_add(weight(one)));
+                let weights =
+                    standings.fold(0, |sum: u32, (_, one)| sum.saturating_add(weight(one)));
                 let half_life = self.config().fair_share_half_life;
-                let before = before.into_iter().flat_map(|record| {
-                    record.offsets_at(line.at_ms, half_life)
-                });
+                let before =
+                    before.into_iter().flat_map(|record| record.offsets_at(line.at_ms, half_life));
                 let before = before.map(|(tenant, offset)| (tenant.clone(), offset)).collect();
                 let spread = lead::spread(state.devices, weights);
                 let offsets = lead::join(&before, &shares, spread);

@@ -46,14 +46,16 @@ pub(super) fn write(
     let sql = "INSERT INTO jobs (id, tenant, rev, live, lane, since_ms, priority, pool, devices, training_file, validation_file, record)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT DO NOTHING";
     let resources = &job.plan.resources;
-    let (priority, pool, devices) = (number(resources.priority), &resources.pool, resources.devices);
+    let (priority, pool, devices) =
+        (number(resources.priority), &resources.pool, resources.devices);
     let (tenant, training) = (job.tenant.as_str(), job.training_file.as_str());
     let validation = job.validation_file.as_ref().map(|id| id.as_str());
     execute(
         db,
         sql,
         params![
-            id, tenant, rev, live, lane, since_ms, priority, pool, devices, training, validation, record
+            id, tenant, rev, live, lane, since_ms, priority, pool, devices, training, validation,
+            record
         ],
     )
 }
