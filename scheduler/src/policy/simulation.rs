@@ -188,7 +188,7 @@ fn fair_share_of_three_tenants_one_of_which_floods() {
     let new = pool.join(1, 200, 0);
     let got = pool.turn();
     println!("  a new tenant gets the next slot that comes free: {}", got == [new.clone()]);
-    assert_eq!(got, [new.clone()]);
+    assert_eq!(got, std::slice::from_ref(&new));
     let (since_ms, mut alone_ms) = (pool.now_ms, 0);
     while pool.now_ms - since_ms < 8 * 3_600_000 && !pool.tenants[&new].waiting.is_empty() {
         pool.turn();

@@ -56,7 +56,7 @@ impl Scheduler {
     /// devices, nothing is written: then there are no turns. Any process may do it: who comes second finds it done.
     pub(super) async fn note_waiting(&self, line: &Line) -> Result<bool> {
         let mut changed = false;
-        for (pool, state) in &line.pools {
+        for (pool, state) in line.pools.iter().filter(|(_, state)| state.devices > 0) {
             let (before, rev) = match &state.waiting {
                 Some((record, rev)) => (Some(record), *rev),
                 None => (None, 0),

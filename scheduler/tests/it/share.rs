@@ -7,6 +7,7 @@ use trainyard_openapi::id::{JobId, TenantId};
 use trainyard_openapi::job::JobStatus;
 use trainyard_openapi::tenant::{CreateTenant, UpdateTenant};
 use trainyard_scheduler::port::control_plane::{ControlPlane, Directive, ReleaseReason};
+use trainyard_scheduler::port::document::Kind;
 use trainyard_scheduler::{SchedulerConfig, TenantContext};
 
 use crate::world::{LINES, Run, World, config, progress, refusal, request};
@@ -166,7 +167,7 @@ async fn a_tenant_that_holds_every_device_makes_room_for_another() {
     flood(&world, &stranger, 4).await;
     world.clock.advance_seconds(50);
     // Each has hours before it.
-    let hours = Progress { eta_seconds: Some(20_000.0), ..progress(1) };
+    let hours = Progress { eta_seconds: Some(10_000.0), ..progress(1) };
     for run in &running {
         world.scheduler.heartbeat(run.lease(), &hours).await.unwrap();
     }
@@ -244,10 +245,49 @@ async fn a_pool_without_devices_holds_up_its_own_jobs_alone() {
     let reason = "pool 'gpu' has no devices: no executor serves it now";
     assert_eq!(progress.waiting_reason.as_deref(), Some(reason));
     assert_eq!((progress.queue_position, progress.estimated_start_at), (Some(1), None));
+    world.pass(1).await;
+    world.pass(1).await;
+    let documents = world.store.document_count(Kind::Waiting).await.unwrap();
+    assert_eq!(documents, 0, "where there are no devices there are no turns to take");
     let extra = json!({"trainyard": {"resources": {"pool": "gpu"}}});
     let request = world.request(&world.ctx, extra).await;
     let place = world.scheduler.preflight(&world.ctx, &request).await.unwrap().queue;
     assert_eq!(place.waiting_reason.as_deref(), Some(reason));
+}
+
+#[tokio::test]
+async fn a_ticket_for_a_pool_that_nobody_serves_any_more_is_withdrawn() {
+    let mut world = World::new(1).await;
+    let id = world.submit().await;
+    world.tick().await;
+    assert!(world.ticket().await.is_some());
+    world.config.slots = 0;
+    world.forget_process();
+    world.pass(61).await;
+    let progress = world.job(&id).await.trainyard.progress;
+    let reason = "pool 'default' has no devices: no executor serves it now";
+    assert_eq!(progress.waiting_reason.as_deref(), Some(reason));
+    world.config.slots = 1;
+    world.forget_process();
+    assert_eq!(world.started().await.lease().job, id);
+}
+
+#[tokio::test]
+async fn who_waits_is_written_down_while_there_are_turns_to_take() {
+    let world = World::new(1).await;
+    let documents = async || world.store.document_count(Kind::Waiting).await.unwrap();
+    world.submit().await;
+    let run = world.started().await;
+    assert_eq!(documents().await, 0, "one job and one slot");
+    world.submit().await;
+    let second = world.submit().await;
+    world.tick().await;
+    run.complete().await.unwrap();
+    let run = world.started().await;
+    assert_eq!(documents().await, 1);
+    run.complete().await.unwrap();
+    let run = world.started().await;
+    assert_eq!((run.lease().job.clone(), documents().await), (second, 0));
 }
 
 #[tokio::test]
