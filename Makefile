@@ -4,7 +4,7 @@ SHELL := /bin/bash
 export PATH := $(PATH):$(CURDIR)/.cache/tools/bin
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites libtorch python demo-assets build release demo test test-fast test-s3 test-rabbitmq test-schema fuzz lint fmt openapi model-check bench bench-api clean
+.PHONY: help prerequisites libtorch python demo-assets build release demo test test-fast test-s3 test-rabbitmq test-schema fuzz lint fmt openapi model-check fair-share bench bench-api clean
 
 REDOCLY := @redocly/cli@2.77.0
 # How much `make bench-api` does: jobs of the largest tenant, seconds of each measurement, MiB that stream in.
@@ -80,6 +80,9 @@ fmt: ## Format the sources
 openapi: ## Write openapi/openapi.json from the types
 	cargo run --locked -q -p trainyard-api --example openapi > openapi/openapi.json.new
 	mv openapi/openapi.json.new openapi/openapi.json
+
+fair-share: ## What tenants get of a pool, played through: shares by weight, a newcomer's turn, a heavy user's wait
+	cargo test --locked -q -p trainyard-scheduler --lib policy::simulation -- --nocapture --test-threads=1
 
 bench: release python demo-assets ## Speed and memory beside HF + PEFT, in one run
 	.venv/bin/python bench/run.py

@@ -46,6 +46,8 @@ pub const FILE_PAGE_LIMIT_MAX: u32 = 10_000;
 pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
 /// Characters of a tenant's or key's name: enough for people, too few to fill a log.
 pub const TENANT_NAME_CHARS_MAX: usize = 64;
+/// Largest weight of a tenant.
+pub const TENANT_WEIGHT_MAX: u32 = 1000;
 /// The shortest life of a key, in seconds.
 pub const KEY_SECONDS_MIN: u64 = 60;
 /// The longest life of a key that has an end, in seconds: ten years.

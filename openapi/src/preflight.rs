@@ -119,6 +119,9 @@ pub struct QueuePlace {
     /// Why it would wait; null where a slot is free for it.
     #[schema(required = true)]
     pub waiting_reason: Option<String>,
+    /// When it would likely start, in Unix seconds; null where that is not known.
+    #[schema(required = true)]
+    pub estimated_start_at: Option<i64>,
 }
 
 /// What a consumer of the adapter would make of it.

@@ -126,6 +126,9 @@ pub struct Tenant {
     pub status: TenantStatus,
     /// What it may use.
     pub quota: Quota,
+    /// Its part of the devices where tenants compete for them: one of weight 2 gets twice what one of weight 1 gets.
+    #[schema(minimum = 1, maximum = 1000)]
+    pub weight: u32,
 }
 
 /// A request to make a tenant.
@@ -137,6 +140,14 @@ pub struct CreateTenant {
     /// What it may use; no limits where left out.
     #[serde(default)]
     pub quota: Quota,
+    /// Its part of the devices where tenants compete for them, 1 to 1000; 1 where left out.
+    #[serde(default = "default_weight")]
+    #[schema(minimum = 1, maximum = 1000, default = 1)]
+    pub weight: u32,
+}
+
+const fn default_weight() -> u32 {
+    1
 }
 
 /// A request to change a tenant: what is left out stays.
@@ -149,6 +160,9 @@ pub struct UpdateTenant {
     pub status: Option<TenantStatus>,
     /// What it may use: the whole of it.
     pub quota: Option<Quota>,
+    /// Its part of the devices where tenants compete for them, 1 to 1000.
+    #[schema(minimum = 1, maximum = 1000)]
+    pub weight: Option<u32>,
 }
 
 /// An API key, without its secret.

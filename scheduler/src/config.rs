@@ -41,6 +41,12 @@ pub struct SchedulerConfig {
     pub attempts_preempted_max: u32,
     /// Attempts that may fail by a fault of engine or machine.
     pub attempts_failed_max: u32,
+    /// After how long what a tenant has used counts half for whose turn it is; at least a day, because usage is kept by days.
+    pub fair_share_half_life: Duration,
+    /// Whether running jobs make room for others.
+    pub preemption: bool,
+    /// For how long a run is left alone after its claim, in seconds.
+    pub preemption_min_run_seconds: u64,
     /// Where webhooks may go.
     pub webhooks: Targets,
     /// How long a link to an object works, in seconds; at most [`LINK_SECONDS_MAX`].
@@ -59,6 +65,9 @@ impl Default for SchedulerConfig {
             attempts_lost_max: 5,
             attempts_preempted_max: 100,
             attempts_failed_max: 2,
+            fair_share_half_life: Duration::from_secs(168 * 3600),
+            preemption: true,
+            preemption_min_run_seconds: 600,
             webhooks: Targets::default(),
             link_seconds: 900,
             tick: Duration::from_secs(1),

@@ -69,13 +69,22 @@ impl Document for ExecutorRecord {
 /// Why `presence` cannot be taken: it names the field, the limit and the value.
 pub fn fault_of(presence: &Presence) -> Option<String> {
     let Presence { pool, devices, draining: _ } = presence;
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    if pool.is_empty() || pool.len() > POOL_CHARS_MAX || !pool.bytes().all(plain) {
-        let shown: String = pool.chars().take(80).collect();
-        return Some(format!(
-            "pool '{shown}': a name has 1 to {POOL_CHARS_MAX} letters, digits, '-', '_' or '.'"
-        ));
+    if let Some(fault) = fault_of_pool(pool) {
+        return Some(fault);
     }
     let some = (1..=DEVICES_MAX).contains(devices);
     (!some).then(|| format!("devices: from 1 to {DEVICES_MAX}, not {devices}"))
+}
+
+/// Why no pool can have this name.
+pub(crate) fn fault_of_pool(pool: &str) -> Option<String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    let good = !pool.is_empty() && pool.len() <= POOL_CHARS_MAX && pool.bytes().all(plain);
+    let shown = || pool.chars().take(80).collect::<String>();
+    (!good).then(|| {
+        format!(
+            "pool '{}': a name has 1 to {POOL_CHARS_MAX} letters, digits, '-', '_' or '.'",
+            shown()
+        )
+    })
 }

@@ -23,15 +23,22 @@ pub struct TenantRecord {
     /// What it may use.
     #[serde(default)]
     pub quota: Quota,
+    /// Its part of the devices beside the other tenants', from 1 to 1000.
+    #[serde(default = "one")]
+    pub weight: u32,
     /// When, in Unix milliseconds.
     pub created_at_ms: i64,
+}
+
+const fn one() -> u32 {
+    1
 }
 
 impl TenantRecord {
     /// A new tenant without limits.
     pub fn new(id: TenantId, name: &str, now_ms: i64) -> Self {
         let (status, quota) = (TenantStatus::Active, Quota::default());
-        Self { id, name: name.to_string(), status, quota, created_at_ms: now_ms }
+        Self { id, name: name.to_string(), status, quota, weight: one(), created_at_ms: now_ms }
     }
 }
 

@@ -60,7 +60,7 @@ fn request(id: &str) -> Option<Value> {
         ),
         "completeUpload" => Some(json!({"part_ids": ["part_5kL6mN7oP0aB1cD2eF3gH4iJ"]})),
         "createTenant" => Some(
-            json!({"name": "research", "quota": {"running_jobs": 2, "storage_bytes": 10_737_418_240_u64}}),
+            json!({"name": "research", "quota": {"running_jobs": 2, "storage_bytes": 10_737_418_240_u64}, "weight": 2}),
         ),
         "updateTenant" => Some(json!({"status": "suspended"})),
         "createTenantKey" => Some(
@@ -182,7 +182,7 @@ const TENANT: &str = "org-3nM2lK1jI0hG9fE8dC7bA6zY";
 
 fn tenant() -> Value {
     json!({
-        "id": TENANT, "object": "tenant", "created_at": 1_790_000_000, "name": "research", "status": "active",
+        "id": TENANT, "object": "tenant", "created_at": 1_790_000_000, "name": "research", "status": "active", "weight": 2,
         "quota": {"running_jobs": 2, "live_jobs": null, "storage_bytes": 10_737_418_240_u64, "accelerator_seconds_per_day": null,
                   "accelerator_seconds_per_month": null, "requests_per_minute": null, "requests_per_minute_per_key": null},
     })
@@ -250,7 +250,7 @@ fn preflight() -> Value {
                    "parts": {"weights": 269_000_000, "adapter": 88_000_000, "activations": 3_100_000_000_u64, "loss": 201_000_000, "engine": 419_430_400},
                    "largest_micro_batch_size": 8},
         "time": {"seconds": 157.6, "tokens_per_second": 497.0, "basis": "earlier_jobs"},
-        "queue": {"position": 1, "waiting_reason": null},
+        "queue": {"position": 1, "waiting_reason": null, "estimated_start_at": 1_764_000_000},
         "compatibility": [
             {"consumer": "peft", "accepted": true, "notes": []}, {"consumer": "vllm", "accepted": true, "notes": []},
             {"consumer": "llama.cpp", "accepted": true, "notes": ["convert it with convert_lora_to_gguf.py and the base model's directory"]},
@@ -328,7 +328,7 @@ fn extension() -> Value {
             "resources": {"pool": "default", "devices": 1, "priority": "normal", "preemptible": true, "max_runtime_seconds": 86400},
             "webhook": null,
             "progress": {"step": 10, "total_steps": 54, "tokens": 20143, "tokens_per_second": 497.0, "eta_seconds": 152.0,
-                         "train_loss": 0.9847, "valid_loss": 0.8956, "queue_position": null, "waiting_reason": null, "attempts": 1},
+                         "train_loss": 0.9847, "valid_loss": 0.8956, "queue_position": null, "waiting_reason": null, "estimated_start_at": null, "attempts": 1},
             "result": null,
             "erased": null,
     })

@@ -24,6 +24,9 @@ pub struct Progress {
     pub queue_position: Option<u64>,
     /// Why the job does not run yet.
     pub waiting_reason: Option<String>,
+    /// When the job is likely to start, in Unix seconds: from what running jobs say of their end and how long their tenants' jobs ran
+    /// before. Null where that is not known, and where the job does not wait for devices.
+    pub estimated_start_at: Option<i64>,
     /// Attempts to run the job so far.
     pub attempts: u32,
 }

@@ -10,7 +10,7 @@ pub struct Resources {
     pub pool: String,
     /// Devices for the job; 1 in this version.
     pub devices: u32,
-    /// Order among the tenant's own jobs.
+    /// Order among the tenant's own jobs; a day of waiting counts as one step. A higher one may take the place of a running lower one.
     pub priority: Priority,
     /// Whether the job may be put back after a checkpoint to let another run.
     pub preemptible: bool,

@@ -40,8 +40,12 @@ async fn lists_of_the_loops(store: &dyn Store) {
     let tenant = sample::tenant();
     let mut high = sample::job(&tenant);
     high.plan.resources.priority = Priority::High;
-    let first = sample::made(store, high).await;
-    let second = sample::made(store, sample::job(&tenant)).await;
+    let in_lab = |mut job: JobRecord| {
+        (job.plan.resources.pool, job.plan.resources.devices) = ("lab".to_string(), 3);
+        job
+    };
+    let first = sample::made(store, in_lab(high)).await;
+    let second = sample::made(store, in_lab(sample::job(&tenant))).await;
     let lists = async || {
         let validating = store.validating_jobs().await.unwrap();
         (validating, store.queued_jobs().await.unwrap(), store.busy_jobs().await.unwrap())
@@ -56,8 +60,8 @@ async fn lists_of_the_loops(store: &dyn Store) {
     let second = change(&second, Transition::Validated { now_ms: 5 }).await;
     let first = change(&first, Transition::Validated { now_ms: 7 }).await;
     let queued = |job: &JobRecord, priority: Priority, since_ms: i64| {
-        let (id, tenant) = (job.id.clone(), job.tenant.clone());
-        QueuedJob { id, tenant, priority, since_ms }
+        let (id, tenant, pool) = (job.id.clone(), job.tenant.clone(), "lab".to_string());
+        QueuedJob { id, tenant, priority, since_ms, pool, devices: 3 }
     };
     let (of_first, of_second) =
         (queued(&first, Priority::High, 7), queued(&second, Priority::Normal, 5));

@@ -36,6 +36,8 @@ pub enum Kind {
     LeaseSecret,
     /// That the first key was made: one in a record, without a scope.
     FirstKey,
+    /// Which tenants wait for which pool, and what is added to their shares there.
+    Waiting,
 }
 
 impl Kind {
@@ -55,6 +57,7 @@ impl Kind {
             Self::Executor => "executor",
             Self::LeaseSecret => "lease_secret",
             Self::FirstKey => "first_key",
+            Self::Waiting => "waiting",
         }
     }
 }

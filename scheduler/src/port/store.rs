@@ -223,14 +223,30 @@ pub struct QueuedJob {
     pub priority: Priority,
     /// Since when it waits, in Unix milliseconds.
     pub since_ms: i64,
+    /// The pool that it waits for.
+    pub pool: String,
+    /// Devices of that pool that it takes.
+    pub devices: u32,
 }
 
 impl QueuedJob {
     /// Of a job that waits for a slot; `None` of any other.
     pub fn of(job: &JobRecord) -> Option<Self> {
         let JobState::Queued { since_ms } = job.state else { return None };
-        let (id, tenant) = (job.id.clone(), job.tenant.clone());
-        Some(Self { id, tenant, priority: job.plan.resources.priority, since_ms })
+        Some(Self::since(job, since_ms))
+    }
+
+    /// As if the job waited since `since_ms`.
+    pub fn since(job: &JobRecord, since_ms: i64) -> Self {
+        let resources = &job.plan.resources;
+        Self {
+            id: job.id.clone(),
+            tenant: job.tenant.clone(),
+            priority: resources.priority,
+            since_ms,
+            pool: resources.pool.clone(),
+            devices: resources.devices,
+        }
     }
 }
 

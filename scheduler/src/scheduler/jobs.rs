@@ -140,11 +140,10 @@ impl Scheduler {
     /// Jobs as their owner sees them.
     async fn views(&self, records: &[JobRecord]) -> Result<Vec<Job>> {
         let line = self.line_of(records).await?;
-        let slots = if line.is_some() { self.slots().await? } else { 0 };
         let now_ms = self.store().now_ms().await?;
         let waiting = |record| {
             let line = line.as_ref();
-            line.map_or_else(Waiting::default, |line| line.waiting(record, slots))
+            line.map_or_else(Waiting::default, |line| line.waiting(record))
         };
         Ok(records.iter().map(|record| job_of(record, waiting(record), now_ms)).collect())
     }

@@ -4,14 +4,19 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use trainyard_openapi::extension::Resources;
 use trainyard_openapi::id::{JobId, TenantId};
 use trainyard_openapi::job::JobStatus;
 
 use super::Scheduler;
+use super::pools::taken;
 use super::view::Waiting;
+use super::waiting::WaitingRecord;
 use crate::error::{Result, SchedulerError};
 use crate::job::{JobRecord, JobState};
-use crate::policy::{self, Queue};
+use crate::policy::forecast::{Holding, starts};
+use crate::policy::share::seconds_left;
+use crate::policy::{self, Queue, Standing};
 use crate::port::store::QueuedJob;
 
 /// A line of at most so many jobs is counted anew after every change: that takes about a millisecond. A longer one is counted
@@ -26,24 +31,79 @@ const SHOWN_MAX_MS: i64 = 30_000;
 /// How much longer it is shown while a new one is being counted, in milliseconds.
 const COUNTING_MS: i64 = 2_000;
 
-/// The jobs that wait and the slots that are free, as they stood at a moment.
+/// So many places of a pool's line are played through for when they start; who comes after that is told nothing.
+const FORECAST_MAX: usize = 10_000;
+
+/// The jobs that wait and the devices that are free, as they stood at a moment.
 pub(super) struct Line {
     pub(super) queue: Queue,
-    pub(super) free: u32,
-    /// Places in the queue, from 0: those that are ready, then those that are held.
+    pub(super) standings: BTreeMap<TenantId, Standing>,
+    pub(super) pools: BTreeMap<String, Pool>,
+    /// When that was, in Unix milliseconds.
+    pub(super) at_ms: i64,
+    /// Places in the queue of a pool, from 0: those that are ready, then those that are held.
     places: HashMap<JobId, usize>,
     /// The changes that it knows of.
     changes: u64,
-    at_ms: i64,
     /// How long counting took.
     took_ms: i64,
 }
 
+/// A pool beside its line.
+#[derive(Default)]
+pub(super) struct Pool {
+    pub(super) devices: u32,
+    pub(super) free: u32,
+    /// Tenants that have a job which may start as soon as devices are free.
+    pub(super) tenants_ready: BTreeSet<TenantId>,
+    /// Who waited when that was written down last, and the revision of it.
+    pub(super) waiting: Option<(WaitingRecord, u64)>,
+    /// Devices that those jobs want together.
+    wanted: u64,
+    /// Jobs that hold devices, for as long as is known.
+    busy: Vec<Holding>,
+    /// When each of the first in its line is likely to start, in seconds from then.
+    starts: Vec<Option<f64>>,
+}
+
+impl Pool {
+    /// Whether there are turns to take.
+    pub(super) fn is_contended(&self) -> bool {
+        self.wanted > u64::from(self.free)
+    }
+}
+
 impl Line {
-    fn new(queue: Queue, free: u32, changes: u64, at_ms: i64) -> Self {
-        let ids = queue.ready.iter().chain(queue.held.iter().map(|(id, _)| id));
-        let places = ids.enumerate().map(|(place, id)| (id.clone(), place)).collect();
-        Self { queue, free, places, changes, at_ms, took_ms: 0 }
+    fn new(
+        queued: Vec<QueuedJob>,
+        standings: BTreeMap<TenantId, Standing>,
+        mut pools: BTreeMap<String, Pool>,
+        at_ms: i64,
+    ) -> Self {
+        let queue = policy::order(queued, standings.clone());
+        let mut places = HashMap::new();
+        for (name, line) in &queue.pools {
+            let ready = line.ready.iter().map(|job| &job.id);
+            let ids = ready.chain(line.held.iter().map(|(id, _)| id));
+            places.extend(ids.enumerate().map(|(place, id)| (id.clone(), place)));
+            if !pools.contains_key(name) {
+                pools.insert(name.clone(), Pool::default());
+            }
+            let Some(pool) = pools.get_mut(name) else { continue };
+            for job in &line.ready {
+                if !pool.tenants_ready.contains(&job.tenant) {
+                    pool.tenants_ready.insert(job.tenant.clone());
+                }
+                pool.wanted += u64::from(job.devices);
+            }
+            let holding = |job: &QueuedJob| {
+                let standing = standings.get(&job.tenant).filter(|one| one.job_seconds_known);
+                Holding { devices: job.devices, seconds: standing.map(|one| one.job_seconds) }
+            };
+            let first = line.ready.iter().take(FORECAST_MAX).map(holding);
+            pool.starts = starts(pool.devices, &pool.busy, first);
+        }
+        Self { queue, standings, pools, at_ms, places, changes: 0, took_ms: 0 }
     }
 
     /// For how long it is shown, in milliseconds.
@@ -62,28 +122,51 @@ impl Line {
         (0..age_ms).contains(&(now_ms - self.at_ms))
     }
 
-    /// Where a job stands in it, and why it does not run.
-    pub(super) fn waiting(&self, record: &JobRecord, slots: u32) -> Waiting {
+    /// Where a job stands in it, why it does not run and when it likely will.
+    pub(super) fn waiting(&self, record: &JobRecord) -> Waiting {
         match record.state {
             JobState::Queued { .. } => {}
             JobState::Dispatched { .. } => {
-                let reason = "an executor is about to take it".to_string();
-                return Waiting { position: Some(1), reason: Some(reason) };
+                return Waiting {
+                    position: Some(1),
+                    reason: Some("an executor is about to take it".to_string()),
+                    starts_at: Some(self.at_ms / 1000),
+                };
             }
             _ => return Waiting::default(),
         }
-        let place = self.places.get(&record.id).copied();
+        self.place_of(&record.id, &record.plan.resources)
+    }
+
+    /// The same of a job that is in it.
+    pub(super) fn place_of(&self, id: &JobId, resources: &Resources) -> Waiting {
+        let place = self.places.get(id).copied();
         let position = place.map(|place| place as u64 + 1);
-        let held = place.and_then(|place| place.checked_sub(self.queue.ready.len()));
-        if let Some((_, reason)) = held.and_then(|place| self.queue.held.get(place)) {
-            return Waiting { position, reason: Some(reason.to_string()) };
+        let (line, pool) = (self.queue.pools.get(&resources.pool), self.pools.get(&resources.pool));
+        let held = place.zip(line).and_then(|(place, line)| {
+            line.held.get(place.checked_sub(line.ready.len())?).map(|(_, reason)| reason)
+        });
+        if let Some(reason) = held {
+            return Waiting { position, reason: Some(reason.to_string()), starts_at: None };
         }
-        let reason = match self.free {
-            0 if slots == 0 => "this server has no slots: it starts no jobs".to_string(),
-            0 => format!("all {slots} slots are taken"),
-            free => format!("{free} of {slots} slots are free; it is about to be dispatched"),
+        let starts = place.zip(pool).and_then(|(place, pool)| *pool.starts.get(place)?);
+        let starts_at = starts.map(|seconds| self.at_ms / 1000 + seconds.ceil() as i64);
+        let (devices, free) = pool.map_or((0, 0), |pool| (pool.devices, pool.free));
+        let name = &resources.pool;
+        let reason = match free {
+            _ if devices == 0 => {
+                format!("pool '{name}' has no devices: no executor serves it now")
+            }
+            _ if resources.devices > devices => {
+                format!("the job wants {} devices, pool '{name}' has {devices}", resources.devices)
+            }
+            0 => format!("all {devices} slots are taken"),
+            free if starts == Some(0.0) => {
+                format!("{free} of {devices} slots are free; it is about to be dispatched")
+            }
+            free => format!("{free} of {devices} slots are free; jobs before it take them"),
         };
-        Waiting { position, reason: Some(reason) }
+        Waiting { position, reason: Some(reason), starts_at }
     }
 }
 
@@ -171,6 +254,12 @@ impl Scheduler {
         }
     }
 
+    /// The same where it has just changed, however long it is.
+    pub(super) async fn line_recounted(&self) -> Result<Arc<Line>> {
+        let _counting = self.inner.line.counting.lock().await;
+        self.count_line().await
+    }
+
     /// Counts the line and keeps it. One at a time.
     async fn count_line(&self) -> Result<Arc<Line>> {
         let changes = self.inner.line.changes.load(Ordering::Acquire);
@@ -178,10 +267,9 @@ impl Scheduler {
         // In this order: a job that is dispatched meanwhile stands in both, and not in neither.
         let queued = self.store().queued_jobs().await?;
         let busy = self.store().busy_jobs().await?;
-        let free = self.free_slots(&busy).await?;
         let long = queued.len() > EXACT_MAX;
-        let new = move |queue| Line::new(queue, free, changes, at_ms);
-        let mut line = self.ordered(queued, &busy, new).await?;
+        let mut line = self.line_of_jobs(queued, &busy, at_ms).await?;
+        line.changes = changes;
         line.took_ms = self.store().now_ms().await? - at_ms;
         let line = Arc::new(line);
         let last = self.inner.line.put(line.clone());
@@ -192,30 +280,41 @@ impl Scheduler {
         Ok(line)
     }
 
-    /// What `make` makes of the order in which `queued` go.
-    pub(super) async fn ordered<T: Send + 'static>(
+    /// The line of `queued`, while `busy` hold devices.
+    pub(super) async fn line_of_jobs(
         &self,
         queued: Vec<QueuedJob>,
         busy: &[JobRecord],
-        make: impl FnOnce(Queue) -> T + Send + 'static,
-    ) -> Result<T> {
+        at_ms: i64,
+    ) -> Result<Line> {
         let long = queued.len() > EXACT_MAX;
+        let holders: Vec<TenantId> = busy.iter().map(|job| job.tenant.clone()).collect();
         let (queued, tenants) = aside(long, move || {
-            let tenants: BTreeSet<&TenantId> = queued.iter().map(|job| &job.tenant).collect();
-            let tenants: Vec<TenantId> = tenants.into_iter().cloned().collect();
+            let waiting: BTreeSet<&TenantId> = queued.iter().map(|job| &job.tenant).collect();
+            let tenants = waiting.into_iter().cloned().chain(holders).collect();
             (queued, tenants)
         })
         .await?;
-        let mut allowances = BTreeMap::new();
-        for tenant in tenants {
-            let allowance = self.allowance(&tenant).await?;
-            allowances.insert(tenant, allowance);
+        let mut pools: BTreeMap<String, Pool> = BTreeMap::new();
+        for (name, devices) in self.devices().await? {
+            let free = devices.saturating_sub(taken(busy, &name));
+            let waiting = self.document::<WaitingRecord>(&name).await?;
+            pools.insert(name, Pool { devices, free, waiting, ..Pool::default() });
         }
-        let mut taken: BTreeMap<TenantId, u32> = BTreeMap::new();
+        let waiting =
+            pools.iter().filter_map(|(name, pool)| Some((name, &pool.waiting.as_ref()?.0)));
+        let standings = self.standings(tenants, busy, waiting, at_ms).await?;
         for job in busy {
-            *taken.entry(job.tenant.clone()).or_default() += 1;
+            let resources = &job.plan.resources;
+            let standing = standings.get(&job.tenant);
+            // Who has run for longer than was expected is taken to be in the middle of it.
+            let expected = standing.filter(|one| one.job_seconds_known).map(|one| one.job_seconds);
+            let left = seconds_left(job, expected.unwrap_or(0.0), at_ms).or(expected);
+            if let Some(pool) = pools.get_mut(&resources.pool) {
+                pool.busy.push(Holding { devices: resources.devices, seconds: left });
+            }
         }
-        aside(long, move || make(policy::order(queued, &taken, allowances))).await
+        aside(long, move || Line::new(queued, standings, pools, at_ms)).await
     }
 }
 

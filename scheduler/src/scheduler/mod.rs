@@ -21,6 +21,8 @@ mod queueing;
 mod quota;
 mod reaper;
 mod requests;
+mod room;
+mod standing;
 mod submit;
 mod sweep;
 mod tenants;
@@ -31,6 +33,7 @@ mod usage;
 mod validation;
 mod verify;
 mod view;
+mod waiting;
 mod webhooks;
 
 use std::mem::discriminant;

@@ -1,11 +1,10 @@
 //! Pools of executors: who is there, and what of them no job takes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use trainyard_openapi::id::ExecutorId;
 
 use super::documents::{self, Altered};
-use super::submit::DEFAULT_POOL;
 use super::{CONFLICTS_MAX, Scheduler};
 use crate::config::Devices;
 use crate::error::Result;
@@ -30,28 +29,6 @@ impl Scheduler {
             }
         }
         Ok(devices)
-    }
-
-    /// The pools that a job may name: those of the configuration, or those whose executors were there within a day, who may come back.
-    pub(super) async fn pools(&self) -> Result<BTreeSet<String>> {
-        if let Devices::Fixed(devices) = &self.config().devices {
-            return Ok(devices.keys().cloned().collect());
-        }
-        let executors = self.all_documents::<ExecutorRecord>("").await?;
-        let mut pools: BTreeSet<String> = executors.into_iter().map(|one| one.pool).collect();
-        pools.insert(DEFAULT_POOL.to_string());
-        Ok(pools)
-    }
-
-    /// Devices of all pools.
-    pub(super) async fn slots(&self) -> Result<u32> {
-        Ok(self.devices().await?.values().fold(0, |all, some| all.saturating_add(*some)))
-    }
-
-    /// Slots that no job takes.
-    pub(super) async fn free_slots(&self, busy: &[JobRecord]) -> Result<u32> {
-        let busy = u32::try_from(busy.len()).unwrap_or(u32::MAX);
-        Ok(self.slots().await?.saturating_sub(busy))
     }
 
     /// Writes down that an executor is there, or that it is about to end.
@@ -103,4 +80,10 @@ impl Scheduler {
         }
         Ok(())
     }
+}
+
+/// Devices that jobs of `pool` hold or are about to.
+pub(super) fn taken(busy: &[JobRecord], pool: &str) -> u32 {
+    let there = busy.iter().map(|job| &job.plan.resources).filter(|one| one.pool == pool);
+    there.fold(0, |taken, resources| taken.saturating_add(resources.devices))
 }

@@ -146,34 +146,28 @@ impl Scheduler {
 
     /// Where the job would stand if it were queued now.
     async fn place(&self, job: JobRecord) -> Result<QueuePlace> {
+        let now_ms = self.store().now_ms().await?;
         let mut queued = self.store().queued_jobs().await?;
         let busy = self.store().busy_jobs().await?;
-        let validating = self.store().validating_jobs().await?;
-        let id = job.id.clone();
-        queued.push(QueuedJob {
-            id: job.id,
-            tenant: job.tenant,
-            priority: job.plan.resources.priority,
-            since_ms: job.created_at_ms,
-        });
-        let queue = self.ordered(queued, &busy, |queue| queue).await?;
-        let position = queue.ready.iter().position(|one| *one == id);
-        let position = position.map_or(queue.ready.len() as u64 + 1, |index| index as u64 + 1);
-        let ahead = validating.len() as u64 + position;
-        let slots = self.slots().await?;
-        let free = u64::from(self.free_slots(&busy).await?);
-        let held = queue
-            .held
-            .into_iter()
-            .find(|(one, _)| *one == id)
-            .map(|(_, reason)| reason.to_string());
-        let reason = held.or_else(|| {
-            let before = ahead - 1;
-            (ahead > free).then(|| {
-                format!("{free} of {slots} slots are free and {before} jobs would be before it")
-            })
-        });
-        Ok(QueuePlace { position: ahead, waiting_reason: reason })
+        let validating = self.store().validating_jobs().await?.len() as u64;
+        let resources = &job.plan.resources;
+        queued.push(QueuedJob::since(&job, job.created_at_ms));
+        let line = self.line_of_jobs(queued, &busy, now_ms).await?;
+        let waiting = line.place_of(&job.id, resources);
+        let ready = line.queue.pools.get(&resources.pool).map_or(0, |pool| pool.ready.len() as u64);
+        let pool = line.pools.get(&resources.pool);
+        let (devices, free) = pool.map_or((0, 0), |pool| (pool.devices, pool.free));
+        let place = waiting.position.unwrap_or(1);
+        // Who is passed over would come after all that are not.
+        let position = validating + place.min(ready + 1);
+        let reason = match waiting.reason {
+            reason if place > ready || resources.devices > devices => reason,
+            _ => (position > u64::from(free)).then(|| {
+                let before = position - 1;
+                format!("{free} of {devices} slots are free and {before} jobs would be before it")
+            }),
+        };
+        Ok(QueuePlace { position, waiting_reason: reason, estimated_start_at: waiting.starts_at })
     }
 }
 

@@ -1,30 +1,48 @@
 //! Dispatch and relay: tickets for as many jobs as there are free slots, handed to the queue.
 
 use super::Scheduler;
+use super::pools::taken;
 use crate::error::{Result, SchedulerError};
 use crate::job::state::Transition;
 use crate::job::{JobRecord, JobState};
 use crate::port::queue::Ticket;
 
 impl Scheduler {
-    /// Issues tickets for the next jobs, no more than there are free slots: the queue never holds a backlog that would fix
-    /// an order.
+    /// Issues tickets for the next jobs of each pool, no more than there are free devices: the queue never holds a backlog that would
+    /// fix an order. Then asks runs to make room where that is due.
     pub(super) async fn dispatch(&self) -> Result<()> {
-        let mut free = self.free_slots(&self.store().busy_jobs().await?).await?;
-        if free == 0 {
+        let busy = self.store().busy_jobs().await?;
+        let devices = self.devices().await?;
+        let some_free = devices.iter().any(|(pool, devices)| taken(&busy, pool) < *devices);
+        if !some_free && !self.may_make_room(&busy).await? {
             return Ok(());
         }
-        let line = self.line_to_dispatch().await?;
-        for id in &line.queue.ready {
-            // Who does not wait any more takes no slot: a long line may be a little old.
-            if self.issue_ticket(id, |state| matches!(state, JobState::Queued { .. })).await? {
-                free -= 1;
-            }
-            if free == 0 {
-                break;
+        let mut line = self.line_to_dispatch().await?;
+        if self.note_waiting(&line).await? {
+            line = self.line_recounted().await?;
+        }
+        let mut issued = false;
+        for (pool, queue) in &line.queue.pools {
+            let devices = devices.get(pool).copied().unwrap_or(0);
+            let mut free = devices.saturating_sub(taken(&busy, pool));
+            for job in queue.ready.iter().filter(|job| job.devices <= devices) {
+                // In their order: a large job that waits for devices would never get them if smaller ones took each that comes free.
+                if free < job.devices {
+                    break;
+                }
+                // Who does not wait any more takes nothing: a long line may be a little old.
+                let queued = |state: &JobState| matches!(state, JobState::Queued { .. });
+                if self.issue_ticket(&job.id, queued).await? {
+                    free -= job.devices;
+                    issued = true;
+                }
             }
         }
-        Ok(())
+        // Who holds what has changed: the next pass, which comes at once, looks anew.
+        match issued {
+            true => Ok(()),
+            false => self.make_room(&line, &busy, &devices).await,
+        }
     }
 
     /// Dispatches the job once more under a new number, if `still` holds of its state; gives whether it did.

@@ -19,16 +19,13 @@ use crate::upload::UploadRecord;
 
 impl Scheduler {
     /// What a tenant may start.
-    pub(super) async fn allowance(&self, tenant: &TenantId) -> Result<Allowance> {
+    async fn allowance(&self, tenant: &TenantId) -> Result<Allowance> {
         let Some((record, _)) = self.document::<TenantRecord>(tenant.as_str()).await? else {
             return Ok(Allowance::default());
         };
-        let held = match record.status {
-            TenantStatus::Suspended => Some("the tenant is suspended".to_string()),
-            TenantStatus::Erasing => Some("the tenant is being deleted".to_string()),
-            TenantStatus::Active => self.used_up(tenant, &record.quota).await?,
-        };
-        Ok(Allowance { running_max: record.quota.running_jobs, held })
+        let today = Day::of(self.store().now_ms().await?);
+        let days = self.store().usage(tenant, today.first_of_month().0, today.0).await?;
+        Ok(Allowance::of(&record, &days, today))
     }
 
     /// Which quota of accelerator-seconds is used up, in words.
@@ -39,21 +36,7 @@ impl Scheduler {
         }
         let today = Day::of(self.store().now_ms().await?);
         let days = self.store().usage(tenant, today.first_of_month().0, today.0).await?;
-        let of_month = UsageRecord::accelerator_ms_of(&days);
-        let of_today = UsageRecord::accelerator_ms_of(days.iter().filter(|day| day.day == today.0));
-        let quotas = [
-            ("accelerator_seconds_per_month", accelerator_seconds_per_month, of_month, "month"),
-            ("accelerator_seconds_per_day", accelerator_seconds_per_day, of_today, "day"),
-        ];
-        Ok(quotas.into_iter().find_map(|(name, limit, used_ms, period)| {
-            let limit = (*limit)?;
-            (used_ms >= limit.saturating_mul(1000)).then(|| {
-                let used = used_ms as f64 / 1000.0;
-                format!(
-                    "the tenant's quota '{name}' of {limit} s is used up ({used:.1} s on {today} UTC); it begins anew with the next {period}"
-                )
-            })
-        }))
+        Ok(used_up(quota, &days, today))
     }
 
     /// Refuses a new job of a tenant that has no accelerator-seconds left.
@@ -141,6 +124,38 @@ impl Scheduler {
         let parts: u64 = pending.map(|upload| upload.stored_bytes).sum();
         Ok(self.store().stored_bytes(tenant).await? + parts)
     }
+}
+
+impl Allowance {
+    /// Of a tenant that used `days`; those of this month have to be among them.
+    pub(super) fn of(record: &TenantRecord, days: &[UsageRecord], today: Day) -> Self {
+        let held = match record.status {
+            TenantStatus::Suspended => Some("the tenant is suspended".to_string()),
+            TenantStatus::Erasing => Some("the tenant is being deleted".to_string()),
+            TenantStatus::Active => used_up(&record.quota, days, today),
+        };
+        Self { running_max: record.quota.running_jobs, held }
+    }
+}
+
+/// Which quota of accelerator-seconds is used up, in words. Always by what was used, exactly: nothing of it decays.
+fn used_up(quota: &Quota, days: &[UsageRecord], today: Day) -> Option<String> {
+    let of_month = days.iter().filter(|day| day.day >= today.first_of_month().0);
+    let of_month = UsageRecord::accelerator_ms_of(of_month);
+    let of_today = UsageRecord::accelerator_ms_of(days.iter().filter(|day| day.day == today.0));
+    let quotas = [
+        ("accelerator_seconds_per_month", quota.accelerator_seconds_per_month, of_month, "month"),
+        ("accelerator_seconds_per_day", quota.accelerator_seconds_per_day, of_today, "day"),
+    ];
+    quotas.into_iter().find_map(|(name, limit, used_ms, period)| {
+        let limit = limit?;
+        (used_ms >= limit.saturating_mul(1000)).then(|| {
+            let used = used_ms as f64 / 1000.0;
+            format!(
+                "the tenant's quota '{name}' of {limit} s is used up ({used:.1} s on {today} UTC); it begins anew with the next {period}"
+            )
+        })
+    })
 }
 
 /// A tenant's limit of bytes and what it has stored.

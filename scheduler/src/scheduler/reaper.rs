@@ -13,19 +13,26 @@ use crate::job::{JobRecord, JobState};
 use crate::port::store::Commit;
 
 impl Scheduler {
-    /// Gives back what its executor lost, and issues tickets again that nobody took. Any process may do it at any time.
+    /// Gives back what its executor lost, and issues tickets again that nobody took: where no executor
+    /// serves the pool any more, the job waits again. Any process may do it at any time.
     pub(super) async fn reap(&self) -> Result<()> {
         let now_ms = self.store().now_ms().await?;
         let config = self.config();
         let grace_ms = milliseconds(config.lease_grace_seconds);
         let redispatch_ms = milliseconds(config.redispatch_seconds);
+        let devices = self.devices().await?;
         for job in &self.store().busy_jobs().await? {
+            let served = devices.get(&job.plan.resources.pool).is_some_and(|devices| *devices > 0);
             match &job.state {
                 JobState::Running { lease, .. } if lease.until_ms + grace_ms < now_ms => {
                     self.take_back(&job.id, lease).await?;
                 }
                 JobState::Dispatched { since_ms } if since_ms + redispatch_ms < now_ms => {
                     let since_ms = *since_ms;
+                    if !served {
+                        self.withdraw_ticket(&job.id).await?;
+                        continue;
+                    }
                     self.issue_ticket(&job.id, |state| *state == JobState::Dispatched { since_ms })
                         .await?;
                 }
@@ -45,17 +52,7 @@ impl Scheduler {
         for job in self.store().busy_jobs().await? {
             match &job.state {
                 JobState::Running { lease, .. } => self.take_back(&job.id, lease).await?,
-                JobState::Dispatched { .. } => {
-                    self.change(&job.id, |commit, now_ms| {
-                        if !matches!(commit.job.state, JobState::Dispatched { .. }) {
-                            return Ok::<_, SchedulerError>(false);
-                        }
-                        commit.job.state =
-                            commit.job.state.clone().apply(Transition::Return { now_ms })?;
-                        Ok(true)
-                    })
-                    .await?;
-                }
+                JobState::Dispatched { .. } => self.withdraw_ticket(&job.id).await?,
                 _ => {}
             }
         }
@@ -63,6 +60,19 @@ impl Scheduler {
         for ticket in self.store().outbox().await? {
             self.store().ticket_sent(&ticket).await?;
         }
+        Ok(())
+    }
+
+    /// Puts a job back into the queue whose ticket nobody can take; the ticket is stale then.
+    async fn withdraw_ticket(&self, id: &JobId) -> Result<()> {
+        self.change(id, |commit, now_ms| {
+            if !matches!(commit.job.state, JobState::Dispatched { .. }) {
+                return Ok::<_, SchedulerError>(false);
+            }
+            commit.job.state = commit.job.state.clone().apply(Transition::Return { now_ms })?;
+            Ok(true)
+        })
+        .await?;
         Ok(())
     }
 

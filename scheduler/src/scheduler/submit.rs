@@ -13,7 +13,9 @@ use trainyard_plan::{DataFacts, resolve};
 
 use super::documents::json as json_error;
 use super::{Scheduler, message};
+use crate::config::Devices;
 use crate::error::Result;
+use crate::executor::fault_of_pool;
 use crate::job::{Attempts, JobRecord, JobState};
 use crate::port::document::Change;
 use crate::port::store::{Commit, FileRecord, IdempotencyRecord, StoreError, UsageRecord};
@@ -22,6 +24,9 @@ use crate::trace::TraceParent;
 
 /// What a request says where it leaves the pool to the server.
 pub const DEFAULT_POOL: &str = "default";
+
+/// The field that names it.
+const POOL: &str = "trainyard.resources.pool";
 
 /// For how long a retry without a key finds the job of the request that it repeats, in milliseconds.
 const RETRY_MS: i64 = 600_000;
@@ -214,7 +219,7 @@ impl Scheduler {
         let host = self.inner.parts.host;
         let data = DataFacts { examples: training.lines };
         let mut plan = resolve(request, random_seed()?, data, &facts, host)?;
-        plan.resources.pool = self.pool(&plan.resources.pool).await?;
+        plan.resources.pool = self.pool(plan.resources.pool)?;
         Ok(JobRecord {
             id: JobId::generate()?,
             tenant: ctx.tenant().clone(),
@@ -239,21 +244,24 @@ impl Scheduler {
         })
     }
 
-    /// The pool that `wanted` names. One that nobody serves would hold a slot for ever.
-    async fn pool(&self, wanted: &str) -> Result<String> {
-        let served = self.pools().await?;
-        if served.contains(wanted) {
-            return Ok(wanted.to_string());
+    /// The pool that `wanted` names. Where pools are fixed, one that nobody serves would wait for ever; where executors come and go, one
+    /// that nobody serves now may be served later: its jobs wait and say so.
+    fn pool(&self, wanted: String) -> Result<String> {
+        let Devices::Fixed(pools) = &self.config().devices else {
+            let refuse = |fault| ApiError::field(ErrorCode::InvalidValue, POOL, fault);
+            return fault_of_pool(&wanted).map_or(Ok(wanted), |fault| Err(refuse(fault).into()));
+        };
+        if pools.contains_key(&wanted) {
+            return Ok(wanted);
         }
-        let names = served.into_iter().collect::<Vec<_>>();
-        if let ([only], DEFAULT_POOL) = (&names[..], wanted) {
-            return Ok(only.clone());
+        let names: Vec<&str> = pools.keys().map(String::as_str).collect();
+        if let ([only], DEFAULT_POOL) = (&names[..], wanted.as_str()) {
+            return Ok((*only).to_string());
         }
-        let param = "trainyard.resources.pool";
-        let only = names.join("', '");
+        let names = names.join("', '");
         let text =
-            format!("invalid value for '{param}': there is no pool '{wanted}', only '{only}'");
-        Err(ApiError::field(ErrorCode::InvalidValue, param, text).into())
+            format!("invalid value for '{POOL}': there is no pool '{wanted}', only '{names}'");
+        Err(ApiError::field(ErrorCode::InvalidValue, POOL, text).into())
     }
 
     /// A file of the tenant that can be trained on. A foreign file does not exist.

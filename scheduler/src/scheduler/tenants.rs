@@ -5,6 +5,7 @@ use trainyard_openapi::error::{ApiError, ErrorCode};
 use trainyard_openapi::id::TenantId;
 use trainyard_openapi::limits::{
     KEY_OVERLAP_SECONDS_MAX, KEY_SECONDS_MAX, KEY_SECONDS_MIN, TENANT_NAME_CHARS_MAX,
+    TENANT_WEIGHT_MAX,
 };
 use trainyard_openapi::page::{Page, PageRequest};
 use trainyard_openapi::tenant::{
@@ -31,10 +32,12 @@ impl Scheduler {
     /// A bad name.
     pub async fn create_tenant(&self, ctx: &TenantContext, new: &CreateTenant) -> Result<Tenant> {
         check_name(&new.name)?;
+        check_weight(new.weight)?;
         let now_ms = self.store().now_ms().await?;
         let mut record = TenantRecord::new(TenantId::generate()?, &new.name, now_ms);
         record.quota = new.quota.clone();
-        let detail = json!({"name": record.name, "quota": record.quota});
+        record.weight = new.weight;
+        let detail = json!({"name": record.name, "quota": record.quota, "weight": record.weight});
         let entry = of_tenant(&record.id, ctx, now_ms, "tenant.created", &record.id, detail);
         let change = Change::audited(entry).put(&record, 1).map_err(as_internal)?;
         self.store().apply(&change).await?;
@@ -70,6 +73,7 @@ impl Scheduler {
         update: &UpdateTenant,
     ) -> Result<Tenant> {
         update.name.as_deref().map_or(Ok(()), check_name)?;
+        update.weight.map_or(Ok(()), check_weight)?;
         let suspends = update.status == Some(TenantStatus::Suspended);
         if suspends && ctx.tenant() == id {
             let text = "the tenant of the key in use cannot be suspended with that key";
@@ -82,15 +86,16 @@ impl Scheduler {
         let altered = self.alter::<TenantRecord>(id.as_str(), |record, now_ms| {
             check_not_erasing(record)?;
             let before = record.clone();
-            let UpdateTenant { name, status, quota } = update.clone();
+            let UpdateTenant { name, status, quota, weight } = update.clone();
             record.name = name.unwrap_or_else(|| before.name.clone());
             record.status = status.unwrap_or(before.status);
             record.quota = quota.unwrap_or_else(|| before.quota.clone());
+            record.weight = weight.unwrap_or(before.weight);
             if *record == before {
                 return Ok(Altered::No);
             }
-            let detail =
-                json!({"name": record.name, "status": record.status, "quota": record.quota});
+            let TenantRecord { name, status, quota, weight, .. } = &*record;
+            let detail = json!({"name": name, "status": status, "quota": quota, "weight": weight});
             Ok(Altered::Audited(of_tenant(id, ctx, now_ms, "tenant.updated", id, detail)))
         });
         let record = altered.await?.ok_or_else(|| not_found("tenant", id.as_str()))?;
@@ -275,6 +280,7 @@ fn tenant_of(record: &TenantRecord) -> Tenant {
         name: record.name.clone(),
         status: record.status,
         quota: record.quota.clone(),
+        weight: record.weight,
     }
 }
 
@@ -320,6 +326,13 @@ fn check_name(name: &str) -> Result<(), ApiError> {
         "'name' must have 1 to {TENANT_NAME_CHARS_MAX} characters and no control characters; it has {chars}"
     );
     Err(ApiError::field(ErrorCode::InvalidValue, "name", text))
+}
+
+fn check_weight(weight: u32) -> Result<(), ApiError> {
+    match (1..=TENANT_WEIGHT_MAX).contains(&weight) {
+        true => Ok(()),
+        false => Err(out_of_range("weight", 1, TENANT_WEIGHT_MAX.into(), weight.into())),
+    }
 }
 
 /// Nothing of a tenant that is being deleted comes back.

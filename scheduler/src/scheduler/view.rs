@@ -8,11 +8,12 @@ use trainyard_openapi::job::{Job, JobStatus};
 use crate::job::{JobRecord, JobState};
 use crate::port::store::{CheckpointRecord, FileRecord};
 
-/// Where a queued job stands, and why it does not run.
+/// Where a queued job stands, why it does not run, and when it likely will, in Unix seconds.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Waiting {
     pub(super) position: Option<u64>,
     pub(super) reason: Option<String>,
+    pub(super) starts_at: Option<i64>,
 }
 
 pub(super) fn file_of(record: &FileRecord) -> File {
@@ -34,6 +35,7 @@ pub(super) fn job_of(record: &JobRecord, waiting: Waiting, now_ms: i64) -> Job {
     let mut progress = Progress {
         queue_position: waiting.position,
         waiting_reason: waiting.reason,
+        estimated_start_at: waiting.starts_at.map(|at| at.max(now_ms / 1000)),
         attempts: u32::try_from(record.epoch).unwrap_or(u32::MAX),
         ..record.progress.clone()
     };

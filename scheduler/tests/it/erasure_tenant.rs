@@ -31,7 +31,7 @@ async fn operator(world: &World) -> TenantContext {
 
 /// A tenant with a key that works; gives the context and the key.
 async fn tenant(world: &World, operator: &TenantContext) -> (TenantContext, String) {
-    let new = CreateTenant { name: "leaving".into(), quota: Quota::default() };
+    let new = CreateTenant { name: "leaving".into(), quota: Quota::default(), weight: 1 };
     let tenant = world.scheduler.create_tenant(operator, &new).await.unwrap().id;
     let new = CreateKey { name: "k".into(), scopes: None, expires_in_seconds: None };
     let key = world.scheduler.create_key(operator, &tenant, &new).await.unwrap().key.unwrap();

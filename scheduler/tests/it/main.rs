@@ -22,6 +22,7 @@ mod random;
 mod redis;
 mod repeats;
 mod s3;
+mod share;
 mod simulation;
 mod state;
 mod store_model;

@@ -237,6 +237,8 @@ pub(crate) fn details(job: &Job) -> Vec<(&'static str, String)> {
     if !job.status.is_terminal() {
         fields.extend(progress.queue_position.map(|place| ("queue position", place.to_string())));
         fields.extend(progress.waiting_reason.clone().map(|reason| ("waiting for", reason)));
+        let start = progress.estimated_start_at;
+        fields.extend(start.map(|at| ("likely starts (UTC)", output::time(at))));
     }
     if progress.total_steps.is_some() {
         fields.push(("step", steps(job)));

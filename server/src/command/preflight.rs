@@ -52,6 +52,8 @@ fn details(preflight: &Preflight) -> Vec<(&'static str, String)> {
     }
     fields.push(("queue position", preflight.queue.position.to_string()));
     fields.extend(preflight.queue.waiting_reason.clone().map(|reason| ("waiting for", reason)));
+    let start = preflight.queue.estimated_start_at;
+    fields.extend(start.map(|at| ("likely starts (UTC)", output::time(at))));
     for consumer in &preflight.compatibility {
         let word = if consumer.accepted { "yes" } else { "no" };
         let notes = consumer.notes.join("; ");

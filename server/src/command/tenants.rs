@@ -18,6 +18,7 @@ pub(crate) const TENANTS: [&str; 2] = ["admin", "tenants"];
 #[command(after_help = "Examples:
   trainyard tenants create --name research --quota running_jobs=2 --quota storage_bytes=100000000000
   trainyard tenants update org-… --quota running_jobs=4 --quota storage_bytes=none
+  trainyard tenants update org-… --weight 2
   trainyard tenants suspend org-…
   trainyard tenants list --json")]
 pub(crate) enum Tenants {
@@ -28,6 +29,9 @@ pub(crate) enum Tenants {
         name: String,
         #[command(flatten)]
         quota: QuotaArgs,
+        /// Its part of the devices where tenants compete for them, 1 to 1000 [default: 1].
+        #[arg(long)]
+        weight: Option<u32>,
         #[command(flatten)]
         connection: Connection,
     },
@@ -40,15 +44,18 @@ pub(crate) enum Tenants {
     },
     /// Show a tenant with its quota.
     Get(TenantArgs),
-    /// Change a tenant's name or quota; a limit that is not named stays.
+    /// Change a tenant's name, quota or weight; a limit that is not named stays.
     Update {
         /// The tenant's id.
         tenant: String,
         /// A new name for people.
-        #[arg(long, required_unless_present = "quota")]
+        #[arg(long, required_unless_present_any = ["quota", "weight"])]
         name: Option<String>,
         #[command(flatten)]
         quota: QuotaArgs,
+        /// Its part of the devices where tenants compete for them, 1 to 1000.
+        #[arg(long)]
+        weight: Option<u32>,
         #[command(flatten)]
         connection: Connection,
     },
@@ -111,8 +118,11 @@ fn limit(text: &str) -> Result<(String, Option<u64>), String> {
 /// Carries a command out.
 pub(crate) async fn run(command: Tenants) -> Result<Exit, ClientError> {
     match command {
-        Tenants::Create { name, quota, connection } => {
-            let body = json!({"name": name, "quota": quota.over(Map::new())});
+        Tenants::Create { name, quota, weight, connection } => {
+            let mut body = json!({"name": name, "quota": quota.over(Map::new())});
+            if let Some(weight) = weight {
+                body["weight"] = json!(weight);
+            }
             let client = connection.client()?;
             show(
                 &client.post(&TENANTS, Some(&body), &idempotency_key()?).await?,
@@ -127,10 +137,11 @@ pub(crate) async fn run(command: Tenants) -> Result<Exit, ClientError> {
             let answer = connection.client()?.get(&[TENANTS[0], TENANTS[1], &tenant], &[]).await?;
             show(&answer, connection.format())?;
         }
-        Tenants::Update { tenant, name, quota, connection } => {
+        Tenants::Update { tenant, name, quota, weight, connection } => {
             let client = connection.client()?;
             let mut body = Map::new();
             body.extend(name.map(|name| ("name".to_string(), Value::from(name))));
+            body.extend(weight.map(|weight| ("weight".to_string(), Value::from(weight))));
             if !quota.quota.is_empty() {
                 // The API replaces the quota as a whole: what is not named is sent as it stands.
                 let now = client.get(&[TENANTS[0], TENANTS[1], &tenant], &[]).await?;
@@ -183,6 +194,7 @@ fn show(answer: &Value, format: Format) -> Result<(), ClientError> {
         ("tenant", tenant.id.to_string()),
         ("name", tenant.name.clone()),
         ("status", word(tenant.status)),
+        ("weight", tenant.weight.to_string()),
         ("created (UTC)", output::time(tenant.created_at)),
     ];
     fields.extend(quota(&answer["quota"]));

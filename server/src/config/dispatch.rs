@@ -18,6 +18,12 @@ settings! {
         attempts_preempted_max: u32 = "20", "TRAINYARD_ATTEMPTS_PREEMPTED_MAX";
         /// Runs that may fail for a fault of engine or machine before a job fails.
         attempts_failed_max: u32 = "3", "TRAINYARD_ATTEMPTS_FAILED_MAX";
+        /// Hours after which what a tenant has used counts half for whose turn it is, from 24 on.
+        fair_share_half_life_hours: u64 = "168", "TRAINYARD_FAIR_SHARE_HALF_LIFE_HOURS";
+        /// Whether running jobs save a checkpoint and make room for others.
+        preemption: bool = "true", "TRAINYARD_PREEMPTION";
+        /// Seconds after its claim for which a run is not asked to make room.
+        preemption_min_run_seconds: u64 = "600", "TRAINYARD_PREEMPTION_MIN_RUN_SECONDS";
         /// Milliseconds between two looks at the record when nothing wakes the scheduler.
         tick_milliseconds: u64 = "1000", "TRAINYARD_TICK_MILLISECONDS";
     }

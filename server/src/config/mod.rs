@@ -35,6 +35,9 @@ pub(crate) use storage::{Storage, StorageLayer};
 pub(crate) use training::{Training, TrainingLayer};
 pub(crate) use webhooks::{Webhooks, WebhooksLayer};
 
+/// Half-lives of usage: at least a day, at most a year.
+const HALF_LIFE_HOURS: std::ops::RangeInclusive<u64> = 24..=8_760;
+
 /// The file that is read where it exists and none is named.
 pub(crate) const DEFAULT_FILE: &str = "trainyard.toml";
 
@@ -279,6 +282,13 @@ fn check(mode: Mode, config: &Config) -> Result<(), ConfigError> {
     if mode.trains() && mode.has_record() && fence >= lease {
         return refuse(format!(
             "'self_fence_seconds' ({fence}) must be below 'lease_seconds' ({lease}): a run has to stop before its job is given to another"
+        ));
+    }
+    let half_life = dispatch.fair_share_half_life_hours;
+    if !HALF_LIFE_HOURS.contains(&half_life) {
+        let (least, most) = (HALF_LIFE_HOURS.start(), HALF_LIFE_HOURS.end());
+        return refuse(format!(
+            "'fair_share_half_life_hours' must be between {least} and {most}, not {half_life}: usage is kept by days"
         ));
     }
     oidc.issuer()?;

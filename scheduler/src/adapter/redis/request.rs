@@ -238,8 +238,8 @@ fn job(job: &JobRecord) -> Result<Job<'_>, StoreError> {
         }
     }
     let (lane, entry) = match QueuedJob::of(job) {
-        Some(QueuedJob { id, tenant, priority, since_ms }) => {
-            (Some(QUEUED), encode(&(id, tenant, priority, since_ms))?)
+        Some(QueuedJob { id, tenant, priority, since_ms, pool, devices }) => {
+            (Some(QUEUED), encode(&(id, tenant, priority, since_ms, pool, devices))?)
         }
         None if job.state == JobState::Validating => (Some(VALIDATING), job.id.to_string()),
         None => (job.state.is_busy().then_some("busy"), job.id.to_string()),

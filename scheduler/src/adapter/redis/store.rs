@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use redis::{Value, cmd};
 use serde_json::json;
 use trainyard_openapi::event::JobEvent;
+use trainyard_openapi::extension::Priority;
 use trainyard_openapi::file::Purpose;
 use trainyard_openapi::id::{CheckpointId, FileId, JobId, TenantId};
 use trainyard_openapi::page::{Order, PageRequest};
@@ -23,6 +24,14 @@ use crate::port::store::{
 
 /// Records forgotten in one go.
 const FORGET: u32 = 1000;
+
+/// A job in the list of those that wait: as it is written now, and as versions wrote it that had one pool.
+#[derive(serde::Deserialize)]
+#[serde(untagged)]
+enum Entry {
+    Now(JobId, TenantId, Priority, i64, String, u32),
+    Before(JobId, serde::de::IgnoredAny, serde::de::IgnoredAny, serde::de::IgnoredAny),
+}
 
 /// The kind of row that a document is.
 fn document_kind(kind: Kind) -> String {
@@ -248,12 +257,19 @@ impl Store for RedisStore {
     }
 
     async fn queued_jobs(&self) -> Result<Vec<QueuedJob>, StoreError> {
-        let entries = self.lane(request::QUEUED).await?;
-        let entries = entries.iter().map(|text| {
-            let (id, tenant, priority, since_ms) = parse(text)?;
-            Ok(QueuedJob { id, tenant, priority, since_ms })
-        });
-        entries.collect()
+        let mut queued = Vec::new();
+        for text in self.lane(request::QUEUED).await? {
+            match parse(&text)? {
+                Entry::Now(id, tenant, priority, since_ms, pool, devices) => {
+                    queued.push(QueuedJob { id, tenant, priority, since_ms, pool, devices });
+                }
+                Entry::Before(id, ..) => {
+                    let job = self.job_of_any_tenant(&id).await?;
+                    queued.extend(job.as_ref().and_then(QueuedJob::of));
+                }
+            }
+        }
+        Ok(queued)
     }
 
     async fn busy_jobs(&self) -> Result<Vec<JobRecord>, StoreError> {

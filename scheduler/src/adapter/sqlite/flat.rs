@@ -139,7 +139,7 @@ fn lists_of_the_loops_and_sums_of_bytes_read_an_index_alone() {
     let filled = filled(1);
     for sql in [
         "SELECT id FROM jobs WHERE lane = 'validating' ORDER BY seq",
-        "SELECT id, tenant, priority, since_ms FROM jobs WHERE lane = 'queued' ORDER BY seq",
+        "SELECT id, tenant, priority, since_ms, pool, devices FROM jobs WHERE lane = 'queued' ORDER BY seq",
         "SELECT coalesce(sum(bytes), 0) FROM files WHERE tenant = ?1",
         "SELECT coalesce(sum(bytes), 0) FROM models WHERE tenant = ?1",
     ] {

@@ -43,15 +43,20 @@ pub(super) fn write(
             params![rev, live, lane, since_ms, record, id, signed(expected_rev)],
         );
     }
-    let sql = "INSERT INTO jobs (id, tenant, rev, live, lane, since_ms, priority, training_file, validation_file, record)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT DO NOTHING";
-    let priority = number(job.plan.resources.priority);
+    let sql = "INSERT INTO jobs (id, tenant, rev, live, lane, since_ms, priority, pool, devices, training_file, validation_file, record)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT DO NOTHING";
+    let resources = &job.plan.resources;
+    let (priority, pool, devices) =
+        (number(resources.priority), &resources.pool, resources.devices);
     let (tenant, training) = (job.tenant.as_str(), job.training_file.as_str());
     let validation = job.validation_file.as_ref().map(|id| id.as_str());
     execute(
         db,
         sql,
-        params![id, tenant, rev, live, lane, since_ms, priority, training, validation, record],
+        params![
+            id, tenant, rev, live, lane, since_ms, priority, pool, devices, training, validation,
+            record
+        ],
     )
 }
 
@@ -80,21 +85,23 @@ pub(super) fn validating(db: &Connection) -> Result<Vec<JobId>, StoreError> {
 }
 
 pub(super) fn queued(db: &Connection) -> Result<Vec<QueuedJob>, StoreError> {
-    let sql = "SELECT id, tenant, priority, since_ms FROM jobs WHERE lane = 'queued' ORDER BY seq";
+    let sql = "SELECT id, tenant, priority, since_ms, pool, devices FROM jobs WHERE lane = 'queued' ORDER BY seq";
     let mut statement = db.prepare_cached(sql).map_err(explain)?;
     let read = |row: &rusqlite::Row<'_>| {
         let (id, tenant): (String, String) = (row.get(0)?, row.get(1)?);
-        Ok((id, tenant, row.get(2)?, row.get(3)?))
+        Ok((id, tenant, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?))
     };
     let found = statement.query_map([], read).map_err(explain)?;
     found
         .map(|row| {
-            let (id, tenant, number, since_ms) = row.map_err(explain)?;
+            let (id, tenant, number, since_ms, pool, devices) = row.map_err(explain)?;
             Ok(QueuedJob {
                 id: id.parse().map_err(|_| no_id("job"))?,
                 tenant: tenant.parse().map_err(|_| no_id("tenant"))?,
                 priority: priority(number)?,
                 since_ms,
+                pool,
+                devices,
             })
         })
         .collect()

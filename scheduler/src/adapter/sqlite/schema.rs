@@ -128,6 +128,13 @@ const MIGRATIONS: &[&str] = &["
     DROP INDEX models_by_tenant;
     CREATE INDEX models_by_tenant ON models (tenant, seq, bytes);
     CREATE INDEX idempotency_by_age ON idempotency (record ->> 'created_at_ms');
+", "
+    -- The line of each pool is read from the index alone, too.
+    ALTER TABLE jobs ADD COLUMN pool TEXT NOT NULL DEFAULT 'default';
+    ALTER TABLE jobs ADD COLUMN devices INTEGER NOT NULL DEFAULT 1;
+    UPDATE jobs SET pool = record ->> '$.plan.resources.pool', devices = record ->> '$.plan.resources.devices';
+    DROP INDEX jobs_in_lane;
+    CREATE INDEX jobs_in_lane ON jobs (lane, seq, id, tenant, priority, since_ms, pool, devices) WHERE lane IS NOT NULL;
 "];
 
 /// What a commit waits for. Only `Full` makes it durable against a power cut: the others may roll back what was acknowledged.
