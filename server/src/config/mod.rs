@@ -366,6 +366,7 @@ mod tests {
             ("[training]\nheartbeat_seconds = 30\n", "self_fence_seconds"),
             ("[scheduling]\nlease_seconds = 45\n", "lease_seconds"),
             ("[training]\nthreads = 0\n", "threads"),
+            ("[scheduling]\nfair_share_half_life_hours = 23\n", "fair_share_half_life_hours"),
             ("[s3]\ns3_access_key_id = \"a\"\n", "s3_secret_access_key_file"),
         ] {
             let file = file(text);
