@@ -211,7 +211,8 @@ async fn a_call_goes_to_the_next_address_where_one_gives_no_definite_answer() {
     // A caller that waits no longer has moved on, too: the address did not answer.
     one.is_in(Mood::Never);
     two.is_in(Mood::Never);
-    (one.calls(), two.calls());
+    one.calls();
+    two.calls();
     let wait = Duration::from_millis(300);
     for _ in 0..3 {
         assert!(tokio::time::timeout(wait, beat()).await.is_err());
@@ -270,7 +271,8 @@ async fn definite_answers_are_not_asked_for_again() {
     assert!(matches!(answer, Err(LeaseError::Unavailable(_))), "{answer:?}");
     one.is_in(Mood::Well);
     two.is_in(Mood::Well);
-    (one.calls(), two.calls());
+    one.calls();
+    two.calls();
     client.release(&first.lease, ReleaseReason::Shutdown).await.unwrap();
     assert_eq!(one.calls().len() + two.calls().len(), 1);
     // The token is forgotten with the lease.
