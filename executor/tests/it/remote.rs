@@ -200,7 +200,8 @@ async fn a_call_goes_to_the_next_address_where_one_gives_no_definite_answer() {
         two.is_in(Mood::With(503, down.clone()));
         one.is_in(Mood::Well);
         assert_eq!(beat().await.unwrap(), Directive::Continue);
-        (one.calls(), two.calls());
+        one.calls();
+        two.calls();
     }
     one.is_in(Mood::With(503, down.clone()));
     let Err(LeaseError::Unavailable(reason)) = beat().await else { panic!("an answer") };
@@ -208,14 +209,17 @@ async fn a_call_goes_to_the_next_address_where_one_gives_no_definite_answer() {
     assert!(!reason.contains("Bearer") && !reason.contains(TOKEN), "{reason}");
 
     // A caller that waits no longer has moved on, too: the address did not answer.
-    (one.is_in(Mood::Never), two.is_in(Mood::Never));
-    (one.calls(), two.calls());
+    one.is_in(Mood::Never);
+    two.is_in(Mood::Never);
+    one.calls();
+    two.calls();
     let wait = Duration::from_millis(300);
     for _ in 0..3 {
         assert!(tokio::time::timeout(wait, beat()).await.is_err());
     }
     assert!(!one.calls().is_empty() && !two.calls().is_empty());
-    (one.is_in(Mood::Well), two.is_in(Mood::Well));
+    one.is_in(Mood::Well);
+    two.is_in(Mood::Well);
     assert_eq!(beat().await.unwrap(), Directive::Continue);
 }
 
@@ -265,8 +269,10 @@ async fn definite_answers_are_not_asked_for_again() {
     two.is_in(Mood::With(401, refusal("invalid_api_key")));
     let answer = client.claim(&ticket, &executor, &nonce).await;
     assert!(matches!(answer, Err(LeaseError::Unavailable(_))), "{answer:?}");
-    (one.is_in(Mood::Well), two.is_in(Mood::Well));
-    (one.calls(), two.calls());
+    one.is_in(Mood::Well);
+    two.is_in(Mood::Well);
+    one.calls();
+    two.calls();
     client.release(&first.lease, ReleaseReason::Shutdown).await.unwrap();
     assert_eq!(one.calls().len() + two.calls().len(), 1);
     // The token is forgotten with the lease.
