@@ -37,7 +37,7 @@ release: libtorch ## Build server and trainer (optimised) into target/release
 demo: libtorch demo-assets ## Train a real model on real data through the real server
 	@scripts/demo.sh
 
-test: libtorch python build ## Every test
+test: libtorch python demo-assets build ## Every test
 	@scripts/prerequisites.sh s3
 	@scripts/prerequisites.sh test
 	cargo nextest run --locked --workspace --profile $(NEXTEST_PROFILE)

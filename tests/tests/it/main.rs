@@ -21,6 +21,7 @@ mod operators;
 mod peft_parity;
 mod preflight;
 mod rabbitmq;
+mod real_cluster;
 mod redis_store;
 mod s3;
 mod schema;
