@@ -4,7 +4,7 @@ SHELL := /bin/bash
 export PATH := $(PATH):$(CURDIR)/.cache/tools/bin
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites libtorch python demo-assets build release demo test test-fast test-s3 test-rabbitmq test-schema fuzz lint fmt openapi model-check fair-share bench bench-api clean
+.PHONY: help prerequisites libtorch python demo-assets build release demo test test-fast test-s3 test-rabbitmq test-schema fuzz lint fmt openapi model-check fair-share bench bench-api bench-cluster clean
 
 REDOCLY := @redocly/cli@2.77.0
 # How much `make bench-api` does: jobs of the largest tenant, seconds of each measurement, MiB that stream in.
@@ -90,6 +90,11 @@ bench: release python demo-assets ## Speed and memory beside HF + PEFT, in one r
 bench-api: ## Latency, submits, lists and memory of the API: JOBS, BENCH_SECONDS and FILE_MIB say how much
 	cargo build --locked --release -p trainyard -p trainyard-bench-api
 	target/release/trainyard-bench-api target/release/trainyard $(JOBS) $(BENCH_SECONDS) $(FILE_MIB)
+
+bench-cluster: prerequisites ## Submits that Redis fsyncs, and tickets over RabbitMQ: BENCH_SECONDS says for how long
+	@scripts/prerequisites.sh test
+	cargo build --locked --release -p trainyard -p trainyard-bench-api
+	target/release/trainyard-bench-api cluster $(BENCH_SECONDS)
 
 clean: ## Remove what was built; .cache, .libtorch and .venv stay
 	cargo clean

@@ -8,11 +8,11 @@ use std::path::PathBuf;
 /// Where it is not built, naming what builds it.
 pub fn binary(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("the test's own path");
-    // target/debug/deps/it-… -> target/debug
-    let folder = test.ancestors().nth(2).expect("a target directory");
-    let path = folder.join(name);
-    assert!(path.is_file(), "'{}' is not built: run `make test`", path.display());
-    path
+    // A test is in target/debug/deps, a benchmark in target/release.
+    let mut folders = test.ancestors().skip(1).take(2).map(|folder| folder.join(name));
+    folders.find(|path| path.is_file()).unwrap_or_else(|| {
+        panic!("no '{name}' beside '{}': run `make test`, or `make release`", test.display())
+    })
 }
 
 /// The interpreter of the environment with the reference libraries.

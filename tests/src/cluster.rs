@@ -124,7 +124,9 @@ impl Cluster {
         data::install_model(&directory.join("models"));
         data::file(directory, "token", format!("{EXECUTOR_TOKEN}\n"));
         data::file(directory, "redis-password", crate::redis::PASSWORD);
-        built::binary("trainyard-trainer");
+        if options.trainer.is_none() {
+            built::binary("trainyard-trainer");
+        }
         let mut processes = Vec::new();
         let counts = [
             (Role::Api, options.api),

@@ -74,6 +74,17 @@ pub(crate) async fn open_loop(
     time: Duration,
     request: impl Fn(u64) -> RequestBuilder + Send + 'static,
 ) -> Measured {
+    open_loop_of(what, rate, time, CONNECTIONS, request).await
+}
+
+/// The same over no more than `connections`.
+pub(crate) async fn open_loop_of(
+    what: &str,
+    rate: u64,
+    time: Duration,
+    connections: usize,
+    request: impl Fn(u64) -> RequestBuilder + Send + 'static,
+) -> Measured {
     let total = (rate as f64 * time.as_secs_f64()) as u64;
     let (sender, mut due) = tokio::sync::mpsc::unbounded_channel();
     let start = Instant::now() + Duration::from_millis(100);
@@ -85,7 +96,7 @@ pub(crate) async fn open_loop(
             sender.send((at, request(number))).expect("a receiver");
         }
     });
-    let connections = Arc::new(Semaphore::new(CONNECTIONS));
+    let connections = Arc::new(Semaphore::new(connections));
     let mut answers = JoinSet::new();
     while let Some((at, request)) = due.recv().await {
         let connections = connections.clone();

@@ -9,6 +9,14 @@
     reason = "a measurement prints, and ends where it fails"
 )]
 
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "the tests of the queue have the same file and ask more of it"
+)]
+#[path = "../../../scheduler/tests/it/rabbitmq/broker.rs"]
+mod broker;
+mod cluster;
 mod jobs;
 mod load;
 mod server;
@@ -47,8 +55,15 @@ impl Plan {
 
 #[tokio::main]
 async fn main() {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if let [word, seconds] = &words[..]
+        && word == "cluster"
+    {
+        let seconds = seconds.parse().expect("a number of seconds");
+        return cluster::measure(Duration::from_secs(seconds)).await;
+    }
     let Some(plan) = Plan::read() else {
-        println!("usage: bench-api SERVER JOBS SECONDS FILE_MIB");
+        println!("usage: bench-api SERVER JOBS SECONDS FILE_MIB, or bench-api cluster SECONDS");
         std::process::exit(2);
     };
     let directory = tempfile::tempdir().expect("a directory");

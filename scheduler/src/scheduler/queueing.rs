@@ -69,6 +69,9 @@ impl Scheduler {
             Ok(true)
         })
         .await?;
+        if issued {
+            tracing::info!(job = %id, "dispatched");
+        }
         Ok(issued)
     }
 
