@@ -8,6 +8,8 @@ use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
 use trainyard_openapi::error::{ApiError, ErrorCode};
 use trainyard_scheduler::SchedulerError;
+use trainyard_scheduler::port::control_plane::LeaseError;
+use trainyard_scheduler::port::lease_call::{Refusal, RefusalDetail, UNKNOWN_LEASE};
 
 use crate::limits::Reached;
 
@@ -68,6 +70,55 @@ impl ResponseError for Failure {
             say_wait(response.headers_mut(), wait);
         }
         response
+    }
+}
+
+/// What an executor is told where a call about a lease did not go through.
+#[derive(Debug)]
+pub(crate) enum LeaseFailure {
+    /// The control plane says so.
+    Lease(LeaseError),
+    /// There is no such lease for whoever asks.
+    Unknown,
+}
+
+impl From<LeaseError> for LeaseFailure {
+    fn from(error: LeaseError) -> Self {
+        Self::Lease(error)
+    }
+}
+
+impl fmt::Display for LeaseFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lease(error) => error.fmt(f),
+            Self::Unknown => f.write_str("there is no such lease, or this is not its token"),
+        }
+    }
+}
+
+impl ResponseError for LeaseFailure {
+    fn status_code(&self) -> StatusCode {
+        match self {
+            Self::Lease(LeaseError::Stale | LeaseError::Fenced) => StatusCode::CONFLICT,
+            Self::Lease(LeaseError::Refused(_)) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Lease(LeaseError::Unavailable(_)) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unknown => StatusCode::NOT_FOUND,
+        }
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let (code, message) = match self {
+            Self::Unknown => (UNKNOWN_LEASE, self.to_string()),
+            Self::Lease(LeaseError::Refused(reason)) => ("refused", reason.clone()),
+            Self::Lease(LeaseError::Unavailable(reason)) => {
+                tracing::error!(reason, "a call of an executor failed");
+                ("unavailable", reason.clone())
+            }
+            Self::Lease(error) => (error.code(), error.to_string()),
+        };
+        let error = RefusalDetail { code: code.to_string(), message };
+        HttpResponse::build(self.status_code()).json(Refusal { error })
     }
 }
 

@@ -12,6 +12,7 @@ use trainyard_scheduler::port::queue::{Queue, QueueError, Ticket};
 
 use crate::config::AgentConfig;
 use crate::leftovers;
+use crate::presence;
 use crate::run::run_job;
 
 /// Waits between tries where a port does not answer.
@@ -50,6 +51,10 @@ impl Agent {
             return shutdown.cancelled().await;
         }
         let mut slots = JoinSet::new();
+        slots.spawn({
+            let (context, shutdown) = (Arc::clone(&self.context), shutdown.clone());
+            async move { presence::tell(&context, &shutdown).await }
+        });
         for _ in 0..self.context.config.slots {
             let (context, queue, shutdown) =
                 (Arc::clone(&self.context), Arc::clone(&self.queue), shutdown.clone());
@@ -67,7 +72,10 @@ impl Agent {
         }
         while let Some(ended) = slots.join_next().await {
             if let Err(error) = ended {
-                tracing::error!(error = &error as &dyn std::error::Error, "a slot panicked");
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "a slot, or who tells of them, panicked"
+                );
             }
         }
     }

@@ -10,7 +10,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use trainyard_openapi::extension::Progress;
-use trainyard_scheduler::port::control_plane::{ControlPlane, Directive, LeaseError, LeaseId};
+use trainyard_scheduler::port::control_plane::{
+    Claim, ControlPlane, Directive, LeaseError, LeaseId,
+};
 
 use crate::agent::Context;
 
@@ -40,7 +42,18 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
-    pub(crate) fn start(context: &Context, lease: &LeaseId) -> Self {
+    /// Keeps the lease of `claim`, which another process may give for a shorter time than this one's settings are made for.
+    pub(crate) fn start(context: &Context, claim: &Claim) -> Self {
+        let lease = &claim.lease;
+        let lease_time = Duration::from_secs(claim.lease_seconds);
+        let (every, self_fence) =
+            times(context.config.heartbeat, context.config.self_fence, lease_time);
+        if (every, self_fence) != (context.config.heartbeat, context.config.self_fence) {
+            tracing::warn!(
+                job = %lease.job, lease_seconds = claim.lease_seconds, ?every, ?self_fence,
+                "the lease is short for the settings of this executor: heartbeats come sooner"
+            );
+        }
         let (sender, orders) = watch::channel(Order::Continue);
         let sender = Arc::new(sender);
         let progress = Arc::new(Mutex::new(Progress::default()));
@@ -50,8 +63,8 @@ impl Keeper {
             lease.clone(),
             Arc::clone(&progress),
             Arc::clone(&sender),
-            context.config.heartbeat,
-            context.config.self_fence,
+            every,
+            self_fence,
         ));
         tasks.spawn(listen(Arc::clone(&context.control), lease.clone(), sender));
         Self { orders, progress, _tasks: tasks }
@@ -61,6 +74,15 @@ impl Keeper {
     pub(crate) fn set_progress(&self, progress: &Progress) {
         *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = progress.clone();
     }
+}
+
+/// The times between heartbeats and without an answer, so that a run stops before a lease of `lease` is over.
+fn times(heartbeat: Duration, self_fence: Duration, lease: Duration) -> (Duration, Duration) {
+    if self_fence < lease {
+        return (heartbeat, self_fence);
+    }
+    let self_fence = lease * 3 / 4;
+    (heartbeat.min(self_fence / 2), self_fence)
 }
 
 async fn beat(
@@ -138,4 +160,17 @@ fn give(orders: &watch::Sender<Order>, directive: Directive) {
         }
         replace
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_stops_before_its_lease_is_over() {
+        let seconds = Duration::from_secs;
+        assert_eq!(times(seconds(15), seconds(45), seconds(60)), (seconds(15), seconds(45)));
+        assert_eq!(times(seconds(15), seconds(45), seconds(40)), (seconds(15), seconds(30)));
+        assert_eq!(times(seconds(15), seconds(45), seconds(8)), (seconds(3), seconds(6)));
+    }
 }

@@ -56,7 +56,7 @@ async fn attempt(
     shutdown: &CancellationToken,
 ) -> Result<(), Fenced> {
     // The lease is kept from here on: bringing large files may take longer than it holds.
-    let keeper = Keeper::start(context, &claim.lease);
+    let keeper = Keeper::start(context, claim);
     let mut journal = Journal::default();
     let prepared =
         prepare(claim, places, &context.config.models_dir, context.objects.as_ref()).await;

@@ -1,16 +1,31 @@
 //! What an operator can set of the scheduler.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::webhook::Targets;
 
+/// Where the scheduler knows from how many devices a pool has. A device runs one job at a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Devices {
+    /// From its configuration: devices of each pool. The executor is in this process.
+    Fixed(BTreeMap<String, u32>),
+    /// From the executors, which say that they are there.
+    Enlisted,
+}
+
+impl Devices {
+    /// One pool alone.
+    pub fn of(pool: &str, devices: u32) -> Self {
+        Self::Fixed(BTreeMap::from([(pool.to_string(), devices)]))
+    }
+}
+
 /// Settings of a scheduler.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SchedulerConfig {
-    /// The pool whose executors take this scheduler's tickets.
-    pub pool: String,
-    /// Jobs of that pool that run or are about to, at once.
-    pub slots: u32,
+    /// How many jobs each pool can run at once.
+    pub devices: Devices,
     /// How long a claim holds without a heartbeat, in seconds.
     pub lease_seconds: u64,
     /// How long after that the job is given to another, in seconds: clocks and networks are allowed this much.
@@ -32,8 +47,7 @@ pub struct SchedulerConfig {
 impl Default for SchedulerConfig {
     fn default() -> Self {
         Self {
-            pool: "default".to_string(),
-            slots: 1,
+            devices: Devices::of("default", 1),
             lease_seconds: 60,
             lease_grace_seconds: 15,
             redispatch_seconds: 60,

@@ -114,6 +114,32 @@ impl Document for KeyRecord {
     }
 }
 
+/// That the first key of the record was made: two processes that start at the same time make one between them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FirstKeyRecord {
+    /// The id of the key.
+    pub key: String,
+    /// When, in Unix milliseconds.
+    pub made_at_ms: i64,
+}
+
+impl FirstKeyRecord {
+    /// The only one's id.
+    pub const ID: &'static str = "first";
+}
+
+impl Document for FirstKeyRecord {
+    const KIND: Kind = Kind::FirstKey;
+
+    fn id(&self) -> String {
+        Self::ID.to_string()
+    }
+
+    fn scope(&self) -> String {
+        String::new()
+    }
+}
+
 /// Who is asking. Only authentication makes one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TenantContext {

@@ -19,6 +19,12 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run the server: API, scheduler and training in one process.
     Serve(Box<serve::ServeArgs>),
+    /// Run the API alone, beside other processes on a shared record.
+    Api(Box<serve::ApiArgs>),
+    /// Run the scheduler's loops alone, beside other processes on a shared record.
+    Scheduler(Box<serve::SchedulerArgs>),
+    /// Run the training alone: take jobs of a control plane.
+    Executor(Box<serve::ExecutorArgs>),
     /// Upload, list, show, read and delete files.
     #[command(subcommand)]
     Files(command::files::Files),

@@ -19,7 +19,10 @@ use exit::Exit;
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Serve(args) => return serve::run(*args).into(),
+        Command::Serve(args) => return serve::run_embedded(*args).into(),
+        Command::Api(args) => return serve::run_api(*args).into(),
+        Command::Scheduler(args) => return serve::run_scheduler(*args).into(),
+        Command::Executor(args) => return serve::run_executor(*args).into(),
         Command::Completions { shell } => {
             clap_complete::generate(
                 shell,

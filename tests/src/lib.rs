@@ -9,6 +9,7 @@
 
 pub mod api;
 pub mod built;
+pub mod cluster;
 pub mod data;
 pub mod process;
 pub mod redis;
@@ -16,6 +17,7 @@ pub mod rgw;
 pub mod server;
 
 pub use api::Api;
+pub use cluster::{Cluster, ClusterOptions, Role};
 pub use redis::Redis;
 pub use rgw::Rgw;
 pub use server::Server;

@@ -1,5 +1,6 @@
 //! What an executor may ask: the only door through which a run changes the record.
 //!
+//! An executor says every while that it is there ([`ControlPlane::enlist`]); the rest is about one claimed job each.
 //! Every call after the claim carries the lease's epoch and nonce. A call with any other pair is answered
 //! [`LeaseError::Fenced`]: the executor stops at once and uploads nothing more. Every call may be repeated.
 
@@ -74,6 +75,18 @@ pub struct CheckpointPointer {
     pub manifest_sha256: String,
 }
 
+/// What an executor says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Presence {
+    /// The pool whose tickets it takes.
+    pub pool: String,
+    /// Devices, each of which runs one job at a time.
+    pub devices: u32,
+    /// It takes no more tickets and ends once its runs have.
+    pub draining: bool,
+}
+
 /// What the executor shall do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -106,6 +119,7 @@ pub enum ReleaseReason {
 
 /// Something to tell the owner.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct NewEvent {
     /// How grave.
     pub level: EventLevel,
@@ -119,6 +133,7 @@ pub struct NewEvent {
 
 /// What a run ended with.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Completion {
     /// The prefix of the adapter's files; its `manifest.json` names them all.
     pub prefix: String,
@@ -151,9 +166,36 @@ pub enum LeaseError {
     Unavailable(String),
 }
 
+impl LeaseError {
+    /// The word for it between processes.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Stale => "stale",
+            Self::Fenced => "fenced",
+            Self::Refused(_) => "refused",
+            Self::Unavailable(_) => "unavailable",
+        }
+    }
+
+    /// The error that `code` names; none where it names none. `detail` is what was refused, or why there is no answer.
+    pub fn of_code(code: &str, detail: &str) -> Option<Self> {
+        match code {
+            "stale" => Some(Self::Stale),
+            "fenced" => Some(Self::Fenced),
+            "refused" => Some(Self::Refused(detail.to_string())),
+            "unavailable" => Some(Self::Unavailable(detail.to_string())),
+            _ => None,
+        }
+    }
+}
+
 /// The executor's side of the scheduler.
 #[async_trait]
 pub trait ControlPlane: Send + Sync {
+    /// Says that the executor is there, every [`crate::executor::ENLIST_SECONDS`]. It counts for [`crate::executor::LIVING_MS`] after that by the
+    /// store's clock, and no more once it said that it is draining.
+    async fn enlist(&self, executor: &ExecutorId, presence: &Presence) -> Result<(), LeaseError>;
+
     /// Claims a dispatched job. The same nonce again gets the same answer.
     async fn claim(
         &self,

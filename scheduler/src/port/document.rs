@@ -30,6 +30,12 @@ pub enum Kind {
     Erasure,
     /// What an erasure removed of one thing; its scope is the erasure.
     Erased,
+    /// An executor that said that it is there; the scope is empty.
+    Executor,
+    /// The secret that lease tokens are made with: one in a record, without a scope.
+    LeaseSecret,
+    /// That the first key was made: one in a record, without a scope.
+    FirstKey,
 }
 
 impl Kind {
@@ -46,6 +52,9 @@ impl Kind {
             Self::DeliveryTimer => "delivery_timer",
             Self::Erasure => "erasure",
             Self::Erased => "erased",
+            Self::Executor => "executor",
+            Self::LeaseSecret => "lease_secret",
+            Self::FirstKey => "first_key",
         }
     }
 }

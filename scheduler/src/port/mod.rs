@@ -4,6 +4,7 @@
 pub mod control_plane;
 pub mod document;
 pub mod inspector;
+pub mod lease_call;
 pub mod news;
 pub mod objects;
 pub mod queue;

@@ -20,7 +20,7 @@ use crate::job::JobState;
 use crate::job::state::{IllegalTransition, Lease, Stop, Transition};
 use crate::port::control_plane::{
     CheckpointPointer, Claim, Completion, ControlPlane, Directive, LeaseError, LeaseId, NewEvent,
-    ReleaseReason,
+    Presence, ReleaseReason,
 };
 use crate::port::queue::Ticket;
 use crate::port::store::{CheckpointRecord, FileRecord, ModelRecord, StoreError, UsageRecord};
@@ -51,6 +51,10 @@ impl From<getrandom::Error> for LeaseError {
 
 #[async_trait]
 impl ControlPlane for Scheduler {
+    async fn enlist(&self, executor: &ExecutorId, presence: &Presence) -> Result<(), LeaseError> {
+        self.take_presence(executor, presence).await
+    }
+
     async fn claim(
         &self,
         ticket: &Ticket,

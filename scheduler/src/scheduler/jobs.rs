@@ -140,10 +140,11 @@ impl Scheduler {
     /// Jobs as their owner sees them.
     async fn views(&self, records: &[JobRecord]) -> Result<Vec<Job>> {
         let line = self.line_of(records).await?;
+        let slots = if line.is_some() { self.slots().await? } else { 0 };
         let now_ms = self.store().now_ms().await?;
         let waiting = |record| {
             let line = line.as_ref();
-            line.map_or_else(Waiting::default, |line| line.waiting(record, self.config().slots))
+            line.map_or_else(Waiting::default, |line| line.waiting(record, slots))
         };
         Ok(records.iter().map(|record| job_of(record, waiting(record), now_ms)).collect())
     }

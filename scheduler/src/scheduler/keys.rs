@@ -14,7 +14,8 @@ use crate::audit::AuditEntry;
 use crate::error::Result;
 use crate::key::ApiKey;
 use crate::port::document::{Change, Kind};
-use crate::tenant::{Credential, KeyRecord, TenantContext, TenantRecord};
+use crate::port::store::StoreError;
+use crate::tenant::{Credential, FirstKeyRecord, KeyRecord, TenantContext, TenantRecord};
 
 /// How long a key is taken on trust after it was found good: a key that another process revokes stops working within this time.
 const TRUST: Duration = Duration::from_secs(20);
@@ -58,12 +59,14 @@ impl KnownKeys {
 }
 
 impl Scheduler {
-    /// Makes the first key of a new store, an operator's, with a tenant of its own. `None` where there is a key already: only its
-    /// hash is stored, so it cannot be shown again.
+    /// Makes the first key of a new store, an operator's, with a tenant of its own. `None` where there is a key already, or where another
+    /// process makes it at this moment: only its hash is stored, so it cannot be shown again.
     ///
     /// # Errors
     /// Where the store does not answer.
     pub async fn bootstrap_key(&self) -> Result<Option<String>> {
+        // Read before the keys are counted: whoever makes one in between moves it on.
+        let made = self.document::<FirstKeyRecord>(FirstKeyRecord::ID).await?;
         if self.store().document_count(Kind::Key).await? > 0 {
             return Ok(None);
         }
@@ -79,9 +82,15 @@ impl Scheduler {
             target: record.id.clone(),
             detail: json!({"scopes": record.scopes, "first": true}),
         });
-        let change = change.put(&tenant, 1).and_then(|change| change.put(&record, 1));
-        self.store().apply(&change.map_err(documents::json)?).await?;
-        Ok(Some(key.reveal()))
+        let first = FirstKeyRecord { key: record.id.clone(), made_at_ms: now_ms };
+        let rev = made.map_or(1, |(_, rev)| rev + 1);
+        let change = change.put(&first, rev).and_then(|change| change.put(&tenant, 1));
+        let change = change.and_then(|change| change.put(&record, 1)).map_err(documents::json)?;
+        match self.store().apply(&change).await {
+            Ok(()) => Ok(Some(key.reveal())),
+            Err(StoreError::Conflict) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Whose key this is.

@@ -178,7 +178,7 @@ impl Scheduler {
         // In this order: a job that is dispatched meanwhile stands in both, and not in neither.
         let queued = self.store().queued_jobs().await?;
         let busy = self.store().busy_jobs().await?;
-        let free = self.free_slots(&busy);
+        let free = self.free_slots(&busy).await?;
         let long = queued.len() > EXACT_MAX;
         let new = move |queue| Line::new(queue, free, changes, at_ms);
         let mut line = self.ordered(queued, &busy, new).await?;

@@ -9,6 +9,7 @@ mod files;
 mod jobs;
 mod keys;
 mod lease;
+mod lease_tokens;
 mod line;
 mod lineage;
 mod models;
@@ -52,10 +53,11 @@ use crate::port::store::{Commit, Durability, Store, StoreError};
 
 pub use files::FileUpload;
 use keys::KnownKeys;
+use lease_tokens::KnownSecret;
 use line::KnownLine;
 pub use news::{History, JobNews};
 pub use requests::{Reservation, Reserved};
-pub use submit::{IdempotencyKey, Repeat, Submitted};
+pub use submit::{DEFAULT_POOL, IdempotencyKey, Repeat, Submitted};
 pub use uploads::PartUpload;
 
 /// Times that a change is tried anew after somebody else changed the job meanwhile. Each failure means that another change went
@@ -101,6 +103,7 @@ struct Inner {
     /// There is something new to tell webhooks.
     announced: Notify,
     keys: KnownKeys,
+    lease_secret: KnownSecret,
     line: KnownLine,
 }
 
@@ -111,7 +114,19 @@ impl Scheduler {
         let (news, _) = broadcast::channel(news::NEWS_KEPT);
         let (closing, storage) = (CancellationToken::new(), tokio::sync::Mutex::new(()));
         let (keys, line) = (KnownKeys::default(), KnownLine::default());
-        let inner = Inner { parts, work, changed, news, closing, storage, announced, keys, line };
+        let lease_secret = KnownSecret::default();
+        let inner = Inner {
+            parts,
+            work,
+            changed,
+            news,
+            closing,
+            storage,
+            announced,
+            keys,
+            lease_secret,
+            line,
+        };
         Self { inner: Arc::new(inner) }
     }
 
@@ -129,7 +144,8 @@ impl Scheduler {
         self.store().durability()
     }
 
-    /// Runs the loops until `shutdown`: validation, dispatch, relay, reaper.
+    /// Runs the loops until `shutdown`: validation, dispatch, relay, reaper, sweep. Several processes may do it on one record at the same
+    /// time: every step is a compare-and-set, and a ticket that two hand over is stale the second time.
     pub async fn run(&self, shutdown: CancellationToken) {
         let validation = self
             .repeat(&shutdown, "validation", |this| async move { this.validate_pending().await });
@@ -139,6 +155,14 @@ impl Scheduler {
         let relay = self.repeat(&shutdown, "relay", |this| async move { this.relay().await });
         let (sweep, hear) = (self.sweep_until(&shutdown), self.hear(&shutdown));
         tokio::join!(validation, dispatch, relay, sweep, hear);
+        self.inner.closing.cancel();
+    }
+
+    /// What a process does until `shutdown` that answers requests and leaves the loops to others: it hears what they change. Those
+    /// who follow a job let go then.
+    pub async fn follow(&self, shutdown: CancellationToken) {
+        self.hear(&shutdown).await;
+        shutdown.cancelled().await;
         self.inner.closing.cancel();
     }
 

@@ -28,7 +28,7 @@ pub struct History {
 }
 
 impl JobNews {
-    /// Waits until the job may have changed. Of what other processes change it is told while [`Scheduler::hear`] runs.
+    /// Waits until the job may have changed. Of what other processes change it is told while [`Scheduler::run`] or [`Scheduler::follow`] runs.
     pub async fn of(&mut self, id: &JobId) {
         loop {
             match self.0.recv().await {
@@ -47,8 +47,8 @@ impl Scheduler {
     }
 
     /// Passes on, until `shutdown`, what other processes on the same record say that they changed: to those who follow a job, who
-    /// wait for one, and to the loops. [`Scheduler::run`] does it too; a process without loops calls it by itself.
-    pub async fn hear(&self, shutdown: &CancellationToken) {
+    /// wait for one, and to the loops.
+    pub(super) async fn hear(&self, shutdown: &CancellationToken) {
         let Some(mut news) = self.store().news() else { return };
         loop {
             let word = tokio::select! {

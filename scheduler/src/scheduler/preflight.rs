@@ -160,8 +160,8 @@ impl Scheduler {
         let position = queue.ready.iter().position(|one| *one == id);
         let position = position.map_or(queue.ready.len() as u64 + 1, |index| index as u64 + 1);
         let ahead = validating.len() as u64 + position;
-        let slots = self.config().slots;
-        let free = u64::from(self.free_slots(&busy));
+        let slots = self.slots().await?;
+        let free = u64::from(self.free_slots(&busy).await?);
         let held = queue
             .held
             .into_iter()

@@ -10,7 +10,7 @@ impl Scheduler {
     /// Issues tickets for the next jobs, no more than there are free slots: the queue never holds a backlog that would fix
     /// an order.
     pub(super) async fn dispatch(&self) -> Result<()> {
-        let mut free = self.free_slots(&self.store().busy_jobs().await?);
+        let mut free = self.free_slots(&self.store().busy_jobs().await?).await?;
         if free == 0 {
             return Ok(());
         }

@@ -20,7 +20,7 @@ use crate::port::store::{Commit, FileRecord, IdempotencyRecord, StoreError, Usag
 use crate::tenant::TenantContext;
 
 /// What a request says where it leaves the pool to the server.
-const DEFAULT_POOL: &str = "default";
+pub const DEFAULT_POOL: &str = "default";
 
 /// For how long a retry without a key finds the job of the request that it repeats, in milliseconds.
 const RETRY_MS: i64 = 600_000;
@@ -211,7 +211,7 @@ impl Scheduler {
         let host = self.inner.parts.host;
         let data = DataFacts { examples: training.lines };
         let mut plan = resolve(request, random_seed()?, data, &facts, host)?;
-        plan.resources.pool = self.pool(&plan.resources.pool)?;
+        plan.resources.pool = self.pool(&plan.resources.pool).await?;
         Ok(JobRecord {
             id: JobId::generate()?,
             tenant: ctx.tenant().clone(),
@@ -237,14 +237,19 @@ impl Scheduler {
     }
 
     /// The pool that `wanted` names. One that nobody serves would hold a slot for ever.
-    fn pool(&self, wanted: &str) -> Result<String> {
-        let served = self.config().pool.as_str();
-        if wanted == served || wanted == DEFAULT_POOL {
-            return Ok(served.to_string());
+    async fn pool(&self, wanted: &str) -> Result<String> {
+        let served = self.pools().await?;
+        if served.contains(wanted) {
+            return Ok(wanted.to_string());
+        }
+        let names = served.into_iter().collect::<Vec<_>>();
+        if let ([only], DEFAULT_POOL) = (&names[..], wanted) {
+            return Ok(only.clone());
         }
         let param = "trainyard.resources.pool";
+        let only = names.join("', '");
         let text =
-            format!("invalid value for '{param}': there is no pool '{wanted}', only '{served}'");
+            format!("invalid value for '{param}': there is no pool '{wanted}', only '{only}'");
         Err(ApiError::field(ErrorCode::InvalidValue, param, text).into())
     }
 

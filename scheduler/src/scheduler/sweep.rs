@@ -53,6 +53,7 @@ impl Scheduler {
         }
         self.store().forget_answers(now_ms - KEPT_MS).await?;
         self.sweep_erasures(now_ms).await?;
+        self.sweep_executors(now_ms).await?;
         let mut page = PageRequest { after: None, limit: 1000, order: Order::Asc };
         loop {
             let (tenants, more) = self.documents::<TenantRecord>("", &page).await?;

@@ -172,8 +172,10 @@ async fn requests_are_refused_by_field() {
 
 #[tokio::test]
 async fn a_pool_may_have_another_name() {
-    let config =
-        trainyard_scheduler::SchedulerConfig { pool: "gpu".to_string(), ..crate::world::config(1) };
+    let config = trainyard_scheduler::SchedulerConfig {
+        devices: trainyard_scheduler::Devices::of("gpu", 1),
+        ..crate::world::config(1)
+    };
     let world = World::with(config).await;
     let id = world.submit().await;
     world.tick().await;

@@ -36,7 +36,7 @@ use trainyard_scheduler::port::queue::{Queue, Ticket};
 use trainyard_scheduler::port::store::Store;
 use trainyard_scheduler::tenant::{KeyRecord, TenantRecord};
 use trainyard_scheduler::{
-    BaseModels, Parts, Scheduler, SchedulerConfig, SchedulerError, TenantContext,
+    BaseModels, Devices, Parts, Scheduler, SchedulerConfig, SchedulerError, TenantContext,
 };
 
 /// Three good lines.
@@ -61,7 +61,7 @@ pub(crate) struct World {
 
 pub(crate) fn config(slots: u32) -> SchedulerConfig {
     SchedulerConfig {
-        slots,
+        devices: Devices::of("default", slots),
         attempts_lost_max: 2,
         attempts_failed_max: 1,
         attempts_preempted_max: 1,

@@ -66,7 +66,7 @@ fn model_name(text: &str) -> Result<String, String> {
 /// Imports the model.
 pub(crate) async fn run(args: ImportArgs) -> Result<(), ClientError> {
     let layers = Layers::of_place(args.place.clone());
-    let config = config::load(layers, args.config.as_deref())
+    let config = config::load(config::Mode::Serve, layers, args.config.as_deref())
         .map_err(|error| ClientError::Usage(crate::chain(&error)))?;
     let models = config.storage.models_dir();
     let target = models.join(&args.name);

@@ -15,7 +15,7 @@ use trainyard_scheduler::adapter::sqlite::{Inventory, SqliteFile};
 use super::backup::{DATABASE, Entry, MANIFEST, Manifest, copy, report, sync_tree};
 use crate::client::ClientError;
 use crate::exit::Exit;
-use crate::serve::DataLock;
+use crate::serve::DirectoryLock;
 
 /// What lies in a directory that is being restored.
 const MARKER: &str = "restore-unfinished";
@@ -56,7 +56,7 @@ pub(crate) async fn run(args: RestoreArgs) -> Result<Exit, ClientError> {
         return Err(ClientError::Usage(text));
     }
     let _lock =
-        DataLock::take(&data_dir).map_err(|error| ClientError::Usage(crate::chain(&error)))?;
+        DirectoryLock::take(&data_dir).map_err(|error| ClientError::Usage(crate::chain(&error)))?;
     File::create(data_dir.join(MARKER)).and_then(|file| file.sync_all()).map_err(failed())?;
     File::open(&data_dir).and_then(|directory| directory.sync_all()).map_err(failed())?;
     if let Err(error) = fill(&from, &data_dir, &manifest) {

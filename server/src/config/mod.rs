@@ -4,11 +4,13 @@
 //! environment. Unknown keys of the file are refused; unknown `TRAINYARD_*` variables are told of, not refused, because
 //! orchestrators put variables of that form there by themselves.
 
+mod cluster;
 mod dispatch;
 mod http;
 mod layer;
 mod log;
 pub(crate) mod machine;
+mod mode;
 mod oidc;
 mod s3;
 mod storage;
@@ -21,14 +23,16 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-pub(crate) use dispatch::Dispatch;
-pub(crate) use http::Http;
-pub(crate) use log::{Log, LogFormat};
-pub(crate) use oidc::{KeySet, Oidc};
-pub(crate) use s3::S3;
-pub(crate) use storage::Storage;
-pub(crate) use training::Training;
-pub(crate) use webhooks::Webhooks;
+pub(crate) use cluster::{Cluster, ClusterLayer, Control, ControlLayer, Internal, InternalLayer};
+pub(crate) use dispatch::{Dispatch, DispatchLayer};
+pub(crate) use http::{Http, HttpLayer};
+pub(crate) use log::{Log, LogFormat, LogLayer};
+pub(crate) use mode::{EXECUTOR_END_SECONDS, Mode};
+pub(crate) use oidc::{KeySet, Oidc, OidcLayer};
+pub(crate) use s3::{S3, S3Layer};
+pub(crate) use storage::{Storage, StorageLayer};
+pub(crate) use training::{Training, TrainingLayer};
+pub(crate) use webhooks::{Webhooks, WebhooksLayer};
 
 /// The file that is read where it exists and none is named.
 pub(crate) const DEFAULT_FILE: &str = "trainyard.toml";
@@ -77,26 +81,21 @@ pub(crate) enum ConfigError {
     TrainerNotFound,
 }
 
-/// What one source says: the tables of the file, or all flags and variables.
-#[derive(Debug, Clone, Default, PartialEq, clap::Args, Deserialize)]
+/// What one source says: the tables of the file, or all flags and variables of a command.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Layers {
-    #[command(flatten)]
-    http: http::HttpLayer,
-    #[command(flatten)]
-    oidc: oidc::OidcLayer,
-    #[command(flatten)]
-    storage: storage::StorageLayer,
-    #[command(flatten)]
-    s3: s3::S3Layer,
-    #[command(flatten)]
-    training: training::TrainingLayer,
-    #[command(flatten)]
-    scheduling: dispatch::DispatchLayer,
-    #[command(flatten)]
-    webhooks: webhooks::WebhooksLayer,
-    #[command(flatten)]
-    log: log::LogLayer,
+    pub(crate) http: HttpLayer,
+    pub(crate) oidc: OidcLayer,
+    pub(crate) storage: StorageLayer,
+    pub(crate) s3: S3Layer,
+    pub(crate) training: TrainingLayer,
+    pub(crate) scheduling: DispatchLayer,
+    pub(crate) webhooks: WebhooksLayer,
+    pub(crate) cluster: ClusterLayer,
+    pub(crate) internal: InternalLayer,
+    pub(crate) control: ControlLayer,
+    pub(crate) log: LogLayer,
 }
 
 /// The part of it that commands beside the server need: where things are kept and which trainer there is.
@@ -111,6 +110,34 @@ pub(crate) struct PlaceLayer {
     /// The trainer's executable [default: trainyard-trainer beside this executable, then on PATH].
     #[arg(long, env = "TRAINYARD_TRAINER")]
     trainer: Option<PathBuf>,
+}
+
+/// The part of [`StorageLayer`] that a process without the record needs.
+#[derive(Debug, Clone, Default, PartialEq, clap::Args)]
+#[command(next_help_heading = "Storage")]
+pub(crate) struct SuppliesLayer {
+    /// Directory below which models, work and objects lie where nothing else is said [default: trainyard-data].
+    #[arg(long, env = "TRAINYARD_DATA_DIR", hide_env_values = true)]
+    data_dir: Option<PathBuf>,
+    /// Queue of tickets: RabbitMQ at amqp://USER@HOST/VHOST (with TLS amqps://). It has to be set.
+    #[arg(long, env = "TRAINYARD_QUEUE", hide_env_values = true)]
+    queue: Option<String>,
+    /// File with the password of the queue's user, so that no command line shows it [default: the password in the URL].
+    #[arg(long, env = "TRAINYARD_QUEUE_PASSWORD_FILE", hide_env_values = true)]
+    queue_password_file: Option<PathBuf>,
+    /// Contents of files, checkpoints and adapters: file:PATH or s3://BUCKET/PREFIX [default: file:{data-dir}/objects].
+    #[arg(long, env = "TRAINYARD_OBJECTS", hide_env_values = true)]
+    objects: Option<String>,
+    /// Directory of base models [default: {data-dir}/models].
+    #[arg(long, env = "TRAINYARD_MODELS_DIR", hide_env_values = true)]
+    models_dir: Option<PathBuf>,
+}
+
+impl From<SuppliesLayer> for StorageLayer {
+    fn from(supplies: SuppliesLayer) -> Self {
+        let SuppliesLayer { data_dir, queue, queue_password_file, objects, models_dir } = supplies;
+        Self { data_dir, queue, queue_password_file, objects, models_dir, ..Self::default() }
+    }
 }
 
 impl Layers {
@@ -147,18 +174,37 @@ pub(crate) struct Config {
     pub(crate) dispatch: Dispatch,
     /// Where webhooks may go.
     pub(crate) webhooks: Webhooks,
+    /// What executors show to the api.
+    pub(crate) cluster: Cluster,
+    /// The listener for executors.
+    pub(crate) internal: Internal,
+    /// Where an executor asks for jobs.
+    pub(crate) control: Control,
     /// The log.
     pub(crate) log: Log,
 }
 
 /// Puts `flags` (which hold the environment too) over the file, and that over the defaults.
-pub(crate) fn load(flags: Layers, file: Option<&Path>) -> Result<Config, ConfigError> {
+/// The rules are those of `mode`.
+pub(crate) fn load(mode: Mode, flags: Layers, file: Option<&Path>) -> Result<Config, ConfigError> {
     let file = match file {
         Some(path) => read(path)?,
         None if Path::new(DEFAULT_FILE).is_file() => read(Path::new(DEFAULT_FILE))?,
         None => Layers::default(),
     };
-    let Layers { http, oidc, storage, s3, training, scheduling, webhooks, log } = flags;
+    let Layers {
+        http,
+        oidc,
+        storage,
+        s3,
+        training,
+        scheduling,
+        webhooks,
+        cluster,
+        internal,
+        control,
+        log,
+    } = flags;
     let config = Config {
         http: http.over(file.http)?,
         oidc: oidc.over(file.oidc)?,
@@ -167,9 +213,12 @@ pub(crate) fn load(flags: Layers, file: Option<&Path>) -> Result<Config, ConfigE
         training: training.over(file.training)?,
         dispatch: scheduling.over(file.scheduling)?,
         webhooks: webhooks.over(file.webhooks)?,
+        cluster: cluster.over(file.cluster)?,
+        internal: internal.over(file.internal)?,
+        control: control.over(file.control)?,
         log: log.over(file.log)?,
     };
-    check(&config)?;
+    check(mode, &config)?;
     Ok(config)
 }
 
@@ -188,8 +237,8 @@ fn content(path: &Path) -> Result<Vec<u8>, ConfigError> {
 }
 
 /// Rules across settings. A run that outlives its lease would train beside its successor.
-fn check(config: &Config) -> Result<(), ConfigError> {
-    let Config { http, oidc, storage: _, s3, training, dispatch, webhooks: _, log: _ } = config;
+fn check(mode: Mode, config: &Config) -> Result<(), ConfigError> {
+    let Config { http, oidc, s3, training, dispatch, .. } = config;
     s3.check()?;
     let refuse = |reason: String| Err(ConfigError::Conflict(reason));
     let positive = [
@@ -213,18 +262,19 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     }
     let (beat, fence, lease) =
         (training.heartbeat_seconds, training.self_fence_seconds, dispatch.lease_seconds);
-    if beat * 2 > fence {
+    if mode.trains() && beat * 2 > fence {
         return refuse(format!(
             "'self_fence_seconds' ({fence}) must be at least twice 'heartbeat_seconds' ({beat}): one lost heartbeat may not stop a run"
         ));
     }
-    if fence >= lease {
+    // Where the lease is another process' to give, the run looks at it when it has one.
+    if mode.trains() && mode.has_record() && fence >= lease {
         return refuse(format!(
             "'self_fence_seconds' ({fence}) must be below 'lease_seconds' ({lease}): a run has to stop before its job is given to another"
         ));
     }
     oidc.issuer()?;
-    Ok(())
+    mode.check(config)
 }
 
 /// `TRAINYARD_*` variables that `known` does not name: most likely misspelt.
@@ -251,7 +301,7 @@ mod tests {
             file("[http]\nlisten = \"127.0.0.1:1\"\nhttp_workers = 3\n[training]\nslots = 2\n");
         let mut flags = Layers::default();
         flags.http.listen = Some("127.0.0.1:2".parse().expect("an address"));
-        let config = load(flags, Some(file.path())).expect("a configuration");
+        let config = load(Mode::Serve, flags, Some(file.path())).expect("a configuration");
         assert_eq!(config.http.listen.port(), 2);
         assert_eq!(config.http.http_workers, 3);
         assert_eq!(config.http.http_keep_alive_seconds, 75);
@@ -262,10 +312,34 @@ mod tests {
     #[test]
     fn an_unknown_key_is_refused_with_its_name_and_the_file() {
         let file = file("[http]\nlisten = \"127.0.0.1:1\"\nlissten = 3\n");
-        let error = load(Layers::default(), Some(file.path())).expect_err("refused").to_string();
+        let error = load(Mode::Serve, Layers::default(), Some(file.path()))
+            .expect_err("refused")
+            .to_string();
         assert!(error.contains("unknown field `lissten`"), "{error}");
         assert!(error.contains("line 3"), "{error}");
         assert!(error.contains(&file.path().display().to_string()), "{error}");
+    }
+
+    #[test]
+    fn what_one_process_alone_can_use_is_refused_where_there_are_several() {
+        let shared = "[storage]\nstore = \"redis://h\"\nqueue = \"amqp://u:secret@h/\"\n";
+        let slow = format!("{shared}[training]\nstop_grace_seconds = 25\n");
+        for (mode, text, said) in [
+            (Mode::Api, "", "'store' is 'sqlite:trainyard-data/trainyard.db'"),
+            (Mode::Scheduler, "[storage]\nstore = \"memory:\"\n", "redis://HOST"),
+            (Mode::Api, "[storage]\nstore = \"rediss://h\"\n", "'queue' is 'memory:'"),
+            (Mode::Executor, "", "amqp://USER@HOST/VHOST"),
+            (Mode::Executor, &slow, "'stop_grace_seconds' (25)"),
+        ] {
+            let file = file(text);
+            let error = load(mode, Layers::default(), Some(file.path())).expect_err("refused");
+            assert!(error.to_string().contains(said), "{error}");
+        }
+        // The settings of runs are no concern of those who run none.
+        let file = file(&format!("{shared}[scheduling]\nlease_seconds = 8\n"));
+        for mode in [Mode::Api, Mode::Scheduler, Mode::Executor] {
+            load(mode, Layers::default(), Some(file.path())).expect("a configuration");
+        }
     }
 
     #[test]
@@ -277,7 +351,8 @@ mod tests {
             ("[s3]\ns3_access_key_id = \"a\"\n", "s3_secret_access_key_file"),
         ] {
             let file = file(text);
-            let error = load(Layers::default(), Some(file.path())).expect_err("refused");
+            let error =
+                load(Mode::Serve, Layers::default(), Some(file.path())).expect_err("refused");
             assert!(error.to_string().contains(name), "{error}");
         }
     }

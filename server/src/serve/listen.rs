@@ -4,8 +4,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use actix_web::dev::Server;
+use actix_web::web::ServiceConfig;
 use actix_web::{App, HttpServer};
-use trainyard_api::{ApiOptions, BodyPace, LimitSettings, Limits, Oidc};
+use trainyard_api::{
+    ApiOptions, BodyPace, ExecutorToken, LeaseOptions, LimitSettings, Limits, Oidc,
+};
 use trainyard_scheduler::Scheduler;
 
 use super::ServeError;
@@ -20,7 +23,6 @@ pub(crate) fn listen(
     http: &Http,
     tokens: Option<Oidc>,
 ) -> Result<(Server, SocketAddr), ServeError> {
-    let failed = |source| ServeError::Listen { address: http.listen, source };
     let options = ApiOptions {
         limits: Limits::new(LimitSettings {
             requests_per_minute: http.requests_per_minute,
@@ -29,24 +31,50 @@ pub(crate) fn listen(
             streams_per_tenant: http.streams_per_tenant,
         }),
         tokens,
-        body_pace: BodyPace {
-            idle: Duration::from_secs(http.http_body_idle_seconds),
-            bytes_per_second: http.http_body_bytes_per_second,
-            ..BodyPace::default()
-        },
+        body_pace: pace(http),
         ..ApiOptions::default()
     };
-    let server = HttpServer::new(move || {
-        App::new().service(trainyard_api::app(scheduler.clone(), options.clone()))
+    start(http, http.listen, move |config| {
+        config.service(trainyard_api::app(scheduler.clone(), options.clone()));
     })
-    .workers(http.http_workers)
-    .max_connections(http.http_connections_max.div_ceil(http.http_workers))
-    .client_request_timeout(Duration::from_secs(http.http_header_seconds))
-    .keep_alive(Duration::from_secs(http.http_keep_alive_seconds))
-    .shutdown_timeout(SHUTDOWN_SECONDS)
-    .disable_signals()
-    .bind(http.listen)
-    .map_err(failed)?;
-    let address = server.addrs().first().copied().unwrap_or(http.listen);
-    Ok((server.run(), address))
+}
+
+/// The same for the listener that executors speak to, under the limits of `http`.
+pub(crate) fn internal(
+    scheduler: Scheduler,
+    http: &Http,
+    address: SocketAddr,
+    executor_token: ExecutorToken,
+) -> Result<(Server, SocketAddr), ServeError> {
+    let options = LeaseOptions { executor_token, body_pace: pace(http) };
+    start(http, address, move |config| {
+        config.service(trainyard_api::leases(scheduler.clone(), options.clone()));
+    })
+}
+
+fn pace(http: &Http) -> BodyPace {
+    BodyPace {
+        idle: Duration::from_secs(http.http_body_idle_seconds),
+        bytes_per_second: http.http_body_bytes_per_second,
+        ..BodyPace::default()
+    }
+}
+
+/// A server of what `mount` puts into each of its threads' applications.
+fn start(
+    http: &Http,
+    address: SocketAddr,
+    mount: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
+) -> Result<(Server, SocketAddr), ServeError> {
+    let server = HttpServer::new(move || App::new().configure(mount.clone()))
+        .workers(http.http_workers)
+        .max_connections(http.http_connections_max.div_ceil(http.http_workers))
+        .client_request_timeout(Duration::from_secs(http.http_header_seconds))
+        .keep_alive(Duration::from_secs(http.http_keep_alive_seconds))
+        .shutdown_timeout(SHUTDOWN_SECONDS)
+        .disable_signals()
+        .bind(address)
+        .map_err(|source| ServeError::Listen { address, source })?;
+    let bound = server.addrs().first().copied().unwrap_or(address);
+    Ok((server.run(), bound))
 }

@@ -1,4 +1,4 @@
-//! The lock on the data directory: one process at a time, or two agents would train over each other.
+//! The lock on a data or work directory: one process at a time, or two agents would train over each other.
 //!
 //! It is the operating system's lock on a file, so a process that was killed leaves none behind.
 
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LockError {
     /// Another process has it.
-    #[error("the data directory '{path}' is in use by process {pid}")]
+    #[error("the directory '{path}' is in use by process {pid}")]
     Taken {
         /// The directory.
         path: PathBuf,
@@ -19,7 +19,7 @@ pub(crate) enum LockError {
         pid: String,
     },
     /// The directory cannot be made or locked.
-    #[error("cannot lock the data directory '{path}'")]
+    #[error("cannot lock the directory '{path}'")]
     Io {
         /// The directory.
         path: PathBuf,
@@ -29,11 +29,11 @@ pub(crate) enum LockError {
     },
 }
 
-/// A locked data directory; the lock goes with it.
+/// A locked directory; the lock goes with it.
 #[derive(Debug)]
-pub(crate) struct DataLock(#[expect(dead_code, reason = "held for its lock")] File);
+pub(crate) struct DirectoryLock(#[expect(dead_code, reason = "held for its lock")] File);
 
-impl DataLock {
+impl DirectoryLock {
     /// Makes the directory where it is missing, for its owner alone, and locks it.
     pub(crate) fn take(directory: &Path) -> Result<Self, LockError> {
         let failed = |source| LockError::Io { path: directory.to_path_buf(), source };
@@ -79,10 +79,10 @@ mod tests {
     #[test]
     fn a_second_lock_is_refused_with_the_pid_of_the_first() {
         let directory = tempfile::tempdir().expect("a directory");
-        let first = DataLock::take(directory.path()).expect("locked");
-        let refused = DataLock::take(directory.path()).expect_err("refused").to_string();
+        let first = DirectoryLock::take(directory.path()).expect("locked");
+        let refused = DirectoryLock::take(directory.path()).expect_err("refused").to_string();
         assert!(refused.contains(&format!("process {}", std::process::id())), "{refused}");
         drop(first);
-        DataLock::take(directory.path()).expect("free again");
+        DirectoryLock::take(directory.path()).expect("free again");
     }
 }

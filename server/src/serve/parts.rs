@@ -7,33 +7,68 @@ use trainyard_executor::{AgentConfig, TrainerInspector};
 use trainyard_openapi::id::ExecutorId;
 use trainyard_plan::HostFacts;
 use trainyard_scheduler::adapter::{open_objects, open_queue, open_store};
-use trainyard_scheduler::{BaseModels, Parts, Scheduler, SchedulerConfig};
+use trainyard_scheduler::port::store::Durability;
+use trainyard_scheduler::{BaseModels, Devices, Parts, Scheduler, SchedulerConfig};
 use trainyard_webhooks::Deliverer;
 use trainyard_webhooks::client::{Client, TIMEOUT};
 use trainyard_webhooks::resolver::SystemLookup;
 
 use super::ServeError;
-use crate::config::Config;
+use crate::config::{Config, Training, machine};
+
+/// The parts of a scheduler whose agent is in this process.
+pub(super) async fn embedded(config: &Config) -> Result<Parts, ServeError> {
+    let Training { pool, slots, .. } = &config.training;
+    let memory = config.training.memory_per_job_bytes()?;
+    let mut parts = open(config, &[pool], Devices::of(pool, *slots), memory).await?;
+    let inspector = TrainerInspector::new(agent(config)?, parts.objects.clone());
+    parts.inspector = Some(Arc::new(inspector));
+    Ok(parts)
+}
+
+/// The parts of a scheduler whose executors are other processes.
+pub(super) async fn shared(config: &Config) -> Result<Parts, ServeError> {
+    warn_of_directory(&config.storage.objects_url());
+    // The default pool alone: executors declare their own at their start.
+    let pools = [trainyard_scheduler::DEFAULT_POOL];
+    let memory = match config.training.memory_per_job_mib {
+        Some(mib) => mib.saturating_mul(1 << 20),
+        None => machine::memory_bytes()?,
+    };
+    open(config, &pools, Devices::Enlisted, memory).await
+}
+
+/// Says that objects in a directory are no use unless all processes see the same one.
+pub(super) fn warn_of_directory(objects: &str) {
+    if objects.starts_with("file:") {
+        tracing::warn!(
+            objects,
+            "objects lie in a directory: all processes need this very directory, shared; without one use s3://BUCKET/PREFIX"
+        );
+    }
+}
 
 /// Opens record, queue and objects, whose URLs choose the backends.
-pub(crate) async fn scheduler(config: &Config) -> Result<Parts, ServeError> {
-    let Config { http: _, oidc: _, storage, s3, training, dispatch, webhooks, log: _ } = config;
+async fn open(
+    config: &Config,
+    pools: &[&str],
+    devices: Devices,
+    memory_per_job_bytes: u64,
+) -> Result<Parts, ServeError> {
+    let Config { storage, s3, dispatch, webhooks, .. } = config;
     let store = open_store(&storage.store_url(), &storage.redis()?).await?;
-    let queue = open_queue(&storage.queue_url()?, &[&training.pool]).await?;
+    let queue = open_queue(&storage.queue_url()?, pools).await?;
     let url = storage.objects_url();
     let objects = open_objects(&url, &s3.options(&url).await?).await?;
-    let memory = training.memory_per_job_bytes()?;
-    let inspector = TrainerInspector::new(agent(config)?, objects.clone());
     Ok(Parts {
         store,
         queue,
         objects,
         models: BaseModels::new(storage.models_dir()),
-        host: HostFacts::of_this_processor(memory),
-        inspector: Some(Arc::new(inspector)),
+        host: HostFacts::of_this_processor(memory_per_job_bytes),
+        inspector: None,
         config: SchedulerConfig {
-            pool: training.pool.clone(),
-            slots: training.slots,
+            devices,
             lease_seconds: dispatch.lease_seconds,
             lease_grace_seconds: dispatch.lease_grace_seconds,
             redispatch_seconds: dispatch.redispatch_seconds,
@@ -46,6 +81,15 @@ pub(crate) async fn scheduler(config: &Config) -> Result<Parts, ServeError> {
     })
 }
 
+/// A scheduler on `parts`; says where its record may forget.
+pub(super) fn scheduler(parts: Parts) -> Scheduler {
+    let scheduler = Scheduler::new(parts);
+    if let Durability::Volatile(reason) = scheduler.durability() {
+        tracing::warn!(reason, "the record may lose what it acknowledged");
+    }
+    scheduler
+}
+
 /// The loop that delivers webhooks.
 pub(crate) fn deliverer(config: &Config, scheduler: Scheduler) -> Result<Deliverer, ServeError> {
     let client = Client::new(config.webhooks.targets(), Arc::new(SystemLookup), TIMEOUT);
@@ -54,8 +98,7 @@ pub(crate) fn deliverer(config: &Config, scheduler: Scheduler) -> Result<Deliver
 
 /// The agent's configuration; each start of the server is a new executor.
 pub(crate) fn agent(config: &Config) -> Result<AgentConfig, ServeError> {
-    let Config { http: _, oidc: _, storage, s3: _, training, dispatch: _, webhooks: _, log: _ } =
-        config;
+    let Config { storage, training, .. } = config;
     let work_dir = training.work_dir.clone();
     Ok(AgentConfig {
         executor: ExecutorId::generate().map_err(|error| ServeError::Random(error.to_string()))?,

@@ -8,6 +8,7 @@
 mod backup;
 mod bad_input;
 mod cli;
+mod cluster;
 mod crash;
 mod disks;
 mod erasure;

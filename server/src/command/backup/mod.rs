@@ -25,7 +25,7 @@ use crate::client::ClientError;
 use crate::config::{self, Layers, Storage};
 use crate::exit::Exit;
 use crate::output;
-use crate::serve::DataLock;
+use crate::serve::DirectoryLock;
 pub(crate) use copy::{copy, sync_tree};
 pub(crate) use manifest::{DATABASE, Entry, MANIFEST, Manifest, is_safe};
 
@@ -68,13 +68,13 @@ pub(crate) async fn run(args: BackupArgs) -> Result<Exit, ClientError> {
     let BackupArgs { out, with_models, link_from, json, config, objects, place } = args;
     let begun = Instant::now();
     let layers = Layers::of_place(place).with_objects(objects);
-    let config = config::load(layers, config.as_deref());
+    let config = config::load(config::Mode::Serve, layers, config.as_deref());
     let storage = config.map_err(|error| ClientError::Usage(crate::chain(&error)))?.storage;
     if out.exists() {
         return Err(ClientError::Usage(format!("'{}' is there already", out.display())));
     }
     let partial = partial(&out)?;
-    let lock = DataLock::take(&partial).map_err(|e| ClientError::Usage(crate::chain(&e)))?;
+    let lock = DirectoryLock::take(&partial).map_err(|e| ClientError::Usage(crate::chain(&e)))?;
     let mut backup = Backup::new(&storage, &partial, link_from)?;
     let (inventory, mut files) = backup.database_and_objects(&storage)?;
     if with_models {
