@@ -8,8 +8,9 @@ use std::path::PathBuf;
 /// Where it is not built, naming what builds it.
 pub fn binary(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("the test's own path");
-    // target/debug/deps/it-… -> target/debug
-    let folder = test.ancestors().nth(2).expect("a target directory");
+    // target/debug/deps/it-… of a test, target/debug/… of a program
+    let folder = test.parent().expect("a target directory");
+    let folder = if folder.ends_with("deps") { folder.parent().expect("its parent") } else { folder };
     let path = folder.join(name);
     assert!(path.is_file(), "'{}' is not built: run `make test`", path.display());
     path

@@ -37,6 +37,20 @@ pub async fn wait_for_ends(client: &Client, standstill: Option<Duration>) {
     }
 }
 
+/// Waits until a job has ended, at most for `limit`.
+pub async fn wait_for_end(client: &Client, id: &str, limit: Duration) {
+    let begun = Instant::now();
+    while begun.elapsed() < limit {
+        let path = format!("/v1/fine_tuning/jobs/{id}");
+        let (_, job) = client.ask(Method::GET, &path, None).await;
+        // One that is not there any more is the checker's to find.
+        if is_end(&text(&job, "/status")) || job.get("error").is_some_and(|e| e.get("message").is_some()) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+}
+
 /// Checks everything. `attempted` are the numbers of the jobs that were asked for under keys of `seed`.
 pub async fn check(
     client: &Client,

@@ -155,8 +155,8 @@ pub struct Work {
     pub max_length: u32,
 }
 
-/// Submits the job number `number`, writes down what is acknowledged, and has it cancelled or paused where that is drawn.
-pub async fn submit(client: &Client, ledger: &Ledger, work: &Work, seed: u64, number: u64) {
+/// Submits the job number `number`, writes down what is acknowledged, and has it cancelled or paused where that is drawn; gives its id.
+pub async fn submit(client: &Client, ledger: &Ledger, work: &Work, seed: u64, number: u64) -> String {
     let key = format!("run-{seed}-job-{number}");
     let mut random = Random::new(seed ^ (number << 20));
     let body = json!({
@@ -196,7 +196,7 @@ pub async fn submit(client: &Client, ledger: &Ledger, work: &Work, seed: u64, nu
         Wish::Cancel => {
             tokio::time::sleep(wait).await;
             if act("cancel").await == 200 {
-                ledger.write(Entry::Cancelled { job: id });
+                ledger.write(Entry::Cancelled { job: id.clone() });
             }
         }
         Wish::Pause => {
@@ -209,4 +209,5 @@ pub async fn submit(client: &Client, ledger: &Ledger, work: &Work, seed: u64, nu
             }
         }
     }
+    id
 }

@@ -8,11 +8,16 @@ use crate::fleet::{Fleet, GRACE, LEASE};
 use crate::ledger::Ledger;
 use crate::node::Role;
 use crate::proxy::{Proxy, Way};
+use crate::random::Random;
 
 /// How long a piece of data waits on a slow way.
 const SLOW: Duration = Duration::from_millis(150);
 /// Bytes after which connections end: in the midst of a reply of the record, or of a file.
 const BYTES: u64 = 5000;
+/// Tries to hold a run in a row that may find none: then there are no jobs left.
+const IN_VAIN_MAX: usize = 3;
+/// Jobs whose old tickets come once more.
+const JOBS_OLD: usize = 30;
 /// How long an executor is given to have a run that can be held.
 const RUN_MAX: Duration = Duration::from_secs(5);
 
@@ -41,6 +46,23 @@ pub async fn run(fleet: &mut Fleet, ledger: &Ledger, course: &[Planned]) -> Done
         }
         fleet.start_missing();
         tokio::time::sleep(planned.calm).await;
+    }
+    done
+}
+
+/// Holds `count` runs past their leases, those of two of three agents at a time.
+pub async fn zombies(fleet: &mut Fleet, seed: u64, count: usize) -> Done {
+    let mut random = Random::new(seed);
+    let mut done = Done::default();
+    let mut in_vain = 0;
+    while done.zombies < count && in_vain < IN_VAIN_MAX {
+        let first = random.below(3) as usize;
+        let beyond = Duration::from_millis(random.below(1500));
+        let held = hold(fleet, &[first, first + 1], beyond).await;
+        in_vain = if held > 0 { 0 } else { in_vain + 1 };
+        done.zombies += held;
+        // Time for the woken to be told, and for runs to begin that can be held next, at another moment of theirs.
+        tokio::time::sleep(Duration::from_millis(500 + random.below(1500))).await;
     }
     done
 }
@@ -86,9 +108,6 @@ async fn strike(fleet: &mut Fleet, ledger: &Ledger, planned: &Planned, done: &mu
     }
     true
 }
-
-/// Jobs whose old tickets come once more.
-const JOBS_OLD: usize = 30;
 
 async fn kill(fleet: &mut Fleet, role: Role, whom: usize, lasts: Duration) {
     let mut nodes = fleet.nodes(role);

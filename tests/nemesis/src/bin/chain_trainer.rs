@@ -1,5 +1,5 @@
 //! A trainer that hashes: it speaks the trainer's protocol (`trainyard_plan::trainer`), writes checkpoints and results as the
-//! engine does, and takes `sequence.max_length / 16` milliseconds for a step.
+//! engine does, and takes `sequence.max_length / 8` milliseconds for a step.
 #![allow(clippy::print_stdout, reason = "events go to standard output: that is the protocol")]
 
 use std::collections::BTreeMap;
@@ -110,7 +110,7 @@ impl Run {
             }
             None => (0, chain::begin(spec.plan.seed, &data_sha256)),
         };
-        let pause = Duration::from_millis(u64::from(spec.plan.sequence.max_length / 16));
+        let pause = Duration::from_millis(u64::from(spec.plan.sequence.max_length / 8));
         let run = Self { spec, plan_sha256, data_sha256, out, step, steps, state, pause, begun };
         let started = Started {
             device: "cpu".to_string(),
