@@ -42,6 +42,9 @@ pub struct SchedulerConfig {
     pub webhooks: Targets,
     /// How often the loops look without being woken.
     pub tick: Duration,
+    /// The guard that is left out.
+    #[cfg(feature = "mutants")]
+    pub without: Option<crate::guard::Guard>,
 }
 
 impl Default for SchedulerConfig {
@@ -56,6 +59,8 @@ impl Default for SchedulerConfig {
             attempts_failed_max: 2,
             webhooks: Targets::default(),
             tick: Duration::from_secs(1),
+            #[cfg(feature = "mutants")]
+            without: None,
         }
     }
 }

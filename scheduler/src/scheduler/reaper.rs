@@ -7,6 +7,7 @@ use trainyard_openapi::job_error::JobErrorCode;
 
 use super::{Scheduler, message};
 use crate::clock::milliseconds;
+use crate::guard::Guard;
 use crate::error::{Result, SchedulerError};
 use crate::job::state::{Lease, Transition};
 use crate::job::{JobRecord, JobState};
@@ -21,10 +22,14 @@ impl Scheduler {
         let redispatch_ms = milliseconds(config.redispatch_seconds);
         for job in &self.store().busy_jobs().await? {
             match &job.state {
-                JobState::Running { lease, .. } if lease.until_ms + grace_ms < now_ms => {
+                JobState::Running { lease, .. }
+                    if lease.until_ms + grace_ms < now_ms && config.keeps(Guard::Reaper) =>
+                {
                     self.take_back(&job.id, lease).await?;
                 }
-                JobState::Dispatched { since_ms } if since_ms + redispatch_ms < now_ms => {
+                JobState::Dispatched { since_ms }
+                    if since_ms + redispatch_ms < now_ms && config.keeps(Guard::Redispatch) =>
+                {
                     let since_ms = *since_ms;
                     self.issue_ticket(&job.id, |state| *state == JobState::Dispatched { since_ms })
                         .await?;

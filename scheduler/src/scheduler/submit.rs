@@ -14,6 +14,7 @@ use trainyard_plan::{DataFacts, resolve};
 use super::documents::json as json_error;
 use super::{Scheduler, message};
 use crate::error::Result;
+use crate::guard::Guard;
 use crate::job::{Attempts, JobRecord, JobState};
 use crate::port::document::Change;
 use crate::port::store::{Commit, FileRecord, IdempotencyRecord, StoreError, UsageRecord};
@@ -101,7 +102,7 @@ impl Scheduler {
         repeat: Repeat,
     ) -> Result<Submitted> {
         let implied = matches!(repeat, Repeat::Counted { .. });
-        let idempotency = repeat.key();
+        let idempotency = repeat.key().filter(|_| self.config().keeps(Guard::Idempotency));
         let first = matches!(repeat, Repeat::Counted { retry: false, .. });
         if let Some(key) = idempotency.as_ref().filter(|_| !first)
             && let Some(job) = self.earlier_answer(ctx, key).await?

@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use clap::{Parser, Subcommand};
 use trainyard_nemesis::fault::course;
 use trainyard_nemesis::fleet::Options;
+use trainyard_nemesis::mutant::MUTANTS;
 use trainyard_nemesis::run::{Evil, Outcome, Scenario, play};
 
 #[derive(Parser)]
@@ -36,6 +37,12 @@ enum Command {
         #[arg(long, default_value_t = 50)]
         zombies: usize,
     },
+    /// The service with a guard left out, one after the other: each has to be found.
+    Mutants {
+        /// This one alone.
+        #[arg(long)]
+        only: Option<String>,
+    },
 }
 
 #[tokio::main]
@@ -54,6 +61,19 @@ async fn main() -> ExitCode {
             let outcome = played(&scenario(seed, jobs, Evil::Zombies(zombies))).await;
             // Nothing fenced would mean that nothing was tried.
             outcome.is_some_and(|outcome| outcome.report.is_clean() && outcome.report.fenced > 0)
+        }
+        Command::Mutants { only } => {
+            let mut survived = Vec::new();
+            let wanted = |name: &str| only.as_ref().is_none_or(|only| only == name);
+            for mutant in MUTANTS.iter().filter(|mutant| wanted(mutant.name)) {
+                println!("without {}", mutant.name);
+                let outcome = played(&mutant.scenario(seed)).await;
+                if outcome.is_none_or(|outcome| outcome.report.is_clean()) {
+                    survived.push(mutant.name);
+                }
+            }
+            println!("not found: {survived:?}");
+            survived.is_empty()
         }
     };
     match clean {

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::fault::{Fault, Link, Planned};
-use crate::fleet::{Fleet, GRACE, LEASE};
+use crate::fleet::{Fleet, UNTIL_ANOTHER};
+use crate::held::{self, Held};
 use crate::ledger::Ledger;
-use crate::node::Role;
 use crate::proxy::{Proxy, Way};
 use crate::random::Random;
+use trainyard_tests::cluster::Role;
 
 /// How long a piece of data waits on a slow way.
 const SLOW: Duration = Duration::from_millis(150);
@@ -75,8 +76,7 @@ async fn strike(fleet: &mut Fleet, ledger: &Ledger, planned: &Planned, done: &mu
         Fault::KillScheduler => kill(fleet, Role::Scheduler, whom, lasts).await,
         Fault::KillExecutor => kill(fleet, Role::Executor, whom, lasts).await,
         Fault::KillTrainer => {
-            let executors = fleet.nodes(Role::Executor);
-            return executors[whom % executors.len()].kill_trainer();
+            return held::kill_trainer(fleet.executor(whom));
         }
         Fault::Zombie => {
             let held = hold(fleet, &[whom], lasts).await;
@@ -110,10 +110,7 @@ async fn strike(fleet: &mut Fleet, ledger: &Ledger, planned: &Planned, done: &mu
 }
 
 async fn kill(fleet: &mut Fleet, role: Role, whom: usize, lasts: Duration) {
-    let mut nodes = fleet.nodes(role);
-    let index = whom % nodes.len();
-    nodes[index].kill();
-    drop(nodes);
+    fleet.kill(role, whom);
     tokio::time::sleep(lasts).await;
 }
 
@@ -143,24 +140,19 @@ async fn repeated<E>(lasts: Duration, act: impl AsyncFn() -> Result<(), E>) -> b
 }
 
 /// Holds agents with their trainers until their jobs are others', and lets them go on; gives the number of runs that were held.
-pub async fn hold(fleet: &mut Fleet, whom: &[usize], beyond: Duration) -> usize {
+pub async fn hold(fleet: &Fleet, whom: &[usize], beyond: Duration) -> usize {
     let begun = Instant::now();
     let mut held = Vec::new();
     while begun.elapsed() < RUN_MAX && held.is_empty() {
-        let mut executors = fleet.nodes(Role::Executor);
-        let count = executors.len();
         for index in whom {
-            let executor = &mut executors[index % count];
-            if executor.trainers() > 0 {
-                held.push(executor.pause());
-            }
+            held.extend(Held::with_trainers(fleet.executor(*index)));
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    let runs = held.iter().map(crate::node::Held::trainers).sum();
+    let runs = held.iter().map(Held::trainers).sum();
     if runs > 0 {
-        tokio::time::sleep(LEASE + GRACE + beyond).await;
+        tokio::time::sleep(UNTIL_ANOTHER + beyond).await;
     }
-    held.into_iter().for_each(crate::node::Held::resume);
+    held.into_iter().for_each(Held::resume);
     runs
 }

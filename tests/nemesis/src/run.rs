@@ -13,15 +13,12 @@ use crate::fault::Planned;
 use crate::fleet::{Fleet, Options};
 use crate::ledger::Ledger;
 use crate::nemesis::{self, Done};
-use crate::node::Role;
 use crate::report::Report;
 
 /// Clients that each have one job at a time.
 const CLIENTS: usize = 12;
 /// How long a client waits for its job's end before it goes on to the next.
 const JOB_MAX: Duration = Duration::from_secs(20);
-/// Words of an agent that was told that its job is another's.
-const FENCED: &str = "fenced: the run was given up";
 
 /// What happens in a run.
 #[derive(Debug, Clone)]
@@ -69,7 +66,7 @@ pub struct Outcome {
 pub async fn play(directory: &Path, scenario: &Scenario) -> Option<Outcome> {
     let mut fleet = Fleet::start(directory, &scenario.options).await?;
     let begun = Instant::now();
-    let client = Client::new(fleet.apis(), fleet.key());
+    let client = Client::new(&fleet.apis(), fleet.key());
     let ledger = Arc::new(Ledger::create(&directory.join("ledger.jsonl")));
     let (file, data) = client.upload().await;
     let work = Work { file, epochs: scenario.epochs, max_length: scenario.max_length };
@@ -104,6 +101,6 @@ pub async fn play(directory: &Path, scenario: &Scenario) -> Option<Outcome> {
     let mut report =
         check::check(&client, &ledger, objects.as_ref(), &work, &data, attempted).await;
     report.repeated = client.repeated.load(Ordering::Relaxed);
-    report.fenced = fleet.said(Role::Executor, FENCED);
+    report.fenced = fleet.fenced();
     Some(Outcome { done, report, took })
 }

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use trainyard_tests::redis::PASSWORD;
+
 /// Only a hang guard: a start takes some milliseconds, a long log a second.
 const START_MAX: Duration = Duration::from_secs(60);
 
@@ -111,7 +113,7 @@ fn launch(directory: &Path, port: u16, appendfsync: &str) -> Option<Child> {
     let out = File::create(directory.join("log")).expect("a file");
     let mut command = Command::new("redis-server");
     command.arg("--port").arg(port.to_string()).args(["--bind", "127.0.0.1", "--save", ""]);
-    command.args(["--appendonly", "yes", "--appendfsync", appendfsync]);
+    command.args(["--appendonly", "yes", "--appendfsync", appendfsync, "--requirepass", PASSWORD]);
     // One file that only grows: its synced part is its beginning.
     command.args(["--auto-aof-rewrite-percentage", "0"]).arg("--dir").arg(directory);
     command.env("LD_PRELOAD", directory.join("synced.so"));
