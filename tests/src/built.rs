@@ -10,7 +10,8 @@ pub fn binary(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("the test's own path");
     // target/debug/deps/it-… of a test, target/debug/… of a program
     let folder = test.parent().expect("a target directory");
-    let folder = if folder.ends_with("deps") { folder.parent().expect("its parent") } else { folder };
+    let folder =
+        if folder.ends_with("deps") { folder.parent().expect("its parent") } else { folder };
     let path = folder.join(name);
     assert!(path.is_file(), "'{}' is not built: run `make test`", path.display());
     path

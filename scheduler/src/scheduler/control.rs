@@ -121,7 +121,10 @@ impl ControlPlane for Scheduler {
             .await?;
         self.hold_to_budget(&job).await?;
         let job = self.store().job_of_any_tenant(&lease.job).await?;
-        job.filter(|job| self.holds(job, lease)).as_ref().map(directive_of).ok_or(LeaseError::Fenced)
+        job.filter(|job| self.holds(job, lease))
+            .as_ref()
+            .map(directive_of)
+            .ok_or(LeaseError::Fenced)
     }
 
     async fn directive(&self, lease: &LeaseId, wait: Duration) -> Result<Directive, LeaseError> {

@@ -89,7 +89,6 @@ impl Scheduler {
     }
 }
 
-
 pub(super) fn directive_of(job: &JobRecord) -> Directive {
     match &job.state {
         JobState::Running { stop: Some(Stop::Cancel), .. } => Directive::Cancel,

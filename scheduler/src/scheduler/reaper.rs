@@ -7,8 +7,8 @@ use trainyard_openapi::job_error::JobErrorCode;
 
 use super::{Scheduler, message};
 use crate::clock::milliseconds;
-use crate::guard::Guard;
 use crate::error::{Result, SchedulerError};
+use crate::guard::Guard;
 use crate::job::state::{Lease, Transition};
 use crate::job::{JobRecord, JobState};
 use crate::port::store::Commit;

@@ -86,7 +86,8 @@ async fn open(
 /// The guard that this build, which is none to release, leaves out.
 #[cfg(feature = "mutants")]
 #[expect(clippy::disallowed_methods, reason = "this crate is the one that reads the environment")]
-fn guard_left_out() -> Result<Option<trainyard_scheduler::guard::Guard>, crate::config::ConfigError> {
+fn guard_left_out() -> Result<Option<trainyard_scheduler::guard::Guard>, crate::config::ConfigError>
+{
     let Ok(name) = std::env::var("TRAINYARD_WITHOUT_GUARD") else { return Ok(None) };
     let guard = name.parse().map_err(crate::config::ConfigError::Conflict)?;
     tracing::warn!(?guard, "a guard of the dispatch protocol is left out: promises will be broken");

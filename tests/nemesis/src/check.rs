@@ -44,7 +44,9 @@ pub async fn wait_for_end(client: &Client, id: &str, limit: Duration) {
         let path = format!("/v1/fine_tuning/jobs/{id}");
         let (_, job) = client.ask(Method::GET, &path, None).await;
         // One that is not there any more is the checker's to find.
-        if is_end(&text(&job, "/status")) || job.get("error").is_some_and(|e| e.get("message").is_some()) {
+        if is_end(&text(&job, "/status"))
+            || job.get("error").is_some_and(|e| e.get("message").is_some())
+        {
             return;
         }
         tokio::time::sleep(Duration::from_millis(300)).await;
@@ -87,10 +89,14 @@ pub async fn check(
             report.recovered += 1;
         }
     }
-    let cancelled: BTreeSet<String> = ledger.entries().into_iter().filter_map(|entry| match entry {
-        Entry::Cancelled { job } => Some(job),
-        Entry::Submitted { .. } => None,
-    }).collect();
+    let cancelled: BTreeSet<String> = ledger
+        .entries()
+        .into_iter()
+        .filter_map(|entry| match entry {
+            Entry::Cancelled { job } => Some(job),
+            Entry::Submitted { .. } => None,
+        })
+        .collect();
     let data_sha256 = hex::encode(Sha256::digest(data.as_bytes()));
     let steps = chain::steps(LINES, work.epochs, BATCH);
     for job in &jobs {
@@ -139,13 +145,12 @@ async fn check_result(
         Ok(bytes) if chain::state_of(&bytes).as_ref() == Some(expected) => {
             let told = text(job, "/trainyard/result/adapter_sha256");
             if told != hex::encode(Sha256::digest(&bytes)) {
-                report.blame(UNEXPECTED, format!("{id}: the adapter has another hash than was told"));
+                report
+                    .blame(UNEXPECTED, format!("{id}: the adapter has another hash than was told"));
             }
         }
-        Ok(_) => report.blame(
-            UNEXPECTED,
-            format!("{id}: a step was skipped, done twice or another job's"),
-        ),
+        Ok(_) => report
+            .blame(UNEXPECTED, format!("{id}: a step was skipped, done twice or another job's")),
         Err(status) => report.blame(LOST, format!("{id}: the adapter answers {status}")),
     }
     let origin = client.artifact(&model, chain::ORIGIN).await.unwrap_or_default();
@@ -165,7 +170,8 @@ async fn check_history(client: &Client, report: &mut Report, id: &str, status: &
         let starts = message.starts_with("Fine-tuning job started");
         let end = ["The job has successfully completed", "The job was cancelled", "The job failed"];
         let is_end = end.iter().any(|words| message.starts_with(words));
-        let returns = ["The executor was lost", "The attempt ", "The executor gave", "The job was paused"];
+        let returns =
+            ["The executor was lost", "The attempt ", "The executor gave", "The job was paused"];
         let returns = is_end || returns.iter().any(|words| message.starts_with(words));
         if starts && held_since.is_some() {
             let text = format!("{id}: claimed while another run held it");

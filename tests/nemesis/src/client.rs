@@ -45,7 +45,12 @@ impl Client {
     ///
     /// # Panics
     /// Where none comes in a time that no fault lasts.
-    pub async fn ask(&self, method: Method, path: &str, body: Option<(&str, &Value)>) -> (u16, Value) {
+    pub async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<(&str, &Value)>,
+    ) -> (u16, Value) {
         let begun = Instant::now();
         loop {
             let last = match self.once(method.clone(), path, body).await {
@@ -101,7 +106,8 @@ impl Client {
             .text("purpose", "fine-tune")
             .part("file", part.file_name("train.jsonl"));
         let request = self.http.post(format!("{}/v1/files", self.apis[0]));
-        let answer = request.bearer_auth(&self.key).multipart(form).send().await.expect("an answer");
+        let answer =
+            request.bearer_auth(&self.key).multipart(form).send().await.expect("an answer");
         let body: Value = answer.json().await.expect("JSON");
         (text(&body, "/id"), content)
     }
@@ -156,7 +162,13 @@ pub struct Work {
 }
 
 /// Submits the job number `number`, writes down what is acknowledged, and has it cancelled or paused where that is drawn; gives its id.
-pub async fn submit(client: &Client, ledger: &Ledger, work: &Work, seed: u64, number: u64) -> String {
+pub async fn submit(
+    client: &Client,
+    ledger: &Ledger,
+    work: &Work,
+    seed: u64,
+    number: u64,
+) -> String {
     let key = format!("run-{seed}-job-{number}");
     let mut random = Random::new(seed ^ (number << 20));
     let body = json!({
@@ -181,10 +193,15 @@ pub async fn submit(client: &Client, ledger: &Ledger, work: &Work, seed: u64, nu
     if random.below(4) == 0 {
         let again = client.ask(Method::POST, "/v1/fine_tuning/jobs", Some((&key, &body))).await;
         if again.0 == 200 && text(&again.1, "/id") != id {
-            ledger.write(Entry::Submitted { key: format!("{key} again"), seed: number, job: text(&again.1, "/id") });
+            ledger.write(Entry::Submitted {
+                key: format!("{key} again"),
+                seed: number,
+                job: text(&again.1, "/id"),
+            });
         }
     }
-    let wish = random.one(&[Wish::Cancel, Wish::Pause, Wish::None, Wish::None, Wish::None, Wish::None]);
+    let wish =
+        random.one(&[Wish::Cancel, Wish::Pause, Wish::None, Wish::None, Wish::None, Wish::None]);
     let wait = Duration::from_millis(random.below(3000));
     let job = format!("/v1/fine_tuning/jobs/{id}");
     let act = async |what: &str| {

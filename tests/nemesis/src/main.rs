@@ -54,7 +54,9 @@ async fn main() -> ExitCode {
     let clean = match command {
         Command::Faults { faults, jobs } => {
             let evil = Evil::Course(course(seed, faults));
-            played(&scenario(seed, jobs, evil)).await.is_some_and(|outcome| outcome.report.is_clean())
+            played(&scenario(seed, jobs, evil))
+                .await
+                .is_some_and(|outcome| outcome.report.is_clean())
         }
         Command::Zombies { zombies } => {
             let jobs = zombies as u64 * 2;

@@ -25,7 +25,12 @@ pub const MUTANTS: &[Mutant] = &[
     of_guard("redispatch", &[Fault::PurgeQueue, Fault::DeleteQueue]),
     of_guard("idempotency", &[Fault::HalfClose(Link::Redis), Fault::KillApi]),
     of_guard("single-claim", &[Fault::OldTickets]),
-    Mutant { name: "lazy fsync", without: None, appendfsync: "everysec", faults: &[Fault::PowerCut] },
+    Mutant {
+        name: "lazy fsync",
+        without: None,
+        appendfsync: "everysec",
+        faults: &[Fault::PowerCut],
+    },
 ];
 
 const fn of_guard(name: &'static str, faults: &'static [Fault]) -> Mutant {

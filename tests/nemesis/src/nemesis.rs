@@ -99,7 +99,8 @@ async fn strike(fleet: &mut Fleet, ledger: &Ledger, planned: &Planned, done: &mu
         Fault::OldTickets => {
             let jobs: Vec<String> = ledger.submitted().into_values().map(|(_, job)| job).collect();
             let newest = &jobs[jobs.len().saturating_sub(JOBS_OLD)..];
-            return repeated(lasts, async || fleet.services.publish(newest, &[1, 2, 3]).await).await;
+            return repeated(lasts, async || fleet.services.publish(newest, &[1, 2, 3]).await)
+                .await;
         }
         Fault::Cut(link) => spoil(fleet, link, Way::Cut, lasts).await,
         Fault::Slow(link) => spoil(fleet, link, Way::Slow(SLOW), lasts * 3).await,

@@ -77,8 +77,9 @@ impl Services {
     /// Where they cannot be opened.
     pub async fn objects(&self) -> std::sync::Arc<dyn Objects> {
         let options = S3Options { endpoint: Some(self.rgw.endpoint.clone()), ..Default::default() };
-        let options = S3Options { region: Some("us-east-1".into()), path_style: Some(true), ..options }
-            .with_key(ACCESS_KEY_ID, SECRET_ACCESS_KEY);
+        let options =
+            S3Options { region: Some("us-east-1".into()), path_style: Some(true), ..options }
+                .with_key(ACCESS_KEY_ID, SECRET_ACCESS_KEY);
         adapter::open_objects(&objects_url(), &options).await.expect("the bucket")
     }
 

@@ -73,8 +73,8 @@ impl Redis {
             let about = fs::metadata(&path).expect("the log");
             let book = self.directory.join("synced").join(about.ino().to_string());
             // A file that was never synced has no entry.
-            let covered: u64 = fs::read_to_string(book)
-                .map_or(0, |text| text.trim().parse().expect("a size"));
+            let covered: u64 =
+                fs::read_to_string(book).map_or(0, |text| text.trim().parse().expect("a size"));
             if covered < about.len() {
                 lost += about.len() - covered;
                 let file = File::options().write(true).open(&path).expect("the log");
