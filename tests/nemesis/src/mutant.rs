@@ -47,12 +47,12 @@ impl Mutant {
             calm: Duration::from_millis(1000),
         };
         let evil = match self.faults {
-            [] => Evil::Zombies(12),
+            [] => Evil::Zombies(20),
             _ => Evil::Course((0..8).map(planned).collect()),
         };
         Scenario {
             seed,
-            jobs: 40,
+            jobs: 60,
             epochs: 6,
             max_length: 256,
             evil,

@@ -51,15 +51,17 @@ pub async fn run(fleet: &mut Fleet, ledger: &Ledger, course: &[Planned]) -> Done
     done
 }
 
-/// Holds `count` runs past their leases, those of two of three agents at a time.
+/// Holds `count` runs past their leases, those of one or two of three agents at a time. They go on while others have their jobs: just begun,
+/// or nearly done.
 pub async fn zombies(fleet: &mut Fleet, seed: u64, count: usize) -> Done {
     let mut random = Random::new(seed);
     let mut done = Done::default();
     let mut in_vain = 0;
     while done.zombies < count && in_vain < IN_VAIN_MAX {
         let first = random.below(3) as usize;
-        let beyond = Duration::from_millis(random.below(1500));
-        let held = hold(fleet, &[first, first + 1], beyond).await;
+        let whom = [first, first + 1];
+        let beyond = Duration::from_millis(300 + random.below(2500));
+        let held = hold(fleet, &whom[..=random.below(2) as usize], beyond).await;
         in_vain = if held > 0 { 0 } else { in_vain + 1 };
         done.zombies += held;
         // Time for the woken to be told, and for runs to begin that can be held next, at another moment of theirs.
