@@ -8,28 +8,40 @@ use trainyard_scheduler::port::control_plane::{LeaseError, Presence};
 
 use crate::agent::Context;
 
-/// Tries to say that it ends; those who hear nothing notice by themselves.
-const GOODBYES: u32 = 3;
-/// Pause between those tries.
-const PAUSE: Duration = Duration::from_secs(1);
+/// Time to say that it ends; those who hear nothing notice by themselves.
+const GOODBYE_MAX: Duration = Duration::from_secs(5);
+/// Pause before it is said again that it is there, where nobody took note.
+const AGAIN: Duration = Duration::from_secs(2);
+/// Pause between tries to say that it ends.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// Enlists every while until `shutdown`, then says that no more tickets are taken.
 pub(crate) async fn tell(context: &Context, shutdown: &CancellationToken) {
-    while !shutdown.is_cancelled() {
-        // Not cut off by the end: what is said next must not be overtaken.
-        if let Err(error) = say(context, false).await {
-            tracing::warn!(%error, "the control plane did not take note of this executor");
-        }
-        tokio::select! {
-            () = shutdown.cancelled() => {}
-            () = tokio::time::sleep(Duration::from_secs(ENLIST_SECONDS)) => {}
-        }
+    tokio::select! {
+        // What is said at this moment may arrive late: who said once that it ends has ended.
+        () = shutdown.cancelled() => {}
+        () = enlist(context) => {}
     }
-    for _ in 0..GOODBYES {
-        match say(context, true).await {
-            Err(LeaseError::Unavailable(_)) => tokio::time::sleep(PAUSE).await,
-            _ => return,
+    let goodbye = async {
+        while let Err(LeaseError::Unavailable(_)) = say(context, true).await {
+            tokio::time::sleep(PAUSE).await;
         }
+    };
+    if tokio::time::timeout(GOODBYE_MAX, goodbye).await.is_err() {
+        tracing::warn!("the control plane was not told that this executor ends");
+    }
+}
+
+async fn enlist(context: &Context) {
+    loop {
+        let wait = match say(context, false).await {
+            Ok(()) => Duration::from_secs(ENLIST_SECONDS),
+            Err(error) => {
+                tracing::warn!(%error, "the control plane did not take note of this executor");
+                AGAIN
+            }
+        };
+        tokio::time::sleep(wait).await;
     }
 }
 

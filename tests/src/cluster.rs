@@ -384,12 +384,17 @@ impl Drop for Cluster {
             }
         }
         if std::thread::panicking() {
-            for Process { role, index, log, .. } in &self.processes {
-                let log = fs::read_to_string(log).unwrap_or_default();
-                let lines: Vec<&str> = log.lines().collect();
-                let last = lines[lines.len().saturating_sub(40)..].join("\n");
-                println!("{role:?} {index} said last:\n{last}");
-            }
+            self.processes.iter().for_each(tell);
         }
     }
+}
+
+/// What a process said last, for the output of a test that failed.
+#[expect(clippy::print_stdout, reason = "a failed test shows what its processes said")]
+fn tell(process: &Process) {
+    let Process { role, index, log, .. } = process;
+    let log = fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = log.lines().collect();
+    let last = lines[lines.len().saturating_sub(40)..].join("\n");
+    println!("{role:?} {index} said last:\n{last}");
 }

@@ -16,6 +16,7 @@ mod files;
 mod idempotency;
 mod isolation;
 mod issuer;
+mod leases;
 mod limits;
 mod requests;
 mod server;

@@ -8,5 +8,6 @@
 )]
 
 mod bench;
+mod remote;
 mod runs;
 mod unacknowledged;

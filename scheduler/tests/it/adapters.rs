@@ -105,13 +105,16 @@ async fn fs_objects_forget_what_was_half_written() {
     let mut whole = objects.create("files/whole").await.unwrap();
     whole.write(bytes::Bytes::from_static(b"whole")).await.unwrap();
     whole.finish().await.unwrap();
-    // As a killed process leaves it: its destructors never ran.
+    // Beside them lie the number of the layout, and the locks of those who write here.
+    assert_eq!(files_below(root.path()).len(), 5);
+    let other = FsObjects::open(root.path()).unwrap();
+    assert_eq!(files_below(root.path()).len(), 6, "what a living process writes stays");
+    // As a killed process leaves it: its destructors never ran, and its locks are free.
     std::mem::forget(half);
-    // Beside them lies the number of the layout.
-    assert_eq!(files_below(root.path()).len(), 3);
+    drop((objects, other));
     let objects = FsObjects::open(root.path()).unwrap();
     assert_eq!(objects.list("files").await.unwrap(), ["files/whole"]);
-    assert_eq!(files_below(root.path()).len(), 2);
+    assert_eq!(files_below(root.path()).len(), 4);
 }
 
 fn files_below(root: &std::path::Path) -> Vec<std::path::PathBuf> {

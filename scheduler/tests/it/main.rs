@@ -11,6 +11,7 @@ mod audit;
 mod crashes;
 mod erasure;
 mod erasure_tenant;
+mod executors;
 mod leases;
 mod lifecycle;
 mod owner;

@@ -112,6 +112,7 @@ pub(crate) struct PlaceLayer {
     trainer: Option<PathBuf>,
 }
 
+#[allow(clippy::doc_markdown, reason = "the doc comments are the help text too")]
 /// The part of [`StorageLayer`] that a process without the record needs.
 #[derive(Debug, Clone, Default, PartialEq, clap::Args)]
 #[command(next_help_heading = "Storage")]

@@ -1,10 +1,6 @@
 //! Apis, schedulers and executors as processes of their own, over a real record, broker and directory: what one of them leaves undone
 //! another does, and the result is that of one process to the bit.
 
-#[allow(dead_code, reason = "the scheduler's tests ask more of it")]
-#[path = "../../../scheduler/tests/it/rabbitmq/broker.rs"]
-mod broker;
-
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -13,7 +9,7 @@ use trainyard_tests::api::{self, number, text};
 use trainyard_tests::redis::PASSWORD;
 use trainyard_tests::{Api, Cluster, ClusterOptions, Redis, Role, Server, data, process};
 
-use broker::Broker;
+use crate::rabbitmq::broker::Broker;
 
 /// A guard against hanging.
 const LIMIT: Duration = Duration::from_secs(240);

@@ -112,7 +112,10 @@ fn entries(directory: &Path) -> Vec<PathBuf> {
 fn is_under_way(data: &Path, moment: Moment) -> bool {
     match moment {
         Moment::After(_) => true,
-        Moment::Uploading => !entries(&data.join("objects/.writing")).is_empty(),
+        // Each process writes in a directory of its own.
+        Moment::Uploading => {
+            entries(&data.join("objects/.writing")).iter().any(|drafts| !entries(drafts).is_empty())
+        }
         Moment::Writing => entries(&data.join("work")).iter().any(|work| {
             entries(&work.join("out/checkpoints"))
                 .iter()

@@ -2,7 +2,7 @@
 
 #[allow(dead_code, reason = "the scheduler's tests ask more of it")]
 #[path = "../../../scheduler/tests/it/rabbitmq/broker.rs"]
-mod broker;
+pub(crate) mod broker;
 
 use std::time::Duration;
 

@@ -3,23 +3,24 @@
 //! An object is written beside its place, fsynced, and linked under its name, which fails where the name is taken: two writers of a
 //! key never mix, and a name is never seen half-written. The directories are fsynced too.
 
+mod drafts;
+
 use std::fs;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt};
-use trainyard_openapi::id::random_base62;
 
 use crate::port::objects::{ObjectError, ObjectWriter, Objects, check_key};
+use drafts::Drafts;
 
 /// The layout of the directory: one file a key, under the key's own name. Its number stands in a file that no key can reach.
 const LAYOUT: &str = "1";
 const LAYOUT_FILE: &str = ".version";
-/// Where files are written before they have their name; no key can reach it.
-const TEMPORARY: &str = ".writing";
 /// Bytes of a piece when reading: large enough for full speed, small beside a thousand readers.
 const PIECE_BYTES: u64 = 256 * 1024;
 /// The system's number for a medium that cannot be read; it has no kind of its own.
@@ -31,27 +32,23 @@ const PUBLISH_TRIES: u32 = 100;
 #[derive(Debug, Clone)]
 pub struct FsObjects {
     root: PathBuf,
+    drafts: Arc<Drafts>,
 }
 
 impl FsObjects {
-    /// Opens `root`, making it where it is not there. What an earlier process left half-written is removed.
+    /// Opens `root`, making it where it is not there. What a dead process left half-written is removed; others that live may have it open.
     ///
     /// # Errors
     /// Where the directory cannot be made, or has a layout of another version.
     pub fn open(root: &Path) -> io::Result<Self> {
         check_layout(root)?;
-        let temporary = root.join(TEMPORARY);
-        match fs::remove_dir_all(&temporary) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        fs::create_dir_all(&temporary)?;
-        write_layout(root, &temporary)?;
+        let drafts = Arc::new(Drafts::open(root)?);
+        write_layout(root, &drafts.new_path()?)?;
         // Its own name too: objects that are durable in a directory that is not would be lost with it.
         if let Some(parent) = std::path::absolute(root)?.parent() {
             sync_dir(parent)?;
         }
-        Ok(Self { root: root.to_path_buf() })
+        Ok(Self { root: root.to_path_buf(), drafts })
     }
 
     fn path(&self, key: &str) -> Result<PathBuf, ObjectError> {
@@ -64,9 +61,9 @@ impl FsObjects {
 impl Objects for FsObjects {
     async fn create(&self, key: &str) -> Result<Box<dyn ObjectWriter>, ObjectError> {
         let (path, key, root) = (self.path(key)?, key.to_string(), self.root.clone());
+        let drafts = Arc::clone(&self.drafts);
         blocking(move || {
-            let name = random_base62(24).map_err(|error| ObjectError::Other(error.to_string()))?;
-            let temporary = root.join(TEMPORARY).join(name);
+            let temporary = drafts.new_path().map_err(|error| explain(&key, &error))?;
             let file = fs::File::create_new(&temporary).map_err(|error| explain(&key, &error))?;
             Ok(Box::new(FsWriter { key, path, root, temporary, file: Some(file), bytes: 0 })
                 as Box<dyn ObjectWriter>)
@@ -174,16 +171,15 @@ fn check_layout(root: &Path) -> io::Result<()> {
     )))
 }
 
-fn write_layout(root: &Path, temporary: &Path) -> io::Result<()> {
+fn write_layout(root: &Path, partial: &Path) -> io::Result<()> {
     let path = root.join(LAYOUT_FILE);
     if path.exists() {
         return Ok(());
     }
-    let partial = temporary.join("version");
-    let mut file = fs::File::create(&partial)?;
+    let mut file = fs::File::create(partial)?;
     file.write_all(LAYOUT.as_bytes())?;
     file.sync_all()?;
-    fs::rename(&partial, &path)?;
+    fs::rename(partial, &path)?;
     sync_dir(root)
 }
 
