@@ -1,8 +1,8 @@
 //! Plays faults on the service and says what became of its promises. Ends with 1 where one was broken.
 #![allow(clippy::print_stdout, reason = "the report is what it is for")]
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Parser, Subcommand};
 use trainyard_nemesis::fault::course;
@@ -48,8 +48,8 @@ enum Command {
 #[tokio::main]
 async fn main() -> ExitCode {
     let Arguments { seed, command } = Arguments::parse();
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let seed = seed.unwrap_or_else(|| now.map_or(0, |now| now.as_nanos() as u64 % 1_000_000_000));
+    // The state of a new hasher is random.
+    let seed = seed.unwrap_or_else(|| RandomState::new().build_hasher().finish() % 1_000_000_000);
     println!("seed {seed}");
     let clean = match command {
         Command::Faults { faults, jobs } => {

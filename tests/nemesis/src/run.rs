@@ -20,6 +20,9 @@ const CLIENTS: usize = 12;
 /// How long a client waits for its job's end before it goes on to the next.
 const JOB_MAX: Duration = Duration::from_secs(20);
 
+/// A record that syncs every second has synced what is older.
+const SETTLED: Duration = Duration::from_millis(2500);
+
 /// What happens in a run.
 #[derive(Debug, Clone)]
 pub struct Scenario {
@@ -70,6 +73,8 @@ pub async fn play(directory: &Path, scenario: &Scenario) -> Option<Outcome> {
     let ledger = Arc::new(Ledger::create(&directory.join("ledger.jsonl")));
     let (file, data) = client.upload().await;
     let work = Work { file, epochs: scenario.epochs, max_length: scenario.max_length };
+    // What the run needs is older than a lazy record may forget; what it makes is not.
+    tokio::time::sleep(SETTLED).await;
     let next = Arc::new(AtomicU64::new(0));
     let mut clients = JoinSet::new();
     for _ in 0..CLIENTS {
