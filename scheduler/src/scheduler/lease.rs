@@ -58,10 +58,13 @@ impl Scheduler {
     /// Whether the job is held under exactly this lease.
     pub(super) fn holds(&self, job: &JobRecord, lease: &LeaseId) -> bool {
         let config = self.config();
+        if !config.keeps(Guard::Fence) {
+            return true;
+        }
         job.state.lease().is_some_and(|held| {
             let number = held.epoch == lease.epoch;
             let nonce = held.nonce == lease.nonce || !config.keeps(Guard::Nonce);
-            number && nonce || !config.keeps(Guard::Fence)
+            number && nonce
         })
     }
 

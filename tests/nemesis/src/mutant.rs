@@ -52,7 +52,7 @@ impl Mutant {
         };
         Scenario {
             seed,
-            jobs: 60,
+            jobs: 40,
             epochs: 6,
             max_length: 256,
             evil,

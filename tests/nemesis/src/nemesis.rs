@@ -60,7 +60,7 @@ pub async fn zombies(fleet: &mut Fleet, seed: u64, count: usize) -> Done {
     while done.zombies < count && in_vain < IN_VAIN_MAX {
         let first = random.below(3) as usize;
         let whom = [first, first + 1];
-        let beyond = Duration::from_millis(300 + random.below(2500));
+        let beyond = Duration::from_millis(500 + random.below(2000));
         let held = hold(fleet, &whom[..=random.below(2) as usize], beyond).await;
         in_vain = if held > 0 { 0 } else { in_vain + 1 };
         done.zombies += held;

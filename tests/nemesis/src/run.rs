@@ -15,8 +15,11 @@ use crate::ledger::Ledger;
 use crate::nemesis::{self, Done};
 use crate::report::Report;
 
-/// Clients that each have one job at a time.
+/// Clients that each have one job at a time: twice as many as can run, so that there is always a queue.
 const CLIENTS: usize = 12;
+/// Clients where runs are held: fewer than can run, so that the job of a held run is another's as soon as it may be, and not behind
+/// others in the queue when its first run goes on.
+const CLIENTS_OF_ZOMBIES: usize = 5;
 /// How long a client waits for its job's end before it goes on to the next.
 const JOB_MAX: Duration = Duration::from_secs(20);
 
@@ -77,7 +80,11 @@ pub async fn play(directory: &Path, scenario: &Scenario) -> Option<Outcome> {
     tokio::time::sleep(SETTLED).await;
     let next = Arc::new(AtomicU64::new(0));
     let mut clients = JoinSet::new();
-    for _ in 0..CLIENTS {
+    let count = match scenario.evil {
+        Evil::Course(_) => CLIENTS,
+        Evil::Zombies(_) => CLIENTS_OF_ZOMBIES,
+    };
+    for _ in 0..count {
         let (client, ledger, work, next) =
             (client.clone(), Arc::clone(&ledger), work.clone(), Arc::clone(&next));
         let (seed, jobs) = (scenario.seed, scenario.jobs);
