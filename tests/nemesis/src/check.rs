@@ -75,6 +75,11 @@ pub async fn check(
             report.blame(DUPLICATED, format!("{key}: answered with another job, {id}"));
         }
     }
+    for entry in ledger.entries() {
+        if let Entry::Refused { key, answer } = entry {
+            report.blame(UNEXPECTED, format!("{key} was refused: {answer}"));
+        }
+    }
     let mut keys = BTreeMap::<String, usize>::new();
     for job in &jobs {
         *keys.entry(text(job, "/metadata/key")).or_default() += 1;
@@ -94,7 +99,7 @@ pub async fn check(
         .into_iter()
         .filter_map(|entry| match entry {
             Entry::Cancelled { job } => Some(job),
-            Entry::Submitted { .. } => None,
+            Entry::Submitted { .. } | Entry::Refused { .. } => None,
         })
         .collect();
     let data_sha256 = hex::encode(Sha256::digest(data.as_bytes()));

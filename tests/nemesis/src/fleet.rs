@@ -19,6 +19,8 @@ const SCHEDULERS: usize = 2;
 const EXECUTORS: usize = 3;
 /// The server that can leave a guard out; `scripts/nemesis_mutants.sh` builds it.
 const SERVER_WITH_MUTANTS: &str = "trainyard-with-mutants";
+/// Jobs that an agent runs at a time.
+pub const SLOTS: usize = 2;
 /// Words of an agent that was told that its job is another's.
 const FENCED: &str = "fenced: the run was given up";
 
@@ -91,7 +93,7 @@ impl Fleet {
             .with(Role::Scheduler, &of_all)
             .with(Role::Scheduler, &of_record)
             .with(Role::Executor, &of_all)
-            .with(Role::Executor, &["--slots", "2"]);
+            .with(Role::Executor, &["--slots", &SLOTS.to_string()]);
         let cluster = Cluster::start(directory, parts);
         Some(Self { services, cluster, fenced: 0 })
     }

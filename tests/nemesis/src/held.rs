@@ -12,9 +12,9 @@ pub struct Held {
 }
 
 impl Held {
-    /// Holds the agent with this process id, where it has trainers.
-    pub fn with_trainers(agent: u32) -> Option<Self> {
-        if process::children(agent).is_empty() {
+    /// Holds the agent with this process id, where it has so many trainers.
+    pub fn busy(agent: u32, trainers: usize) -> Option<Self> {
+        if process::children(agent).len() < trainers {
             return None;
         }
         let id = pid(agent);

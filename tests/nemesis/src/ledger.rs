@@ -22,6 +22,13 @@ pub enum Entry {
         /// Its id.
         job: String,
     },
+    /// A request that is right was refused.
+    Refused {
+        /// The client's key.
+        key: String,
+        /// What was said.
+        answer: String,
+    },
     /// A job will end by the owner's wish.
     Cancelled {
         /// Its id.
@@ -60,7 +67,7 @@ impl Ledger {
     pub fn submitted(&self) -> BTreeMap<String, (u64, String)> {
         let submitted = |entry| match entry {
             Entry::Submitted { key, seed, job } => Some((key, (seed, job))),
-            Entry::Cancelled { .. } => None,
+            Entry::Cancelled { .. } | Entry::Refused { .. } => None,
         };
         self.entries().into_iter().filter_map(submitted).collect()
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::fault::{Fault, Link, Planned};
-use crate::fleet::{Fleet, UNTIL_ANOTHER};
+use crate::fleet::{Fleet, SLOTS, UNTIL_ANOTHER};
 use crate::held::{self, Held};
 use crate::ledger::Ledger;
 use crate::proxy::{Proxy, Way};
@@ -51,17 +51,16 @@ pub async fn run(fleet: &mut Fleet, ledger: &Ledger, course: &[Planned]) -> Done
     done
 }
 
-/// Holds `count` runs past their leases, those of one or two of three agents at a time. They go on while others have their jobs: just begun,
-/// or nearly done.
+/// Holds `count` runs past their leases, those of one agent at a time. They go on while others have their jobs: just begun, or nearly done.
 pub async fn zombies(fleet: &mut Fleet, seed: u64, count: usize) -> Done {
     let mut random = Random::new(seed);
     let mut done = Done::default();
     let mut in_vain = 0;
     while done.zombies < count && in_vain < IN_VAIN_MAX {
         let first = random.below(3) as usize;
-        let whom = [first, first + 1];
         let beyond = Duration::from_millis(500 + random.below(2000));
-        let held = hold(fleet, &whom[..=random.below(2) as usize], beyond).await;
+        // One that has no slot free: a ticket that waits at an agent which is held would be taken by nobody meanwhile.
+        let held = hold(fleet, &[first, first + 1, first + 2], SLOTS, beyond).await;
         in_vain = if held > 0 { 0 } else { in_vain + 1 };
         done.zombies += held;
         // Time for the woken to be told, and for runs to begin that can be held next, at another moment of theirs.
@@ -81,7 +80,7 @@ async fn strike(fleet: &mut Fleet, ledger: &Ledger, planned: &Planned, done: &mu
             return held::kill_trainer(fleet.executor(whom));
         }
         Fault::Zombie => {
-            let held = hold(fleet, &[whom], lasts).await;
+            let held = hold(fleet, &[whom], 1, lasts).await;
             done.zombies += held;
             return held > 0;
         }
@@ -142,20 +141,21 @@ async fn repeated<E>(lasts: Duration, act: impl AsyncFn() -> Result<(), E>) -> b
     succeeded
 }
 
-/// Holds agents with their trainers until their jobs are others', and lets them go on; gives the number of runs that were held.
-pub async fn hold(fleet: &Fleet, whom: &[usize], beyond: Duration) -> usize {
+/// Holds the first of these agents that has `runs` trainers or more, with them, until their jobs are others', and lets them go on; gives the
+/// number of runs that were held.
+pub async fn hold(fleet: &Fleet, whom: &[usize], runs: usize, beyond: Duration) -> usize {
     let begun = Instant::now();
-    let mut held = Vec::new();
-    while begun.elapsed() < RUN_MAX && held.is_empty() {
-        for index in whom {
-            held.extend(Held::with_trainers(fleet.executor(*index)));
+    let held = loop {
+        if let Some(held) = whom.iter().find_map(|index| Held::busy(fleet.executor(*index), runs)) {
+            break held;
+        }
+        if begun.elapsed() > RUN_MAX {
+            return 0;
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    let runs = held.iter().map(Held::trainers).sum();
-    if runs > 0 {
-        tokio::time::sleep(UNTIL_ANOTHER + beyond).await;
-    }
-    held.into_iter().for_each(Held::resume);
+    };
+    let runs = held.trainers();
+    tokio::time::sleep(UNTIL_ANOTHER + beyond).await;
+    held.resume();
     runs
 }
