@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn a_result_says_whose_it_is_and_what_it_holds() {
-        assert_eq!(claim_of("/a-e9/work/ftjob-x-e12/out"), Some(12));
+        assert_eq!(claim_of("/a-e9/runs/ftjob-x-e12/out"), Some(12));
         assert_eq!(claim_of("out"), None);
         let state = whole(3, "data", 5);
         assert_eq!(state_of(&adapter(&state)), Some(state));
