@@ -4,7 +4,7 @@ SHELL := /bin/bash
 export PATH := $(PATH):$(CURDIR)/.cache/tools/bin
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites libtorch python demo-assets build release demo test test-fast test-s3 test-rabbitmq test-schema fuzz lint fmt openapi model-check fair-share bench bench-api bench-cluster clean
+.PHONY: help prerequisites libtorch python demo-assets build release demo test test-fast test-s3 test-rabbitmq test-schema fuzz lint fmt openapi model-check fair-share nemesis zombies nemesis-mutants bench bench-api bench-cluster clean
 
 REDOCLY := @redocly/cli@2.77.0
 # How much `make bench-api` does: jobs of the largest tenant, seconds of each measurement, MiB that stream in.
@@ -73,6 +73,21 @@ lint: libtorch ## Formatting, clippy, licences, the OpenAPI document, the absenc
 
 model-check: ## The dispatch protocol, and each way to break it, over every interleaving (FULL=1: one fault more)
 	cargo run --locked -q -p trainyard-model-check -- $(if $(FULL),4,3)
+
+nemesis: libtorch build ## Faults on a cluster of real processes, and what became of its promises (SEED=n; FULL=1: 1,000 faults, 5,000 jobs)
+	@scripts/prerequisites.sh s3
+	@scripts/prerequisites.sh test
+	cargo build --locked -p trainyard-nemesis
+	target/debug/trainyard-nemesis $(if $(SEED),--seed $(SEED)) faults $(if $(FULL),--faults 1000 --jobs 5000,--faults 60 --jobs 300)
+
+zombies: libtorch build ## Runs that are held past their lease and go on (SEED=n; FULL=1: 500)
+	@scripts/prerequisites.sh s3
+	@scripts/prerequisites.sh test
+	cargo build --locked -p trainyard-nemesis
+	target/debug/trainyard-nemesis $(if $(SEED),--seed $(SEED)) zombies --zombies $(if $(FULL),500,50)
+
+nemesis-mutants: libtorch build ## The service with a guard left out, one after the other: each has to be found
+	@scripts/nemesis_mutants.sh
 
 fmt: ## Format the sources
 	cargo fmt --all

@@ -53,6 +53,9 @@ pub struct SchedulerConfig {
     pub link_seconds: u64,
     /// How often the loops look without being woken.
     pub tick: Duration,
+    /// The guard that is left out.
+    #[cfg(feature = "mutants")]
+    pub without: Option<crate::guard::Guard>,
 }
 
 impl Default for SchedulerConfig {
@@ -71,6 +74,8 @@ impl Default for SchedulerConfig {
             webhooks: Targets::default(),
             link_seconds: 900,
             tick: Duration::from_secs(1),
+            #[cfg(feature = "mutants")]
+            without: None,
         }
     }
 }

@@ -12,6 +12,7 @@ pub mod contract;
 pub mod erasure;
 pub mod error;
 pub mod executor;
+pub mod guard;
 pub mod job;
 pub mod key;
 pub mod lease_token;

@@ -8,11 +8,13 @@ use std::path::PathBuf;
 /// Where it is not built, naming what builds it.
 pub fn binary(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("the test's own path");
-    // A test is in target/debug/deps, a benchmark in target/release.
-    let mut folders = test.ancestors().skip(1).take(2).map(|folder| folder.join(name));
-    folders.find(|path| path.is_file()).unwrap_or_else(|| {
-        panic!("no '{name}' beside '{}': run `make test`, or `make release`", test.display())
-    })
+    // target/debug/deps/it-… of a test, target/debug/… of a program
+    let folder = test.parent().expect("a target directory");
+    let folder =
+        if folder.ends_with("deps") { folder.parent().expect("its parent") } else { folder };
+    let path = folder.join(name);
+    assert!(path.is_file(), "'{}' is not built: run `make test`", path.display());
+    path
 }
 
 /// The interpreter of the environment with the reference libraries.

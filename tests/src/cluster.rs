@@ -69,6 +69,10 @@ pub struct ClusterOptions {
     pub lease_seconds: u64,
     /// More flags of the processes of a role.
     pub flags: Vec<(Role, String)>,
+    /// Another program than the built server.
+    pub server: Option<PathBuf>,
+    /// Variables of all processes' environment.
+    pub environment: Vec<(String, String)>,
 }
 
 impl ClusterOptions {
@@ -84,6 +88,8 @@ impl ClusterOptions {
             trainer: None,
             lease_seconds: 8,
             flags: Vec::new(),
+            server: None,
+            environment: Vec::new(),
         }
     }
 
@@ -161,6 +167,23 @@ impl Cluster {
     pub fn start_again(&mut self, role: Role, index: usize) {
         self.spawn(role, index);
         self.wait_until_ready(role, index);
+    }
+
+    /// Starts whatever does not run, killed or ended by itself, as an orchestrator does.
+    ///
+    /// # Panics
+    /// Where one does not start.
+    pub fn start_missing(&mut self) {
+        let ended = |child: &mut Child| !matches!(child.try_wait(), Ok(None));
+        let mut missing = Vec::new();
+        for process in &mut self.processes {
+            if process.child.as_mut().is_none_or(ended) {
+                process.child = None;
+                missing.push((process.role, process.index));
+            }
+        }
+        missing.iter().for_each(|(role, index)| self.spawn(*role, *index));
+        missing.iter().for_each(|(role, index)| self.wait_until_ready(*role, *index));
     }
 
     /// `kill -9`, of an executor with no word to its trainer.
@@ -264,7 +287,9 @@ impl Cluster {
 
     fn spawn(&mut self, role: Role, index: usize) {
         assert!(self.at(role, index).child.is_none(), "{role:?} {index} runs");
-        let mut command = process::clean(&built::binary("trainyard"));
+        let server = self.options.server.clone();
+        let mut command = process::clean(&server.unwrap_or_else(|| built::binary("trainyard")));
+        command.envs(self.options.environment.iter().map(|(name, value)| (name, value)));
         command.current_dir(&self.directory).arg(role.as_str());
         command.args(self.flags(role, index));
         command.stdout(

@@ -12,7 +12,7 @@ use trainyard_openapi::id::{CheckpointId, ExecutorId, FileId, Nonce};
 use trainyard_openapi::job::JobError;
 use trainyard_openapi::job_error::JobErrorCode;
 
-use super::lease::{advance, charge, directive_of, holds};
+use super::lease::{advance, charge, directive_of};
 use super::view::model_name;
 use super::{Scheduler, event, message};
 use crate::error::SchedulerError;
@@ -63,12 +63,20 @@ impl ControlPlane for Scheduler {
     ) -> Result<Claim, LeaseError> {
         let lease_ms = self.lease_ms();
         self.hold_ticket(ticket).await?;
+        #[cfg(feature = "mutants")]
+        let single = self.config().keeps(crate::guard::Guard::SingleClaim);
         let changed = self.change(&ticket.job, |commit, now_ms| {
             let job = &mut commit.job;
             match &job.state {
                 JobState::Running { lease, .. } if lease.nonce == *nonce => return Ok(false),
                 JobState::Dispatched { .. }
                     if job.seq == ticket.seq && job.plan.resources.pool == ticket.pool => {}
+                #[cfg(feature = "mutants")]
+                JobState::Running { .. } if job.seq == ticket.seq && !single => {
+                    for before in [Transition::Return { now_ms }, Transition::Dispatch { now_ms }] {
+                        job.state = job.state.clone().apply(before)?;
+                    }
+                }
                 _ => return Err(LeaseError::Stale),
             }
             job.epoch += 1;
@@ -113,17 +121,20 @@ impl ControlPlane for Scheduler {
             .await?;
         self.hold_to_budget(&job).await?;
         let job = self.store().job_of_any_tenant(&lease.job).await?;
-        job.filter(|job| holds(job, lease)).as_ref().map(directive_of).ok_or(LeaseError::Fenced)
+        job.filter(|job| self.holds(job, lease))
+            .as_ref()
+            .map(directive_of)
+            .ok_or(LeaseError::Fenced)
     }
 
     async fn directive(&self, lease: &LeaseId, wait: Duration) -> Result<Directive, LeaseError> {
         let changed = self.wait_until(&lease.job, |job| {
-            !holds(job, lease) || directive_of(job) != Directive::Continue
+            !self.holds(job, lease) || directive_of(job) != Directive::Continue
         });
         // Nothing new in time is an answer too.
         let _ = tokio::time::timeout(wait, changed).await;
         match self.store().job_of_any_tenant(&lease.job).await? {
-            Some(job) if holds(&job, lease) => Ok(directive_of(&job)),
+            Some(job) if self.holds(&job, lease) => Ok(directive_of(&job)),
             _ => Err(LeaseError::Fenced),
         }
     }

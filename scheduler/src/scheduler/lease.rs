@@ -6,6 +6,7 @@ use trainyard_openapi::id::{FileId, Nonce};
 use super::Scheduler;
 use super::verify::run_prefix;
 use crate::clock::milliseconds;
+use crate::guard::Guard;
 use crate::job::state::Stop;
 use crate::job::{JobRecord, JobState};
 use crate::port::control_plane::{Claim, Completion, Directive, InputFile, LeaseError, LeaseId};
@@ -23,7 +24,7 @@ impl Scheduler {
         mut change: impl FnMut(&mut Commit, i64) -> Result<(), LeaseError>,
     ) -> Result<JobRecord, LeaseError> {
         let changed = self.change(&lease.job, |commit, now_ms| {
-            if !holds(&commit.job, lease) {
+            if !self.holds(&commit.job, lease) {
                 return Err(LeaseError::Fenced);
             }
             change(commit, now_ms).map(|()| true)
@@ -54,6 +55,19 @@ impl Scheduler {
         })
     }
 
+    /// Whether the job is held under exactly this lease.
+    pub(super) fn holds(&self, job: &JobRecord, lease: &LeaseId) -> bool {
+        let config = self.config();
+        if !config.keeps(Guard::Fence) {
+            return true;
+        }
+        job.state.lease().is_some_and(|held| {
+            let number = held.epoch == lease.epoch;
+            let nonce = held.nonce == lease.nonce || !config.keeps(Guard::Nonce);
+            number && nonce
+        })
+    }
+
     async fn input_of(&self, job: &JobRecord, id: &FileId) -> Result<InputFile, LeaseError> {
         let file = self.store().file(&job.tenant, id).await?;
         let file = file.ok_or_else(|| {
@@ -76,11 +90,6 @@ impl Scheduler {
         let model = self.store().model(&job.tenant, model).await?;
         Ok(own && model.is_some_and(|model| model.prefix == completion.prefix))
     }
-}
-
-/// Whether the job is held under exactly this lease.
-pub(super) fn holds(job: &JobRecord, lease: &LeaseId) -> bool {
-    job.state.lease().is_some_and(|held| held.epoch == lease.epoch && held.nonce == lease.nonce)
 }
 
 pub(super) fn directive_of(job: &JobRecord) -> Directive {

@@ -8,6 +8,7 @@ use trainyard_openapi::job_error::JobErrorCode;
 use super::{Scheduler, message};
 use crate::clock::milliseconds;
 use crate::error::{Result, SchedulerError};
+use crate::guard::Guard;
 use crate::job::state::{Lease, Transition};
 use crate::job::{JobRecord, JobState};
 use crate::port::store::Commit;
@@ -24,10 +25,14 @@ impl Scheduler {
         for job in &self.store().busy_jobs().await? {
             let served = devices.get(&job.plan.resources.pool).is_some_and(|devices| *devices > 0);
             match &job.state {
-                JobState::Running { lease, .. } if lease.until_ms + grace_ms < now_ms => {
+                JobState::Running { lease, .. }
+                    if lease.until_ms + grace_ms < now_ms && config.keeps(Guard::Reaper) =>
+                {
                     self.take_back(&job.id, lease).await?;
                 }
-                JobState::Dispatched { since_ms } if since_ms + redispatch_ms < now_ms => {
+                JobState::Dispatched { since_ms }
+                    if since_ms + redispatch_ms < now_ms && config.keeps(Guard::Redispatch) =>
+                {
                     let since_ms = *since_ms;
                     if !served {
                         self.withdraw_ticket(&job.id).await?;

@@ -16,6 +16,7 @@ use super::{Scheduler, message};
 use crate::config::Devices;
 use crate::error::Result;
 use crate::executor::fault_of_pool;
+use crate::guard::Guard;
 use crate::job::{Attempts, JobRecord, JobState};
 use crate::port::document::Change;
 use crate::port::store::{Commit, FileRecord, IdempotencyRecord, StoreError, UsageRecord};
@@ -108,7 +109,7 @@ impl Scheduler {
         trace: Option<TraceParent>,
     ) -> Result<Submitted> {
         let implied = matches!(repeat, Repeat::Counted { .. });
-        let idempotency = repeat.key();
+        let idempotency = repeat.key().filter(|_| self.config().keeps(Guard::Idempotency));
         let first = matches!(repeat, Repeat::Counted { retry: false, .. });
         if let Some(key) = idempotency.as_ref().filter(|_| !first)
             && let Some(job) = self.earlier_answer(ctx, key).await?

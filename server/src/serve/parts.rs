@@ -81,8 +81,21 @@ async fn open(
             webhooks: webhooks.targets(),
             link_seconds: storage.link_seconds,
             tick: Duration::from_millis(dispatch.tick_milliseconds),
+            #[cfg(feature = "mutants")]
+            without: guard_left_out()?,
         },
     })
+}
+
+/// The guard that this build, which is none to release, leaves out.
+#[cfg(feature = "mutants")]
+#[expect(clippy::disallowed_methods, reason = "this crate is the one that reads the environment")]
+fn guard_left_out() -> Result<Option<trainyard_scheduler::guard::Guard>, crate::config::ConfigError>
+{
+    let Ok(name) = std::env::var("TRAINYARD_WITHOUT_GUARD") else { return Ok(None) };
+    let guard = name.parse().map_err(crate::config::ConfigError::Conflict)?;
+    tracing::warn!(?guard, "a guard of the dispatch protocol is left out: promises will be broken");
+    Ok(Some(guard))
 }
 
 /// A scheduler on `parts`; says where its record may forget.
