@@ -29,7 +29,7 @@ fn import(models: &Path) {
     assert_eq!(said.code, 0, "{}", said.stderr);
 }
 
-/// Sixteen of HumanEval's problems with their solutions.
+/// Sixteen programming problems with their solutions.
 fn lines() -> String {
     let path = built::tests_dir().join("../.cache/data/human-eval.train.jsonl");
     let text = fs::read_to_string(path).expect("run `make demo-assets`");
