@@ -204,6 +204,7 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
             ErrorCode::UnsupportedMediaType,
             ErrorCode::QuotaExceeded,
         ]),
+        "linkFile" | "linkModelArtifact" => codes.push(ErrorCode::NotAvailable),
         "testWebhook" => codes.push(ErrorCode::InvalidState),
         "listWebhookDeliveries" => codes.push(ErrorCode::InvalidCursor),
         "revokeTenantKey" => codes.push(ErrorCode::InUse),

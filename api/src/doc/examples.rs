@@ -24,6 +24,7 @@ pub(super) fn error_text(code: ErrorCode) -> &'static str {
         ErrorCode::InvalidValue => "A value is outside its limits",
         ErrorCode::InvalidCursor => "The cursor names no item of this list",
         ErrorCode::InvalidPurpose => "The file has another purpose than 'fine-tune'",
+        ErrorCode::NotAvailable => "The server keeps its objects where clients cannot reach them",
         ErrorCode::InvalidState => "The job's state does not allow it",
         ErrorCode::InUse => "A job that has not ended reads the file",
         ErrorCode::InsufficientScope => {
