@@ -108,18 +108,9 @@ async fn api(config: &Config, key_file: Option<PathBuf>) -> Result<(), ServeErro
         stop,
     };
     tracing::info!(%address, internal = %internal_address, "serving");
-    let signal = tokio::select! {
-        signal = signals.next() => signal,
-        ended = parts.first_to_end() => return Err(ended),
-    };
+    let signal = signals.first(parts.first_to_end()).await?;
     tracing::info!(signal, "stopping: requests under way are answered");
-    let slow = |_| ServeError::Slow(SHUTDOWN_MAX.as_secs());
-    tokio::select! {
-        ended = tokio::time::timeout(SHUTDOWN_MAX, parts.stop()) => ended.map_err(slow)?,
-        never = signals.end_at_next() => match never {},
-    }
-    tracing::info!("stopped");
-    Ok(())
+    signals.end_within(SHUTDOWN_MAX, parts.stop()).await
 }
 
 /// The parts at work.

@@ -142,17 +142,9 @@ async fn serve(config: &Config, key_file: Option<PathBuf>) -> Result<(), ServeEr
     };
     tracing::info!(%address, data = %config.storage.data_dir.display(), slots = config.training.slots, "serving");
 
-    let signal = tokio::select! {
-        signal = signals.next() => signal,
-        ended = parts.first_to_end() => return Err(ended),
-    };
+    let signal = signals.first(parts.first_to_end()).await?;
     tracing::info!(signal, "stopping: running jobs save a checkpoint and go on at the next start");
-    tokio::select! {
-        ended = tokio::time::timeout(SHUTDOWN_MAX, parts.stop()) => ended.map_err(|_| ServeError::Slow(SHUTDOWN_MAX.as_secs()))?,
-        never = signals.end_at_next() => match never {},
-    }
-    tracing::info!("stopped");
-    Ok(())
+    signals.end_within(SHUTDOWN_MAX, parts.stop()).await
 }
 
 /// The four parts at work.

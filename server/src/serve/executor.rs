@@ -77,22 +77,17 @@ async fn executor(config: &Config) -> Result<(), ServeError> {
     let mut runs = tokio::spawn(agent.run(stop.clone()));
     let (pool, slots) = (&training.pool, training.slots);
     tracing::info!(%executor, pool, slots, work = %work_dir.display(), "taking jobs");
-    let signal = tokio::select! {
-        signal = signals.next() => signal,
-        _ = &mut runs => return Err(ServeError::Ended("the agent")),
+    let ended = async {
+        let _ = (&mut runs).await;
+        ServeError::Ended("the agent")
     };
+    let signal = signals.first(ended).await?;
     tracing::info!(signal, "stopping: running jobs save a checkpoint and are given back");
     stop.cancel();
-    let limit = Duration::from_secs(EXECUTOR_END_SECONDS);
-    let slow = |_| ServeError::Slow(EXECUTOR_END_SECONDS);
-    tokio::select! {
-        ended = tokio::time::timeout(limit, runs) => {
-            if ended.map_err(slow)?.is_err() {
-                tracing::error!("the agent ended in panic");
-            }
+    let ended = async {
+        if runs.await.is_err() {
+            tracing::error!("the agent ended in panic");
         }
-        never = signals.end_at_next() => match never {},
-    }
-    tracing::info!("stopped");
-    Ok(())
+    };
+    signals.end_within(Duration::from_secs(EXECUTOR_END_SECONDS), ended).await
 }

@@ -63,11 +63,13 @@ async fn scheduler(config: &Config) -> Result<(), ServeError> {
     });
     let mut webhooks = tokio::spawn(deliverer.run(stop.clone()));
     tracing::info!("scheduling");
-    let signal = tokio::select! {
-        signal = signals.next() => signal,
-        _ = &mut loops => return Err(ServeError::Ended("the scheduler")),
-        _ = &mut webhooks => return Err(ServeError::Ended("the delivery of webhooks")),
+    let first_to_end = async {
+        tokio::select! {
+            _ = &mut loops => ServeError::Ended("the scheduler"),
+            _ = &mut webhooks => ServeError::Ended("the delivery of webhooks"),
+        }
     };
+    let signal = signals.first(first_to_end).await?;
     tracing::info!(signal, "stopping: webhooks under way are delivered");
     stop.cancel();
     let ended = async {
@@ -75,11 +77,5 @@ async fn scheduler(config: &Config) -> Result<(), ServeError> {
             tracing::error!("a loop ended in panic");
         }
     };
-    let slow = |_| ServeError::Slow(SHUTDOWN_MAX.as_secs());
-    tokio::select! {
-        ended = tokio::time::timeout(SHUTDOWN_MAX, ended) => ended.map_err(slow)?,
-        never = signals.end_at_next() => match never {},
-    }
-    tracing::info!("stopped");
-    Ok(())
+    signals.end_within(SHUTDOWN_MAX, ended).await
 }

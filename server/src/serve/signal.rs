@@ -1,8 +1,11 @@
 //! SIGTERM and SIGINT: the first asks for an orderly end, the second ends the process at once.
 
 use std::io;
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::ServeError;
 
 /// What a shell expects of a process that a signal ended.
 const ENDED_BY_SIGNAL: i32 = 128;
@@ -21,19 +24,37 @@ impl Signals {
         Ok(Self { term, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    /// Waits for a signal; gives its name.
-    pub(crate) async fn next(&mut self) -> &'static str {
-        self.next_number().await.1
+    /// Waits for a signal; gives its name. An error where a part ends before: `ended` says which.
+    pub(super) async fn first(
+        &mut self,
+        ended: impl Future<Output = ServeError>,
+    ) -> Result<&'static str, ServeError> {
+        tokio::select! {
+            (_, name) = self.next() => Ok(name),
+            ended = ended => Err(ended),
+        }
     }
 
-    /// Ends the process at the next signal. Trainers notice that their agent is gone and end too.
-    pub(crate) async fn end_at_next(&mut self) -> std::convert::Infallible {
-        let (number, name) = self.next_number().await;
-        tracing::warn!(signal = name, "second signal: ending at once");
-        std::process::exit(ENDED_BY_SIGNAL + number)
+    /// Lets the parts end within `limit`. The next signal ends the process at once; trainers notice that their agent is gone and end too.
+    pub(super) async fn end_within(
+        mut self,
+        limit: Duration,
+        ending: impl Future<Output = ()>,
+    ) -> Result<(), ServeError> {
+        tokio::select! {
+            ended = tokio::time::timeout(limit, ending) => {
+                ended.map_err(|_| ServeError::Slow(limit.as_secs()))?;
+            }
+            (number, name) = self.next() => {
+                tracing::warn!(signal = name, "second signal: ending at once");
+                std::process::exit(ENDED_BY_SIGNAL + number)
+            }
+        }
+        tracing::info!("stopped");
+        Ok(())
     }
 
-    async fn next_number(&mut self) -> (i32, &'static str) {
+    async fn next(&mut self) -> (i32, &'static str) {
         tokio::select! {
             _ = self.term.recv() => (SignalKind::terminate().as_raw_value(), "SIGTERM"),
             _ = self.interrupt.recv() => (SignalKind::interrupt().as_raw_value(), "SIGINT"),
