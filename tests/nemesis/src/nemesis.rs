@@ -86,12 +86,12 @@ async fn strike(fleet: &mut Fleet, ledger: &Ledger, planned: &Planned, done: &mu
         }
         Fault::KillRedis | Fault::PowerCut => {
             let redis = &mut fleet.services.redis;
-            redis.kill();
+            redis.server.kill();
             if fault == Fault::PowerCut {
                 done.unsynced += redis.forget_unsynced();
             }
             tokio::time::sleep(lasts).await;
-            fleet.services.redis.start_again();
+            fleet.services.redis.server.start_again();
         }
         Fault::RestartBroker => fleet.services.restart_broker(false),
         Fault::WipeBroker => fleet.services.restart_broker(true),

@@ -50,7 +50,7 @@ impl Services {
         let redis = Redis::start(directory, appendfsync);
         let broker = Broker::start();
         let s3_port = rgw.endpoint.rsplit(':').next().and_then(|port| port.parse().ok());
-        let to_redis = Proxy::to(redis.port()).await;
+        let to_redis = Proxy::to(redis.server.port()).await;
         let to_broker = Proxy::to(broker.port).await;
         let to_s3 = Proxy::to(s3_port.expect("a port")).await;
         Some(Self { redis, broker, rgw, to_redis, to_broker, to_s3 })
