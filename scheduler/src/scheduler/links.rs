@@ -10,14 +10,6 @@ use super::Scheduler;
 use crate::error::Result;
 use crate::tenant::TenantContext;
 
-/// What a link leads to.
-struct Target<'a> {
-    key: &'a str,
-    filename: &'a str,
-    bytes: u64,
-    sha256: &'a str,
-}
-
 impl Scheduler {
     /// A link to a file's content.
     ///
@@ -25,8 +17,7 @@ impl Scheduler {
     /// `file_not_found`; `not_available` where the objects lie in no store that clients can reach.
     pub async fn file_link(&self, ctx: &TenantContext, id: &FileId) -> Result<Link> {
         let file = self.file_record(ctx, id).await?;
-        let (key, filename, sha256) = (&file.key, &file.filename, &file.sha256);
-        self.link(Target { key, filename, bytes: file.bytes, sha256 }).await
+        self.link(&file.key, &file.filename, file.bytes, &file.sha256).await
     }
 
     /// A link to a file of a result or checkpoint.
@@ -40,12 +31,10 @@ impl Scheduler {
         name: &str,
     ) -> Result<Link> {
         let (key, artifact) = self.artifact_of(ctx, model, name).await?;
-        let (filename, bytes, sha256) = (&artifact.name, artifact.bytes, &artifact.sha256);
-        self.link(Target { key: &key, filename, bytes, sha256 }).await
+        self.link(&key, &artifact.name, artifact.bytes, &artifact.sha256).await
     }
 
-    async fn link(&self, target: Target<'_>) -> Result<Link> {
-        let Target { key, filename, bytes, sha256 } = target;
+    async fn link(&self, key: &str, filename: &str, bytes: u64, sha256: &str) -> Result<Link> {
         let life = Duration::from_secs(self.config().link_seconds);
         let now_ms = self.store().now_ms().await?;
         let Some(url) = self.objects().link(key, filename, life).await? else {

@@ -14,7 +14,7 @@ impl Scheduler {
         let busy = self.store().busy_jobs().await?;
         let devices = self.devices().await?;
         let some_free = devices.iter().any(|(pool, devices)| taken(&busy, pool) < *devices);
-        if !some_free && !self.may_make_room(&busy).await? {
+        if !some_free && !self.may_make_room(&busy, self.store().now_ms().await?) {
             return Ok(());
         }
         let mut line = self.line_to_dispatch().await?;

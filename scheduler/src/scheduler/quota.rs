@@ -18,14 +18,14 @@ use crate::tenant::{TenantContext, TenantRecord};
 use crate::upload::UploadRecord;
 
 impl Scheduler {
-    /// What a tenant may start.
-    async fn allowance(&self, tenant: &TenantId) -> Result<Allowance> {
-        let Some((record, _)) = self.document::<TenantRecord>(tenant.as_str()).await? else {
-            return Ok(Allowance::default());
-        };
-        let today = Day::of(self.store().now_ms().await?);
-        let days = self.store().usage(tenant, today.first_of_month().0, today.0).await?;
-        Ok(Allowance::of(&record, &days, today))
+    /// Whether none of a tenant's jobs is started.
+    async fn is_held(&self, tenant: &TenantId) -> Result<bool> {
+        match self.document::<TenantRecord>(tenant.as_str()).await? {
+            Some((record, _)) if record.status == TenantStatus::Active => {
+                Ok(self.used_up(tenant, &record.quota).await?.is_some())
+            }
+            found => Ok(found.is_some()),
+        }
     }
 
     /// Which quota of accelerator-seconds is used up, in words.
@@ -73,20 +73,10 @@ impl Scheduler {
     /// Puts the job of a ticket back into the queue where its tenant may start none any more; the ticket is stale then.
     pub(super) async fn hold_ticket(&self, ticket: &Ticket) -> Result<()> {
         let Some(job) = self.store().job_of_any_tenant(&ticket.job).await? else { return Ok(()) };
-        if !matches!(job.state, JobState::Dispatched { .. })
-            || self.allowance(&job.tenant).await?.held.is_none()
-        {
+        if !matches!(job.state, JobState::Dispatched { .. }) || !self.is_held(&job.tenant).await? {
             return Ok(());
         }
-        self.change(&job.id, |commit, now_ms| {
-            if commit.job.state != job.state {
-                return Ok::<_, SchedulerError>(false);
-            }
-            commit.job.state = commit.job.state.clone().apply(Transition::Return { now_ms })?;
-            Ok(true)
-        })
-        .await?;
-        Ok(())
+        self.withdraw_ticket(&job.id, |state| *state == job.state).await
     }
 
     /// Refuses `bytes` more than the tenant may store. To be asked as soon as the size, or the least of it, is known.

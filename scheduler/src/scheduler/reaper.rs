@@ -21,9 +21,7 @@ impl Scheduler {
         let config = self.config();
         let grace_ms = milliseconds(config.lease_grace_seconds);
         let redispatch_ms = milliseconds(config.redispatch_seconds);
-        let devices = self.devices().await?;
         for job in &self.store().busy_jobs().await? {
-            let served = devices.get(&job.plan.resources.pool).is_some_and(|devices| *devices > 0);
             match &job.state {
                 JobState::Running { lease, .. }
                     if lease.until_ms + grace_ms < now_ms && config.keeps(Guard::Reaper) =>
@@ -34,8 +32,9 @@ impl Scheduler {
                     if since_ms + redispatch_ms < now_ms && config.keeps(Guard::Redispatch) =>
                 {
                     let since_ms = *since_ms;
-                    if !served {
-                        self.withdraw_ticket(&job.id).await?;
+                    let devices = self.devices().await?;
+                    if devices.get(&job.plan.resources.pool).is_none_or(|devices| *devices == 0) {
+                        self.withdraw_ticket(&job.id, is_dispatched).await?;
                         continue;
                     }
                     self.issue_ticket(&job.id, |state| *state == JobState::Dispatched { since_ms })
@@ -57,7 +56,7 @@ impl Scheduler {
         for job in self.store().busy_jobs().await? {
             match &job.state {
                 JobState::Running { lease, .. } => self.take_back(&job.id, lease).await?,
-                JobState::Dispatched { .. } => self.withdraw_ticket(&job.id).await?,
+                JobState::Dispatched { .. } => self.withdraw_ticket(&job.id, is_dispatched).await?,
                 _ => {}
             }
         }
@@ -68,10 +67,14 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Puts a job back into the queue whose ticket nobody can take; the ticket is stale then.
-    async fn withdraw_ticket(&self, id: &JobId) -> Result<()> {
+    /// Puts a job back into the queue whose ticket nobody can take, if `still` holds of its state; the ticket is stale then.
+    pub(super) async fn withdraw_ticket(
+        &self,
+        id: &JobId,
+        still: impl Fn(&JobState) -> bool,
+    ) -> Result<()> {
         self.change(id, |commit, now_ms| {
-            if !matches!(commit.job.state, JobState::Dispatched { .. }) {
+            if !still(&commit.job.state) {
                 return Ok::<_, SchedulerError>(false);
             }
             commit.job.state = commit.job.state.clone().apply(Transition::Return { now_ms })?;
@@ -96,6 +99,10 @@ impl Scheduler {
         self.collect(id).await;
         Ok(())
     }
+}
+
+fn is_dispatched(state: &JobState) -> bool {
+    matches!(state, JobState::Dispatched { .. })
 }
 
 /// The run is gone: what its owner asked for meanwhile is done; else the job is queued again, or has failed where too many

@@ -15,15 +15,11 @@ use crate::policy::{Standing, share};
 
 impl Scheduler {
     /// Whether a run could be asked at all, so that the line has to be looked at.
-    pub(super) async fn may_make_room(&self, busy: &[JobRecord]) -> Result<bool> {
-        if !self.config().preemption {
-            return Ok(false);
-        }
-        let now_ms = self.store().now_ms().await?;
+    pub(super) fn may_make_room(&self, busy: &[JobRecord], now_ms: i64) -> bool {
         let least = self.config().preemption_min_run_seconds as f64;
         let standing = Standing::default();
-        let runs = busy.iter().map(|job| self.running(job, &standing, now_ms));
-        Ok(runs.into_iter().any(|run| run.preemptible && run.ran_seconds >= least))
+        let mut runs = busy.iter().map(|job| self.running(job, &standing, now_ms));
+        self.config().preemption && runs.any(|run| run.preemptible && run.ran_seconds >= least)
     }
 
     /// Asks runs to make room for those who are next in a pool and find no device, where that puts things right.
@@ -33,10 +29,10 @@ impl Scheduler {
         busy: &[JobRecord],
         devices: &BTreeMap<String, u32>,
     ) -> Result<()> {
-        if !self.may_make_room(busy).await? {
+        let now_ms = self.store().now_ms().await?;
+        if !self.may_make_room(busy, now_ms) {
             return Ok(());
         }
-        let now_ms = self.store().now_ms().await?;
         let least = self.config().preemption_min_run_seconds as f64;
         // A long line may be a little old.
         let started: BTreeSet<&JobId> = busy.iter().map(|job| &job.id).collect();

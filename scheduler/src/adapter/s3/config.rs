@@ -115,16 +115,14 @@ impl S3Options {
         let retry =
             |tries| RetryConfig::standard().with_max_attempts(tries).with_max_backoff(PAUSE_MAX);
         let client = |tries| Client::from_conf(config.clone().retry_config(retry(tries)).build());
-        let public = self.public_endpoint.as_deref().or(self.endpoint.as_deref());
-        let public = match public.map(checked).transpose()? {
-            Some(endpoint) => config.clone().endpoint_url(endpoint),
-            None => config.clone(),
+        let all = client(self.tries);
+        let public = match &self.public_endpoint {
+            Some(endpoint) => {
+                Client::from_conf(config.clone().endpoint_url(checked(endpoint)?).build())
+            }
+            None => all.clone(),
         };
-        Ok(Clients {
-            all: client(self.tries),
-            starting: client(TRIES_AT_START.min(self.tries)),
-            public: Client::from_conf(public.build()),
-        })
+        Ok(Clients { all, starting: client(TRIES_AT_START.min(self.tries)), public })
     }
 
     fn http_client(&self) -> Result<SharedHttpClient, String> {

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use aws_sdk_s3::presigning::PresigningConfig;
-
 use trainyard_openapi::link::attachment;
 
 use super::S3Objects;
@@ -19,12 +18,11 @@ impl S3Objects {
         filename: &str,
         life: Duration,
     ) -> Result<String, ObjectError> {
-        let refused = |error: &dyn std::fmt::Display| ObjectError::Other(error.to_string());
         let config = PresigningConfig::builder()
             .start_time(now(self.clock.as_ref()))
             .expires_in(life)
             .build()
-            .map_err(|error| refused(&error))?;
+            .map_err(|error| ObjectError::Other(error.to_string()))?;
         let request = self.public.get_object().bucket(&self.at.bucket).key(self.name(key));
         let request = request
             .response_content_type("application/octet-stream")
