@@ -25,6 +25,7 @@ pub(crate) struct Journal {
     steps: usize,
     thinned: u64,
     garbage: u64,
+    reported: u64,
 }
 
 impl Journal {
@@ -73,6 +74,16 @@ impl Journal {
     pub(crate) fn put_back(&mut self, mut events: Vec<NewEvent>) {
         events.append(&mut self.pending);
         self.pending = events;
+    }
+
+    /// How many events have been reported for certain.
+    pub(crate) const fn reported(&self) -> u64 {
+        self.reported
+    }
+
+    /// Counts events whose report was answered.
+    pub(crate) const fn count_reported(&mut self, events: usize) {
+        self.reported += events as u64;
     }
 
     fn take(&mut self, event: &TrainerEvent) {

@@ -76,7 +76,7 @@ async fn attempt(
         }
         Err(error) => Verdict::Fail { error, retryable: true },
     };
-    report(context, claim, &mut journal).await?;
+    report_all(context, claim, &mut journal).await?;
     let verdict = match verdict {
         Verdict::Complete(finished) => {
             complete(context, claim, places, &journal, &finished).await?
@@ -253,14 +253,30 @@ async fn report(context: &Context, claim: &Claim, journal: &mut Journal) -> Resu
     if events.is_empty() {
         return Ok(());
     }
-    match context.control.report(&claim.lease, &journal.progress, events.clone()).await {
-        Ok(()) => Ok(()),
+    let (lease, first) = (&claim.lease, journal.reported());
+    match context.control.report(lease, &journal.progress, first, events.clone()).await {
+        Ok(()) => {
+            journal.count_reported(events.len());
+            Ok(())
+        }
         Err(LeaseError::Unavailable(_)) => {
             journal.put_back(events);
             Ok(())
         }
         Err(_) => Err(Fenced),
     }
+}
+
+/// Reports the last of it: nobody else can when the run is over.
+async fn report_all(context: &Context, claim: &Claim, journal: &mut Journal) -> Result<(), Fenced> {
+    let events = journal.drain();
+    if events.is_empty() {
+        return Ok(());
+    }
+    let (lease, first) = (&claim.lease, journal.reported());
+    let told =
+        persist(|| context.control.report(lease, &journal.progress, first, events.clone())).await;
+    settle(told)
 }
 
 /// Brings the adapter to the object store and ends the job with it; gives what to tell instead where that fails.

@@ -65,8 +65,8 @@ pub struct ClusterOptions {
     pub objects: Option<String>,
     /// Another program than the built trainer.
     pub trainer: Option<PathBuf>,
-    /// Seconds of a lease; heartbeats and the time without an answer go by it.
-    pub lease_seconds: u64,
+    /// Seconds of a lease; heartbeats and the time without an answer go by it. None leaves every time as it is without a flag.
+    pub lease_seconds: Option<u64>,
     /// More flags of the processes of a role.
     pub flags: Vec<(Role, String)>,
     /// Another program than the built server.
@@ -86,7 +86,8 @@ impl ClusterOptions {
             queue: queue.into(),
             objects: None,
             trainer: None,
-            lease_seconds: 8,
+            // Long enough for a busy machine, short enough for a test that waits for one.
+            lease_seconds: Some(8),
             flags: Vec::new(),
             server: None,
             environment: Vec::new(),
@@ -311,11 +312,12 @@ impl Cluster {
         if role != Role::Executor {
             add("store", options.store.clone());
             add("store-password-file", "redis-password".to_string());
-            // Leases long enough for a busy machine, short enough for a test that waits for one.
-            add("lease-seconds", options.lease_seconds.to_string());
-            add("lease-grace-seconds", "1".to_string());
-            add("redispatch-seconds", "5".to_string());
-            add("tick-milliseconds", "200".to_string());
+            if let Some(seconds) = options.lease_seconds {
+                add("lease-seconds", seconds.to_string());
+                add("lease-grace-seconds", "1".to_string());
+                add("redispatch-seconds", "5".to_string());
+                add("tick-milliseconds", "200".to_string());
+            }
         }
         if role != Role::Scheduler {
             add("executor-token-file", "token".to_string());
@@ -338,8 +340,10 @@ impl Cluster {
                 add("control-plane", planes.join(","));
                 add("work-dir", format!("work-{index}"));
                 add("threads", "1".to_string());
-                add("heartbeat-seconds", (options.lease_seconds / 8).max(1).to_string());
-                add("self-fence-seconds", (options.lease_seconds * 3 / 4).max(2).to_string());
+                if let Some(seconds) = options.lease_seconds {
+                    add("heartbeat-seconds", (seconds / 8).max(1).to_string());
+                    add("self-fence-seconds", (seconds * 3 / 4).max(2).to_string());
+                }
                 if let Some(trainer) = &options.trainer {
                     add("trainer", trainer.display().to_string());
                 }

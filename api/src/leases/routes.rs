@@ -66,7 +66,7 @@ pub(super) async fn report(
     scheduler: Data<Scheduler>,
     Leased { lease, call }: Leased<ReportCall>,
 ) -> Result<HttpResponse> {
-    scheduler.report(&lease, &call.progress, call.events).await?;
+    scheduler.report(&lease, &call.progress, call.first, call.events).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 

@@ -34,7 +34,7 @@ pub(crate) async fn run(server: &Server, lease: &LeaseId, word: &str) {
     };
     let scheduler = &server.scheduler;
     scheduler.heartbeat(lease, &progress).await.unwrap();
-    scheduler.report(lease, &progress, vec![event]).await.unwrap();
+    scheduler.report(lease, &progress, 0, vec![event]).await.unwrap();
     let (prefix, manifest_sha256) = put(server, lease, "step-000005", 5, word).await;
     let pointer = CheckpointPointer { epoch: lease.epoch, step: 5, prefix, manifest_sha256 };
     scheduler.checkpoint(lease, &pointer, &CheckpointMetrics::default()).await.unwrap();

@@ -160,9 +160,10 @@ impl ControlPlane for RemoteControlPlane {
         &self,
         lease: &LeaseId,
         progress: &Progress,
+        first: u64,
         events: Vec<NewEvent>,
     ) -> Result<(), LeaseError> {
-        let call = ReportCall { progress: progress.clone(), events };
+        let call = ReportCall { progress: progress.clone(), first, events };
         self.speak(lease, "report", &call, CALL_MAX).await
     }
 

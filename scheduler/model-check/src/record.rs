@@ -209,6 +209,7 @@ fn lease(epoch: u8) -> Lease {
         since_ms: 0,
         seen_ms: 0,
         until_ms: 0,
+        reported: 0,
     }
 }
 

@@ -82,6 +82,9 @@ pub struct Lease {
     pub seen_ms: i64,
     /// When it expires, in Unix milliseconds.
     pub until_ms: i64,
+    /// Events that the run has reported, and that are in the job's history.
+    #[serde(default)]
+    pub reported: u64,
 }
 
 /// What a running job shall do at its next boundary. A later, stronger wish replaces a weaker one: cancel over pause over
@@ -325,6 +328,13 @@ impl JobState {
         match self {
             Self::Running { lease, .. } => Some(lease),
             _ => None,
+        }
+    }
+
+    /// Counts what the run has reported, where it runs.
+    pub const fn set_reported(&mut self, reported: u64) {
+        if let Self::Running { lease, .. } = self {
+            lease.reported = reported;
         }
     }
 

@@ -215,11 +215,13 @@ pub trait ControlPlane: Send + Sync {
     /// nothing: a lease is kept by heartbeats alone.
     async fn directive(&self, lease: &LeaseId, wait: Duration) -> Result<Directive, LeaseError>;
 
-    /// Records how far the run is and appends events to the job's history, in order.
+    /// Records how far the run is and appends events to the job's history, in order. `first` is how many events the run has reported
+    /// before these: those that an earlier call brought, be it that its answer was lost, are not appended again.
     async fn report(
         &self,
         lease: &LeaseId,
         progress: &Progress,
+        first: u64,
         events: Vec<NewEvent>,
     ) -> Result<(), LeaseError>;
 

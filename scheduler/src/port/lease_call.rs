@@ -81,6 +81,8 @@ pub struct Directed {
 pub struct ReportCall {
     /// How far the run is.
     pub progress: Progress,
+    /// How many events of this run were reported before these.
+    pub first: u64,
     /// What happened, in order.
     pub events: Vec<NewEvent>,
 }

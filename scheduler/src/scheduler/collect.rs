@@ -1,8 +1,8 @@
 //! Removes what nothing names any more: checkpoints beyond those that the plan keeps, files of deleted models, files of runs
 //! that were given up.
 //!
-//! Never a file that a record names, and never one that a run may still hand over. A run that was fenced while it uploads
-//! leaves files behind the sweep; the next change of the job takes them.
+//! Never a file that a record names, and never one that a run may still hand over. A run that was fenced while it uploads brings files
+//! behind the sweep: when it hands them over, it is refused and they are swept.
 
 use std::collections::BTreeSet;
 

@@ -6,6 +6,7 @@ mod deliveries;
 mod documents;
 mod erasure;
 mod files;
+mod handover;
 mod jobs;
 mod keys;
 mod lease;

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use serde_json::json;
 use trainyard_openapi::checkpoint::CheckpointMetrics;
+use trainyard_openapi::event::{EventKind, EventLevel};
 use trainyard_openapi::id::{ExecutorId, Nonce};
 use trainyard_openapi::job::{JobError, JobStatus};
 use trainyard_openapi::job_error::JobErrorCode;
 use trainyard_scheduler::port::control_plane::{
-    CheckpointPointer, ControlPlane, Directive, LeaseError, LeaseId, ReleaseReason,
+    CheckpointPointer, ControlPlane, Directive, LeaseError, LeaseId, NewEvent, ReleaseReason,
 };
 use trainyard_scheduler::port::queue::Ticket;
 
@@ -21,7 +22,7 @@ async fn assert_fenced(world: &World, run: &Run, lease: &LeaseId) {
     let before = world.record(&lease.job).await;
     fenced(scheduler.heartbeat(lease, &progress(9)).await);
     fenced(scheduler.directive(lease, Duration::ZERO).await);
-    fenced(scheduler.report(lease, &progress(9), vec![]).await);
+    fenced(scheduler.report(lease, &progress(9), 0, vec![]).await);
     fenced(scheduler.fail(lease, &error, true).await);
     fenced(scheduler.fail(lease, &error, false).await);
     for reason in [ReleaseReason::Cancelled, ReleaseReason::Paused, ReleaseReason::Shutdown] {
@@ -53,6 +54,38 @@ async fn only_the_holder_speaks() {
     }
     run.complete().await.unwrap();
     assert_eq!(world.status(&id).await, JobStatus::Succeeded);
+}
+
+#[tokio::test]
+async fn a_report_that_comes_twice_is_in_the_history_once() {
+    let world = World::new(1).await;
+    let id = world.submit().await;
+    let run = world.started().await;
+    let say = async |first: u64, words: &[&str]| {
+        let events = words.iter().map(|words| said(words)).collect();
+        world.scheduler.report(run.lease(), &progress(1), first, events).await.unwrap();
+    };
+    say(0, &["a", "b"]).await;
+    // Its answer was lost, and more had happened when it was sent again.
+    say(0, &["a", "b", "c"]).await;
+    // One that was on its way all the while.
+    say(0, &["a"]).await;
+    say(3, &["d"]).await;
+    say(3, &["d"]).await;
+    let told = |messages: Vec<String>| -> Vec<String> {
+        messages.into_iter().filter(|message| message.len() == 1).collect()
+    };
+    assert_eq!(told(world.messages(&id).await), ["a", "b", "c", "d"]);
+    // The next run counts anew.
+    world.scheduler.release(run.lease(), ReleaseReason::Shutdown).await.unwrap();
+    let next = world.started().await;
+    world.scheduler.report(next.lease(), &progress(1), 0, vec![said("e")]).await.unwrap();
+    assert_eq!(told(world.messages(&id).await), ["a", "b", "c", "d", "e"]);
+}
+
+fn said(words: &str) -> NewEvent {
+    let (level, kind) = (EventLevel::Info, EventKind::Message);
+    NewEvent { level, kind, message: words.into(), data: serde_json::Map::new() }
 }
 
 #[tokio::test]

@@ -44,7 +44,7 @@ async fn a_job_from_request_to_result() {
         message: "Step 4/10: training loss=0.50".into(),
         data: json!({"step": 4}).as_object().unwrap().clone(),
     };
-    scheduler.report(run.lease(), &progress(4), vec![step]).await.unwrap();
+    scheduler.report(run.lease(), &progress(4), 0, vec![step]).await.unwrap();
     run.checkpoint(4).await.unwrap();
     let running = world.job(&job.id).await;
     assert_eq!(running.status, JobStatus::Running);

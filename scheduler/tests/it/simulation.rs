@@ -158,7 +158,7 @@ impl Simulation {
         let step = from + self.random.below(3) as u64;
         let answer = match self.random.below(3) {
             0 => run.beat(step).await.map(|_| ()),
-            1 => self.world.scheduler.report(run.lease(), &progress(step), vec![]).await,
+            1 => self.world.scheduler.report(run.lease(), &progress(step), 0, vec![]).await,
             _ => run.checkpoint(step).await.map(|_| ()),
         };
         self.judge(&run, &before, answer).await;

@@ -52,6 +52,7 @@ fn lease(epoch: u64) -> Lease {
         since_ms: 1,
         seen_ms: 1,
         until_ms: 60_001,
+        reported: 0,
     }
 }
 

@@ -99,7 +99,15 @@ pub async fn check(
         .into_iter()
         .filter_map(|entry| match entry {
             Entry::Cancelled { job } => Some(job),
-            Entry::Submitted { .. } | Entry::Refused { .. } => None,
+            Entry::Submitted { .. } | Entry::Refused { .. } | Entry::Claimed { .. } => None,
+        })
+        .collect();
+    let holders: BTreeMap<String, String> = ledger
+        .entries()
+        .into_iter()
+        .filter_map(|entry| match entry {
+            Entry::Claimed { job, directory } => Some((job, format!("{directory}/"))),
+            Entry::Submitted { .. } | Entry::Refused { .. } | Entry::Cancelled { .. } => None,
         })
         .collect();
     let data_sha256 = hex::encode(Sha256::digest(data.as_bytes()));
@@ -116,7 +124,13 @@ pub async fn check(
             "succeeded" => {
                 let seed = job["seed"].as_u64().unwrap_or(0);
                 let expected = chain::whole(seed, &data_sha256, steps);
-                check_result(client, &mut report, job, attempts, &expected).await;
+                let origin = check_result(client, &mut report, job, attempts, &expected).await;
+                let holder = holders.get(&id).filter(|holder| !origin.starts_with(*holder));
+                if let Some(holder) = holder {
+                    let text =
+                        format!("{id}: the result is of {origin}, the last claim of {holder}");
+                    report.blame(DUPLICATED, text);
+                }
             }
             "failed" => report.blame(UNEXPECTED, format!("{id} has failed: {}", job["error"])),
             "cancelled" if !cancelled.contains(&id) => {
@@ -125,7 +139,7 @@ pub async fn check(
             "cancelled" => {}
             _ => report.blame(STUCK, format!("{id} is {status}")),
         }
-        check_history(client, &mut report, &id, &status).await;
+        check_history(client, &mut report, &id, &status, steps).await;
         report.orphans += orphans(objects, &id, &status, attempts).await;
     }
     report.charged_seconds = charged(client).await;
@@ -137,14 +151,14 @@ pub async fn check(
     report
 }
 
-/// The result is of an uninterrupted history, and of the last claim.
+/// The result is of an uninterrupted history, and of the last claim. Gives the directory that it was made in.
 async fn check_result(
     client: &Client,
     report: &mut Report,
     job: &Value,
     attempts: u64,
     expected: &chain::State,
-) {
+) -> String {
     let (id, model) = (text(job, "/id"), text(job, "/fine_tuned_model"));
     match client.artifact(&model, "adapter_model.safetensors").await {
         Ok(bytes) if chain::state_of(&bytes).as_ref() == Some(expected) => {
@@ -159,16 +173,19 @@ async fn check_result(
         Err(status) => report.blame(LOST, format!("{id}: the adapter answers {status}")),
     }
     let origin = client.artifact(&model, chain::ORIGIN).await.unwrap_or_default();
-    let claim = chain::claim_of(&String::from_utf8_lossy(&origin));
+    let origin = String::from_utf8_lossy(&origin).into_owned();
+    let claim = chain::claim_of(&origin);
     if claim != Some(attempts) {
         let text = format!("{id}: the result is of claim {claim:?}, the last claim was {attempts}");
         report.blame(DUPLICATED, text);
     }
+    origin
 }
 
-/// The history has one end, and no claim took a job that another still held.
-async fn check_history(client: &Client, report: &mut Report, id: &str, status: &str) {
+/// The history has one end, no claim took a job that another still held, and each claim's steps are there once, in order, without a gap.
+async fn check_history(client: &Client, report: &mut Report, id: &str, status: &str, steps: u64) {
     let (mut held_since, mut ends, mut results) = (None::<i64>, 0, 0);
+    let mut step = 0;
     for event in events(client, id).await {
         let message = text(&event, "/message");
         let at = event["created_at"].as_i64().unwrap_or(0);
@@ -189,9 +206,21 @@ async fn check_history(client: &Client, report: &mut Report, id: &str, status: &
         }
         if starts {
             held_since = Some(at);
+            let from = message.strip_prefix("Fine-tuning job started again from step ");
+            step = from.and_then(|step| step.parse().ok()).unwrap_or(0);
+        }
+        if let Some(told) = event.pointer("/data/train_loss").and(event["data"]["step"].as_u64()) {
+            let kind = if told <= step { DUPLICATED } else { LOST };
+            if told != step + 1 {
+                report.blame(kind, format!("{id}: step {told} is told after step {step}"));
+            }
+            step = told;
         }
         ends += usize::from(is_end);
         results += usize::from(message.starts_with("New fine-tuned model created"));
+    }
+    if status == "succeeded" && step != steps {
+        report.blame(LOST, format!("{id}: {steps} steps, told of {step}"));
     }
     let expected = usize::from(is_end(status));
     if ends > expected || results > usize::from(status == "succeeded") {

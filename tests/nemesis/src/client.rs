@@ -121,7 +121,10 @@ impl Client {
         let url = format!("{}{path}", self.next_api());
         let mut request = self.http.request(method, url).bearer_auth(&self.key);
         if let Some((key, body)) = body {
-            request = request.header("Idempotency-Key", key).json(body);
+            request = request.json(body);
+            if !key.is_empty() {
+                request = request.header("Idempotency-Key", key);
+            }
         }
         let answer = request.send().await?;
         let status = answer.status().as_u16();
@@ -159,18 +162,19 @@ pub struct Work {
     pub epochs: u32,
     /// `sequence.max_length`, which says how long a step is.
     pub max_length: u32,
+    /// Steps from one checkpoint to the next.
+    pub every_steps: u32,
 }
 
-/// Submits the job number `number`, writes down what is acknowledged, and has it cancelled or paused where that is drawn; gives its id.
-pub async fn submit(
+/// Submits the job number `number` and writes down what is acknowledged; gives its id.
+pub async fn create(
     client: &Client,
     ledger: &Ledger,
     work: &Work,
     seed: u64,
     number: u64,
 ) -> String {
-    let key = format!("run-{seed}-job-{number}");
-    let mut random = Random::new(seed ^ (number << 20));
+    let key = key_of(seed, number);
     let body = json!({
         "model": data::MODEL,
         "training_file": work.file,
@@ -182,7 +186,7 @@ pub async fn submit(
             "adapter": {"rank": 4, "alpha": 8.0},
             "precision": "fp32",
             "sequence": {"max_length": work.max_length, "packing": false},
-            "checkpoint": {"every_steps": 12, "every_seconds": null, "keep": 3},
+            "checkpoint": {"every_steps": work.every_steps, "every_seconds": null, "keep": 3},
         },
     });
     let (status, job) = client.ask(Method::POST, "/v1/fine_tuning/jobs", Some((&key, &body))).await;
@@ -193,7 +197,7 @@ pub async fn submit(
     }
     ledger.write(Entry::Submitted { key: key.clone(), seed: number, job: id.clone() });
     // A careful client that has lost its memory of the answer asks once more, and gets the same job.
-    if random.below(4) == 0 {
+    if Random::new(seed ^ (number << 20)).below(4) == 0 {
         let again = client.ask(Method::POST, "/v1/fine_tuning/jobs", Some((&key, &body))).await;
         if again.0 == 200 && text(&again.1, "/id") != id {
             ledger.write(Entry::Submitted {
@@ -203,6 +207,23 @@ pub async fn submit(
             });
         }
     }
+    id
+}
+
+/// The same, and has the job cancelled or paused where that is drawn.
+pub async fn submit(
+    client: &Client,
+    ledger: &Ledger,
+    work: &Work,
+    seed: u64,
+    number: u64,
+) -> String {
+    let id = create(client, ledger, work, seed, number).await;
+    if id.is_empty() {
+        return id;
+    }
+    let key = key_of(seed, number);
+    let mut random = Random::new(seed ^ (number << 20) ^ 1);
     let wish =
         random.one(&[Wish::Cancel, Wish::Pause, Wish::None, Wish::None, Wish::None, Wish::None]);
     let wait = Duration::from_millis(random.below(3000));
@@ -230,4 +251,8 @@ pub async fn submit(
         }
     }
     id
+}
+
+fn key_of(seed: u64, number: u64) -> String {
+    format!("run-{seed}-job-{number}")
 }

@@ -1,6 +1,6 @@
 //! The whole service: two processes that answer, two that schedule, three that train, and what they stand on.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use trainyard_tests::cluster::{Cluster, ClusterOptions, Role};
@@ -16,11 +16,8 @@ pub const UNTIL_ANOTHER: Duration = Duration::from_secs(LEASE_SECONDS + 1);
 /// Processes of each role.
 const APIS: usize = 2;
 const SCHEDULERS: usize = 2;
-const EXECUTORS: usize = 3;
 /// The server that can leave a guard out; `scripts/nemesis_mutants.sh` builds it.
 const SERVER_WITH_MUTANTS: &str = "trainyard-with-mutants";
-/// Jobs that an agent runs at a time.
-pub const SLOTS: usize = 2;
 /// Words of an agent that was told that its job is another's.
 const FENCED: &str = "fenced: the run was given up";
 
@@ -31,11 +28,15 @@ pub struct Options {
     pub appendfsync: &'static str,
     /// The guard of the protocol that is left out, by a server that was built so that it can be.
     pub without: Option<&'static str>,
+    /// Agents.
+    pub executors: usize,
+    /// Jobs that an agent runs at a time.
+    pub slots: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { appendfsync: "always", without: None }
+        Self { appendfsync: "always", without: None, executors: 3, slots: 2 }
     }
 }
 
@@ -44,6 +45,7 @@ pub struct Fleet {
     /// What it stands on.
     pub services: Services,
     cluster: Cluster,
+    executors: usize,
     fenced: usize,
 }
 
@@ -78,10 +80,10 @@ impl Fleet {
         let parts = ClusterOptions {
             api: APIS,
             scheduler: SCHEDULERS,
-            executors: EXECUTORS,
+            executors: options.executors,
             objects: Some(objects_url()),
             trainer: Some(built::binary("trainyard-chain-trainer")),
-            lease_seconds: LEASE_SECONDS,
+            lease_seconds: Some(LEASE_SECONDS),
             server: options.without.map(|_| built::binary(SERVER_WITH_MUTANTS)),
             environment: options.without.map(left_out).into_iter().collect(),
             ..ClusterOptions::new(services.store_url(), services.queue_url())
@@ -93,9 +95,9 @@ impl Fleet {
             .with(Role::Scheduler, &of_all)
             .with(Role::Scheduler, &of_record)
             .with(Role::Executor, &of_all)
-            .with(Role::Executor, &["--slots", &SLOTS.to_string()]);
+            .with(Role::Executor, &["--slots", &options.slots.to_string()]);
         let cluster = Cluster::start(directory, parts);
-        Some(Self { services, cluster, fenced: 0 })
+        Some(Self { services, cluster, executors: options.executors, fenced: 0 })
     }
 
     /// The roots of the URLs of those that answer.
@@ -110,7 +112,17 @@ impl Fleet {
 
     /// The process id of an agent; `whom` is taken modulo their number.
     pub fn executor(&self, whom: usize) -> u32 {
-        self.cluster.pid(Role::Executor, whom % EXECUTORS)
+        self.cluster.pid(Role::Executor, whom % self.executors)
+    }
+
+    /// How many agents there are.
+    pub const fn executors(&self) -> usize {
+        self.executors
+    }
+
+    /// Where an agent keeps the directories of its runs.
+    pub fn work_dir(&self, executor: usize) -> PathBuf {
+        self.cluster.directory().join(format!("work-{executor}"))
     }
 
     /// `kill -9` of a process; `whom` is taken modulo their number.
@@ -118,7 +130,7 @@ impl Fleet {
         let count = match role {
             Role::Api => APIS,
             Role::Scheduler => SCHEDULERS,
-            Role::Executor => EXECUTORS,
+            Role::Executor => self.executors,
         };
         if self.cluster.runs(role, whom % count) {
             self.cluster.kill(role, whom % count);
@@ -127,7 +139,7 @@ impl Fleet {
 
     /// Starts what does not run.
     pub fn start_missing(&mut self) {
-        for index in 0..EXECUTORS {
+        for index in 0..self.executors {
             if !self.cluster.runs(Role::Executor, index) {
                 // Its log begins anew.
                 self.fenced += self.fenced_by(index);
@@ -138,7 +150,7 @@ impl Fleet {
 
     /// How often a run was told that its job is another's.
     pub fn fenced(&self) -> usize {
-        self.fenced + (0..EXECUTORS).map(|index| self.fenced_by(index)).sum::<usize>()
+        self.fenced + (0..self.executors).map(|index| self.fenced_by(index)).sum::<usize>()
     }
 
     fn fenced_by(&self, executor: usize) -> usize {

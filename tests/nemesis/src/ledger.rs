@@ -34,6 +34,13 @@ pub enum Entry {
         /// Its id.
         job: String,
     },
+    /// The last claim of a job is the agent's whose runs are below this directory.
+    Claimed {
+        /// Its id.
+        job: String,
+        /// The agent's directory.
+        directory: String,
+    },
 }
 
 /// The ledger of one run.
@@ -67,7 +74,7 @@ impl Ledger {
     pub fn submitted(&self) -> BTreeMap<String, (u64, String)> {
         let submitted = |entry| match entry {
             Entry::Submitted { key, seed, job } => Some((key, (seed, job))),
-            Entry::Cancelled { .. } | Entry::Refused { .. } => None,
+            Entry::Cancelled { .. } | Entry::Refused { .. } | Entry::Claimed { .. } => None,
         };
         self.entries().into_iter().filter_map(submitted).collect()
     }

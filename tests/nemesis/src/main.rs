@@ -5,10 +5,8 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use trainyard_nemesis::fault::course;
-use trainyard_nemesis::fleet::Options;
 use trainyard_nemesis::mutant::MUTANTS;
-use trainyard_nemesis::run::{Evil, Outcome, Scenario, play};
+use trainyard_nemesis::run::{Outcome, Scenario, play};
 
 #[derive(Parser)]
 #[command(about)]
@@ -52,30 +50,34 @@ async fn main() -> ExitCode {
     let seed = seed.unwrap_or_else(|| RandomState::new().build_hasher().finish() % 1_000_000_000);
     println!("seed {seed}");
     let clean = match command {
-        Command::Faults { faults, jobs } => {
-            let evil = Evil::Course(course(seed, faults));
-            played(&scenario(seed, jobs, evil))
-                .await
-                .is_some_and(|outcome| outcome.report.is_clean())
-        }
+        Command::Faults { faults, jobs } => played(&Scenario::faults(seed, faults, jobs))
+            .await
+            .is_some_and(|outcome| outcome.report.is_clean()),
         Command::Zombies { zombies } => {
-            let jobs = zombies as u64 * 2;
-            let outcome = played(&scenario(seed, jobs, Evil::Zombies(zombies))).await;
+            let outcome = played(&Scenario::zombies(seed, zombies)).await;
             // Nothing fenced would mean that nothing was tried.
-            outcome.is_some_and(|outcome| outcome.report.is_clean() && outcome.report.fenced > 0)
+            outcome.is_some_and(|outcome| {
+                let Outcome { done, report, .. } = outcome;
+                report.is_clean() && report.fenced > 0 && done.zombies >= zombies
+            })
         }
         Command::Mutants { only } => {
-            let mut survived = Vec::new();
+            let mut wrong = Vec::new();
             let wanted = |name: &str| only.as_ref().is_none_or(|only| only == name);
             for mutant in MUTANTS.iter().filter(|mutant| wanted(mutant.name)) {
+                println!("what shows '{}', with every guard", mutant.name);
+                let outcome = played(&mutant.control(seed)).await;
+                if !outcome.is_some_and(|outcome| outcome.report.is_clean()) {
+                    wrong.push(format!("{}, found where it is not", mutant.name));
+                }
                 println!("without {}", mutant.name);
                 let outcome = played(&mutant.scenario(seed)).await;
                 if outcome.is_none_or(|outcome| outcome.report.is_clean()) {
-                    survived.push(mutant.name);
+                    wrong.push(format!("{}, not found", mutant.name));
                 }
             }
-            println!("not found: {survived:?}");
-            survived.is_empty()
+            println!("wrong: {wrong:?}");
+            wrong.is_empty()
         }
     };
     match clean {
@@ -84,23 +86,15 @@ async fn main() -> ExitCode {
     }
 }
 
-fn scenario(seed: u64, jobs: u64, evil: Evil) -> Scenario {
-    let (epochs, max_length) = match evil {
-        Evil::Course(_) => (6, 128),
-        Evil::Zombies(_) => (6, 256),
-    };
-    Scenario { seed, jobs, epochs, max_length, evil, options: Options::default(), standstill: None }
-}
-
 /// Plays a scenario in a new directory, which is kept where a promise was broken.
 async fn played(scenario: &Scenario) -> Option<Outcome> {
     let directory = tempfile::tempdir().ok()?;
     let outcome = play(directory.path(), scenario).await?;
     for (fault, count) in &outcome.done.faults {
-        println!("  {fault:<24}{count:>4}");
+        println!("  {fault:<32}{count:>4}");
     }
     println!("  {} that had nothing to happen to", outcome.done.failed);
-    println!("  {} runs held past their lease", outcome.done.zombies);
+    println!("  {} runs that went on after their lease", outcome.done.zombies);
     println!("  {} bytes that no fsync had covered", outcome.done.unsynced);
     println!("{}in {:.0} s", outcome.report, outcome.took.as_secs_f64());
     if !outcome.report.is_clean() {

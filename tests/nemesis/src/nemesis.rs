@@ -4,19 +4,16 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::fault::{Fault, Link, Planned};
-use crate::fleet::{Fleet, SLOTS, UNTIL_ANOTHER};
+use crate::fleet::{Fleet, UNTIL_ANOTHER};
 use crate::held::{self, Held};
 use crate::ledger::Ledger;
 use crate::proxy::{Proxy, Way};
-use crate::random::Random;
 use trainyard_tests::cluster::Role;
 
 /// How long a piece of data waits on a slow way.
 const SLOW: Duration = Duration::from_millis(150);
 /// Bytes after which connections end: in the midst of a reply of the record, or of a file.
 const BYTES: u64 = 5000;
-/// Tries to hold a run in a row that may find none: then there are no jobs left.
-const IN_VAIN_MAX: usize = 3;
 /// Jobs whose old tickets come once more.
 const JOBS_OLD: usize = 30;
 /// How long an executor is given to have a run that can be held.
@@ -51,24 +48,6 @@ pub async fn run(fleet: &mut Fleet, ledger: &Ledger, course: &[Planned]) -> Done
     done
 }
 
-/// Holds `count` runs past their leases, those of one agent at a time. They go on while others have their jobs: just begun, or nearly done.
-pub async fn zombies(fleet: &mut Fleet, seed: u64, count: usize) -> Done {
-    let mut random = Random::new(seed);
-    let mut done = Done::default();
-    let mut in_vain = 0;
-    while done.zombies < count && in_vain < IN_VAIN_MAX {
-        let first = random.below(3) as usize;
-        let beyond = Duration::from_millis(500 + random.below(2000));
-        // One that has no slot free: a ticket that waits at an agent which is held would be taken by nobody meanwhile.
-        let held = hold(fleet, &[first, first + 1, first + 2], SLOTS, beyond).await;
-        in_vain = if held > 0 { 0 } else { in_vain + 1 };
-        done.zombies += held;
-        // Time for the woken to be told, and for runs to begin that can be held next, at another moment of theirs.
-        tokio::time::sleep(Duration::from_millis(500 + random.below(1500))).await;
-    }
-    done
-}
-
 /// Lets one fault happen and heals it; whether there was something that it could happen to.
 async fn strike(fleet: &mut Fleet, ledger: &Ledger, planned: &Planned, done: &mut Done) -> bool {
     let Planned { fault, whom, lasts, .. } = *planned;
@@ -80,7 +59,7 @@ async fn strike(fleet: &mut Fleet, ledger: &Ledger, planned: &Planned, done: &mu
             return held::kill_trainer(fleet.executor(whom));
         }
         Fault::Zombie => {
-            let held = hold(fleet, &[whom], 1, lasts).await;
+            let held = hold(fleet, whom, lasts).await;
             done.zombies += held;
             return held > 0;
         }
@@ -141,12 +120,11 @@ async fn repeated<E>(lasts: Duration, act: impl AsyncFn() -> Result<(), E>) -> b
     succeeded
 }
 
-/// Holds the first of these agents that has `runs` trainers or more, with them, until their jobs are others', and lets them go on; gives the
-/// number of runs that were held.
-pub async fn hold(fleet: &Fleet, whom: &[usize], runs: usize, beyond: Duration) -> usize {
+/// Holds an agent that has a trainer, with it, until its jobs are others', and lets them go on; gives the number of runs that were held.
+async fn hold(fleet: &Fleet, whom: usize, beyond: Duration) -> usize {
     let begun = Instant::now();
     let held = loop {
-        if let Some(held) = whom.iter().find_map(|index| Held::busy(fleet.executor(*index), runs)) {
+        if let Some(held) = Held::busy(fleet.executor(whom), 1) {
             break held;
         }
         if begun.elapsed() > RUN_MAX {

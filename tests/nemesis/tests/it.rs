@@ -1,25 +1,34 @@
-//! A short run of the nemesis: each fault once, on a service that works meanwhile. `make nemesis` and `make zombies` do more.
+//! Short runs of the nemesis: each fault once on a service that works meanwhile, runs that go on after their lease, a claim that the record
+//! forgot. `make nemesis`, `make zombies` and `make nemesis-mutants` do more.
 #![allow(clippy::print_stdout, reason = "the figures are the result")]
+#![allow(clippy::expect_used, reason = "a set-up that fails is a failed test")]
 
-use trainyard_nemesis::fault::course;
-use trainyard_nemesis::fleet::Options;
-use trainyard_nemesis::run::{Evil, Scenario, play};
+use trainyard_nemesis::run::{Outcome, Scenario, play};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_promise_is_broken_by_any_fault() {
+    let Some(outcome) = played(|seed| Scenario::faults(seed, 24, 60)).await else { return };
+    assert_eq!(outcome.report.acknowledged, 60);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_goes_on_beside_another_hands_nothing_over() {
+    let Some(outcome) = played(|seed| Scenario::zombies(seed, 8)).await else { return };
+    assert!(outcome.done.zombies >= 8 && outcome.report.fenced > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_that_the_record_forgot_holds_nothing() {
+    let Some(outcome) = played(|seed| Scenario::forgotten(seed, 1)).await else { return };
+    assert!(outcome.done.zombies == 1 && outcome.report.fenced > 0);
+}
+
+/// Plays a scenario after which every promise has been kept; none where Ceph is not installed, which is said.
+async fn played(scenario: impl Fn(u64) -> Scenario) -> Option<Outcome> {
     let directory = tempfile::tempdir().expect("a directory");
     let seed = std::process::id().into();
-    let scenario = Scenario {
-        seed,
-        jobs: 60,
-        epochs: 6,
-        max_length: 128,
-        evil: Evil::Course(course(seed, 24)),
-        options: Options::default(),
-        standstill: None,
-    };
-    let Some(outcome) = play(directory.path(), &scenario).await else { return };
+    let outcome = play(directory.path(), &scenario(seed)).await?;
     println!("seed {seed}: {:?}\n{}", outcome.done, outcome.report);
     assert!(outcome.report.is_clean(), "seed {seed}, logs in {}", directory.keep().display());
-    assert_eq!(outcome.report.acknowledged, 60);
+    Some(outcome)
 }

@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use reqwest::Method;
 use serde_json::{Value, json};
 use trainyard_tests::api::{self, number, text};
 use trainyard_tests::redis::PASSWORD;
@@ -15,6 +16,8 @@ use crate::rabbitmq::broker::Broker;
 const LIMIT: Duration = Duration::from_secs(240);
 /// What an executor has to end in order.
 const END_MAX: Duration = Duration::from_secs(25);
+/// From an executor's death to the next run of its job.
+const AGAIN_MAX: Duration = Duration::from_secs(75);
 const WEIGHTS: &str = "adapter_model.safetensors";
 
 fn request(file: &str, epochs: u32) -> Value {
@@ -107,6 +110,34 @@ async fn whoever_dies_another_goes_on_and_no_bit_changes() {
             }
         }
     }
+}
+
+/// With the times that the programs have of themselves, as operators run them.
+#[tokio::test]
+async fn a_killed_executors_job_runs_again_within_75_seconds() {
+    let directory = tempfile::tempdir().unwrap();
+    let (broker, redis) = (Broker::start(), Redis::start(directory.path()));
+    let options =
+        ClusterOptions { lease_seconds: None, ..ClusterOptions::new(redis.url(), broker.url()) };
+    let mut cluster = Cluster::start(directory.path(), options);
+    let api = cluster.api(0);
+    let file = api.file("train.jsonl", data::chat(2000)).await;
+    // Longer than the test: nothing but the kill ends its first run.
+    let id = api.create(request(&file, 50)).await;
+    api.wait(&id, LIMIT, |job| step_of(job) >= 60.0).await;
+    let begun = Instant::now();
+    cluster.kill(Role::Executor, cluster.busy_executor().expect("one runs it"));
+    let again = |job: &Value| {
+        let attempts = number(job, "/trainyard/progress/attempts");
+        text(job, "/status") == "running" && attempts == 2.0
+    };
+    api.wait(&id, LIMIT, again).await;
+    let took = begun.elapsed();
+    println!("a killed executor's job ran again after {:.1} s", took.as_secs_f64());
+    assert!(took < AGAIN_MAX, "it took {took:?}");
+    let path = format!("/v1/fine_tuning/jobs/{id}/cancel");
+    let (status, job) = api.call(Method::POST, &path, None).await;
+    assert_eq!(status, 200, "{job}");
 }
 
 async fn first_keys(cluster: &Cluster) -> usize {

@@ -75,7 +75,7 @@ async fn a_real_model_survives_its_executor_to_the_bit() {
     let mut options = ClusterOptions::new(redis.url(), broker.url());
     options.objects = Some(format!("s3://{BUCKET}/real"));
     // Reading half a gigabyte of weights on busy cores takes a while.
-    options.lease_seconds = 16;
+    options.lease_seconds = Some(16);
     for role in [Role::Api, Role::Scheduler, Role::Executor] {
         let endpoint = rgw.endpoint.as_str();
         let keys =

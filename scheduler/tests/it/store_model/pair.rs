@@ -217,6 +217,7 @@ impl Pair {
                 since_ms: now_ms,
                 seen_ms: now_ms,
                 until_ms: now_ms,
+                reported: 0,
             }),
             (Step::Forward, _) => Transition::Return { now_ms },
         };
