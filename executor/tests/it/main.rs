@@ -10,4 +10,5 @@
 mod bench;
 mod remote;
 mod runs;
+mod tls;
 mod unacknowledged;

@@ -23,7 +23,7 @@ use trainyard_scheduler::port::queue::{Queue, Ticket};
 
 use crate::bench::Bench;
 
-const TOKEN: &str = "the executors' token";
+pub(crate) const TOKEN: &str = "the executors' token";
 
 /// How a server answers.
 #[derive(Clone)]
@@ -45,14 +45,14 @@ struct Plane {
 }
 
 /// A server that ends with the test.
-struct Running {
-    url: String,
+pub(crate) struct Running {
+    pub(crate) url: String,
     plane: Plane,
     handle: ServerHandle,
 }
 
 impl Running {
-    fn start(scheduler: &Scheduler) -> Self {
+    pub(crate) fn start(scheduler: &Scheduler) -> Self {
         let plane = Plane {
             scheduler: scheduler.clone(),
             mood: Arc::new(Mutex::new(Mood::Well)),
@@ -75,7 +75,7 @@ impl Running {
     }
 
     /// Calls since the last look.
-    fn calls(&self) -> Vec<(String, String)> {
+    pub(crate) fn calls(&self) -> Vec<(String, String)> {
         std::mem::take(&mut *self.plane.calls.lock().unwrap())
     }
 }
@@ -142,7 +142,7 @@ fn lease(path: &str) -> trainyard_scheduler::port::control_plane::LeaseId {
 }
 
 /// A scheduler with a job that waits to be claimed, and no agent.
-async fn bench() -> (Bench, Ticket) {
+pub(crate) async fn bench() -> (Bench, Ticket) {
     let queue = Arc::new(MemoryQueue::new());
     let mut bench = Bench::start_on(queue.clone(), "complete").await;
     bench.stop_agent().await;

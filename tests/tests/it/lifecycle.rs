@@ -48,6 +48,41 @@ async fn an_orderly_end_keeps_the_work_and_a_start_goes_on() {
 }
 
 #[tokio::test]
+async fn a_run_makes_room_for_an_urgent_job_and_no_bit_changes() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let server = Server::start_with(directory.path(), &["--preemption-min-run-seconds", "1"]);
+    let api = server.api();
+    let file = api.file("train.jsonl", data::chat(80)).await;
+    let request = |epochs, priority| {
+        let mut request = api::request(&file, epochs, 4);
+        request["trainyard"]["adapter"]["dropout"] = json!(0.1);
+        request["trainyard"]["resources"] = json!({"priority": priority});
+        request
+    };
+    let weights = async |job: &Value| {
+        assert_eq!(text(job, "/status"), "succeeded", "{job:#}");
+        api.artifact(&text(job, "/fine_tuned_model"), WEIGHTS).await
+    };
+    let alone = api.create(request(60, "low")).await;
+    let expected = weights(&api.end(&alone, LIMIT).await).await;
+
+    let long = api.create(request(60, "low")).await;
+    api.wait(&long, LIMIT, |job| number(job, "/trainyard/progress/step") >= 20.0).await;
+    let urgent = api.create(request(1, "high")).await;
+    let urgent = api.end(&urgent, LIMIT).await;
+    weights(&urgent).await;
+    let long = api.end(&long, LIMIT).await;
+    assert!(weights(&long).await == expected, "the adapter differs after it made room");
+    let ended = |job: &Value| number(job, "/finished_at");
+    assert!(ended(&urgent) <= ended(&long), "{urgent:#} {long:#}");
+    assert_eq!(number(&long, "/trainyard/progress/attempts"), 2.0);
+    let told = api.messages(&text(&long, "/id")).await;
+    let makes_room = told.iter().position(|text| text.contains("makes room for another one"));
+    let again = told.iter().position(|text| text.contains("started again from step"));
+    assert!(makes_room.is_some() && makes_room < again, "{told:?}");
+}
+
+#[tokio::test]
 async fn a_paused_job_gives_its_slot_away_and_goes_on_later() {
     let directory = tempfile::tempdir().expect("a directory");
     let server = Server::start(directory.path());
