@@ -1,0 +1,145 @@
+"""Sends calls: authentication, repeats, typed errors."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from os import PathLike
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx2
+from pydantic import BaseModel
+
+from trainyard import _retry
+from trainyard._async._io import sleep
+from trainyard._call import Call
+from trainyard._download import Partial
+from trainyard.errors import ApiError, ConnectionFailedError, RequestTimeoutError, api_error
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class AsyncTransport:
+    """Sends requests to one server with one key."""
+
+    def __init__(
+        self, client: httpx2.AsyncClient, base_url: str, api_key: str, *, max_retries: int, timeout: float, user_agent: str
+    ) -> None:
+        self._client = client
+        self._base_url = base_url
+        self._headers = {"Authorization": f"Bearer {api_key}", "User-Agent": user_agent}
+        self._max_retries = max_retries
+        self._timeout = timeout
+
+    async def close(self) -> None:
+        """Closes its connections."""
+        await self._client.aclose()
+
+    async def fetch(self, model: type[Model], call: Call) -> Model:
+        """Sends the call and reads its JSON answer."""
+        async with self.stream(call) as response:
+            return model.model_validate_json(await response.aread())
+
+    async def content(self, call: Call) -> bytes:
+        """Sends the call and reads its answer's bytes."""
+        async with self.stream(call) as response:
+            return await response.aread()
+
+    async def save(self, call: Call, target: str | PathLike[str], told: Callable[[int], None] | None = None) -> Path:
+        """Sends the call and streams its answer into a file, which is there only when it is whole and checked."""
+        for attempt in range(self._max_retries + 1):
+            try:
+                async with self.stream(call) as response:
+                    with Partial(Path(target)) as partial:
+                        size = 0
+                        async for piece in response.aiter_bytes():
+                            partial.write(piece)
+                            size += len(piece)
+                            if told:
+                                told(size)
+                        partial.finish(response.headers)
+                break
+            except ConnectionFailedError:
+                # A download that broke in the middle begins again; what `stream` repeats has not begun yet.
+                if attempt == self._max_retries:
+                    raise
+                await sleep(_retry.pause(attempt, None) or 0.0)
+        return Path(target)
+
+    @asynccontextmanager
+    async def stream(self, call: Call, *, retries: int | None = None) -> AsyncIterator[httpx2.Response]:
+        """Sends the call, again where that may help, and gives the answer before its body is read.
+
+        Raises:
+            ApiError: The server refused it.
+            ConnectionFailedError: No answer, or it broke while it was read.
+        """
+        response = await self._answered(call, self._max_retries if retries is None else retries)
+        try:
+            yield response
+        except httpx2.TransportError as error:
+            raise failed(error) from error
+        finally:
+            await response.aclose()
+
+    async def _answered(self, call: Call, retries: int) -> httpx2.Response:
+        # Once for all attempts: they share the idempotency key.
+        headers = {**self._headers, **call.sent_headers()}
+        for attempt in range(retries + 1):
+            last = attempt == retries
+            try:
+                response = await self._client.send(self._request(call, headers), stream=True)
+                if response.status_code < 300:
+                    return response
+                error = await refused(response)
+            except httpx2.TransportError as broken:
+                if last:
+                    raise failed(broken) from broken
+                await sleep(_retry.pause(attempt, None) or 0.0)
+                continue
+            wait = _retry.pause(attempt, error.retry_after)
+            if last or wait is None or not _retry.may_repeat(error.status, response.headers):
+                raise error
+            await sleep(wait)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _request(self, call: Call, headers: dict[str, str]) -> httpx2.Request:
+        body: dict[str, Any] = {}
+        if call.body is not None:
+            body["json"] = call.json()
+        if call.form is not None:
+            form = call.form()
+            body["data"] = form.fields
+            body["files"] = {form.name: (form.filename, form.content, "application/octet-stream")}
+        seconds = self._timeout if call.timeout is None else call.timeout
+        return self._client.build_request(
+            call.method,
+            self._base_url + call.path,
+            params=call.parameters(),
+            headers=headers,
+            timeout=httpx2.Timeout(seconds, connect=min(seconds, 10.0)),
+            **body,
+        )
+
+
+async def refused(response: httpx2.Response) -> ApiError:
+    """The error that an answer tells of."""
+    try:
+        text = await response.aread()
+    finally:
+        await response.aclose()
+    try:
+        body = response.json() if text else None
+    except ValueError:
+        body = None
+    request_id = response.headers.get("x-request-id")
+    return api_error(response.status_code, body, request_id, _retry.retry_after(response.headers))
+
+
+def failed(error: httpx2.TransportError) -> ConnectionFailedError:
+    """The error of a request without an answer."""
+    what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    if isinstance(error, httpx2.TimeoutException):
+        return RequestTimeoutError(f"no answer in time ({what})")
+    return ConnectionFailedError(f"no answer from the server ({what})")
