@@ -144,7 +144,11 @@ def operation(document: dict[str, Any], identity: str, method: str, path: str, e
             answer, page = reference(schema["properties"]["data"]["items"]), True
     resource, name = NAMES[identity]
     return Operation(resource, name, method, path, tuple(in_path), tuple(query), body, answer, page,
-                     entry["summary"], entry.get("description", ""))
+                     sentence(entry["summary"]), entry.get("description", ""))
+
+
+def sentence(text: str) -> str:
+    return text if text.endswith((".", "?")) else text + "."
 
 
 def kind(schema: dict[str, Any]) -> str:

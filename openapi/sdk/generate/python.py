@@ -134,7 +134,7 @@ def method(schemas: dict[str, Any], entry: Operation) -> list[str]:
         call.append("idempotency_key=idempotency_key")
     arguments.append("timeout: float | None = None")
     call.append("timeout=timeout")
-    text = [entry.summary + ".", "", *entry.description.splitlines()]
+    text = [entry.summary, "", *entry.description.splitlines()]
     notes = [f"    {python_name(parameter.wire)}: {parameter.text}." for parameter in entry.query]
     if notes:
         text += ["", "Args:", *notes]

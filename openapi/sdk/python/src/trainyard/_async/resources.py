@@ -53,14 +53,14 @@ class AsyncHealthResource(AsyncResource):
     """The operations of `client.health`."""
 
     async def live(self, *, timeout: float | None = None) -> Health:
-        """Is the process alive?.
+        """Is the process alive?
 
         Touches nothing else: a store that does not answer is no reason to restart the server.
         """
         return await self._transport.fetch(Health, Call("GET", "/healthz/live", timeout=timeout))
 
     async def ready(self, *, timeout: float | None = None) -> Health:
-        """Can it serve requests?.
+        """Can it serve requests?
 
         Yes where the store answers.
         """

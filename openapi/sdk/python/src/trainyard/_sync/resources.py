@@ -54,14 +54,14 @@ class HealthResource(Resource):
     """The operations of `client.health`."""
 
     def live(self, *, timeout: float | None = None) -> Health:
-        """Is the process alive?.
+        """Is the process alive?
 
         Touches nothing else: a store that does not answer is no reason to restart the server.
         """
         return self._transport.fetch(Health, Call("GET", "/healthz/live", timeout=timeout))
 
     def ready(self, *, timeout: float | None = None) -> Health:
-        """Can it serve requests?.
+        """Can it serve requests?
 
         Yes where the store answers.
         """
