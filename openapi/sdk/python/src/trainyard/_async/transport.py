@@ -49,8 +49,10 @@ class AsyncTransport:
     async def save(self, call: Call, target: str | PathLike[str], told: Callable[[int], None] | None = None) -> Path:
         """Sends the call and streams its answer into a file, which is there only when it is whole and checked."""
         for attempt in range(self._max_retries + 1):
+            began = False
             try:
                 async with self.stream(call) as response:
+                    began = True
                     with Partial(Path(target)) as partial:
                         size = 0
                         async for piece in response.aiter_bytes():
@@ -61,8 +63,8 @@ class AsyncTransport:
                         partial.finish(response.headers)
                 break
             except ConnectionFailedError:
-                # A download that broke in the middle begins again; what `stream` repeats has not begun yet.
-                if attempt == self._max_retries:
+                # What broke in the middle begins again; what did not begin, `stream` has repeated.
+                if not began or attempt == self._max_retries:
                     raise
                 await sleep(_retry.pause(attempt, None) or 0.0)
         return Path(target)

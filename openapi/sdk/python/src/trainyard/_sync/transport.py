@@ -50,8 +50,10 @@ class Transport:
     def save(self, call: Call, target: str | PathLike[str], told: Callable[[int], None] | None = None) -> Path:
         """Sends the call and streams its answer into a file, which is there only when it is whole and checked."""
         for attempt in range(self._max_retries + 1):
+            began = False
             try:
                 with self.stream(call) as response:
+                    began = True
                     with Partial(Path(target)) as partial:
                         size = 0
                         for piece in response.iter_bytes():
@@ -62,8 +64,8 @@ class Transport:
                         partial.finish(response.headers)
                 break
             except ConnectionFailedError:
-                # A download that broke in the middle begins again; what `stream` repeats has not begun yet.
-                if attempt == self._max_retries:
+                # What broke in the middle begins again; what did not begin, `stream` has repeated.
+                if not began or attempt == self._max_retries:
                     raise
                 sleep(_retry.pause(attempt, None) or 0.0)
         return Path(target)
