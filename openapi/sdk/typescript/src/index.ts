@@ -7,3 +7,4 @@ export type * from "./generated/types.js";
 export { type StreamOptions, type WaitOptions } from "./jobs.js";
 export { type Page, type Pages } from "./pages.js";
 export { type RequestOptions } from "./transport.js";
+export { WebhookVerificationError, verifyWebhook, type WebhookEvent, type WebhookHeaders } from "./webhook.js";
