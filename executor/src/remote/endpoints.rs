@@ -64,11 +64,16 @@ impl Endpoints {
         if let Some(pem) = ca_pem {
             let certificates =
                 Certificate::from_pem_bundle(pem).map_err(RemoteError::Certificates)?;
+            if certificates.is_empty() {
+                return Err(RemoteError::NoCertificate);
+            }
             http = certificates.into_iter().fold(http, |http, one| http.add_root_certificate(one));
         }
         let addresses =
             addresses.iter().map(|url| url.as_str().trim_end_matches('/').to_string()).collect();
-        let http = http.build().map_err(RemoteError::Client)?;
+        // The certificates are looked into no sooner than here.
+        let failed = if ca_pem.is_some() { RemoteError::Certificates } else { RemoteError::Client };
+        let http = http.build().map_err(failed)?;
         Ok(Self { http, addresses, current: AtomicUsize::new(0) })
     }
 

@@ -47,6 +47,9 @@ pub enum RemoteError {
     /// The certificate authority.
     #[error("the certificates for the control plane cannot be used")]
     Certificates(#[source] reqwest::Error),
+    /// A file of certificates without any.
+    #[error("the certificates for the control plane hold none: a PEM file with '-----BEGIN CERTIFICATE-----' is needed")]
+    NoCertificate,
     /// The HTTP client.
     #[error("the client of the control plane could not start")]
     Client(#[source] reqwest::Error),

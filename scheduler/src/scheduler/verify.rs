@@ -43,7 +43,8 @@ impl Scheduler {
         Ok(ReadManifest { manifest, sha256: hex::encode(Sha256::digest(&json)), bytes })
     }
 
-    /// Checks that `prefix` is the run's own and that its files are there as the manifest says.
+    /// Checks that the lease holds, that `prefix` is the run's own and that its files are there as the manifest says. A run that
+    /// holds nothing any more is told so, and not that its files have been swept.
     pub(super) async fn verify_handover(
         &self,
         lease: &LeaseId,
@@ -51,6 +52,10 @@ impl Scheduler {
         manifest_sha256: &str,
     ) -> Result<Manifest, LeaseError> {
         let refused = |what: String| LeaseError::Refused(what);
+        let job = self.store().job_of_any_tenant(&lease.job).await?;
+        if !job.is_some_and(|job| self.holds(&job, lease)) {
+            return Err(LeaseError::Fenced);
+        }
         if !prefix.starts_with(&run_prefix(lease)) {
             return Err(refused(format!("'{prefix}' is not under the run's own prefix")));
         }
