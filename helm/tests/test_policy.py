@@ -100,7 +100,7 @@ def test_every_pod_is_closed_both_ways(rendered):
         for policy in of_pod:
             for rule in policy["spec"].get("ingress") or []:
                 if not rule.get("from"):
-                    assert [port["port"] for port in rule["ports"]] == ["http"], (name, rule)
+                    assert [port["port"] for port in rule["ports"]] == [8420], (name, rule)
             for rule in policy["spec"].get("egress") or []:
                 assert rule["ports"], (name, rule)
 
@@ -109,9 +109,9 @@ def test_executors_reach_no_record_and_clients_no_control_plane():
     objects = preset("gpu")
     executor = named(objects, "NetworkPolicy", "ty-trainyard-executor")["spec"]
     ports = {port["port"] for rule in executor["egress"] for port in rule["ports"]}
-    assert ports == {5672, 5671, 443, "control"}
+    assert ports == {5672, 5671, 443, 8421}
     api = named(objects, "NetworkPolicy", "ty-trainyard-api")["spec"]
-    control = [rule for rule in api["ingress"] if rule["ports"][0]["port"] == "control"]
+    control = [rule for rule in api["ingress"] if rule["ports"][0]["port"] == 8421]
     assert [rule["from"][0]["podSelector"]["matchLabels"]["app.kubernetes.io/component"] for rule in control] == ["executor"]
     public = named(objects, "Service", "ty-trainyard")["spec"]["ports"]
     assert [port["name"] for port in public] == ["http"]
