@@ -94,8 +94,6 @@ def choice(name, label, query, many=False):
     }
     if many:
         variable |= {"allValue": ".*", "current": {"selected": True, "text": ["All"], "value": ["$__all"]}}
-    else:
-        variable |= {"current": {}}
     return variable
 
 
@@ -106,7 +104,6 @@ def variables(pools):
         "label": "Data source",
         "type": "datasource",
         "query": "prometheus",
-        "current": {},
         "hide": 0,
         "includeAll": False,
         "multi": False,

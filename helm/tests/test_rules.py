@@ -64,6 +64,11 @@ def test_each_alert_tells_what_to_do():
         runbook = (RUNBOOKS / f"{name}.md").read_text()
         assert runbook.startswith(f"# {name}\n") and "**Means for users:**" in runbook and "\n1. " in runbook, name
     assert {path.stem for path in RUNBOOKS.glob("Trainyard*.md")} == set(alerts), "a runbook without an alert"
+    wanted = {}
+    for rule in (rule for rule in rules() if "alert" in rule):
+        wanted.setdefault(rule["alert"], []).append(rule["labels"]["severity"])
+    listed = re.findall(r"^\| \[(\w+)\]\(\w+\.md\) \| ([a-z, ]+) \|", (RUNBOOKS / "README.md").read_text(), re.M)
+    assert {name: severities.split(", ") for name, severities in listed} == wanted
 
 
 def test_rules_ask_for_what_is_there():
