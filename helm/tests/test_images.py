@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import pods, preset
+from conftest import CHART, pods, preset
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCKERFILES = sorted((ROOT / "images").glob("*.Dockerfile"))
@@ -59,6 +59,13 @@ def test_libtorch_lies_where_the_trainer_looks():
     [rpath] = re.findall(r"rpath,\$ORIGIN/(\S+?)\"", (ROOT / "executor" / "trainer" / "build.rs").read_text())
     target = (Path("/usr/local/bin") / rpath).as_posix().replace("bin/../", "")
     assert f"/src/.libtorch/lib/ {target}/" in (ROOT / "images" / "executor.Dockerfile").read_text()
+
+
+def test_versions_are_the_projects():
+    [version] = re.findall(r'^version = "(.*)"', (ROOT / "Cargo.toml").read_text(), re.M)
+    assert yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"] == version
+    for path in DOCKERFILES:
+        assert f"ARG VERSION={version}\n" in path.read_text(), path.name
 
 
 def test_the_workflow_is_one_and_is_safe():

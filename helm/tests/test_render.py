@@ -9,7 +9,7 @@ import pytest
 import yaml
 from conftest import CHART, PRESETS, chart, preset, render, values_of
 from crds import SCHEMAS
-from helm_python import lint
+from helm_python import Config, lint
 
 GOLDEN = Path(__file__).resolve().parent / "golden"
 
@@ -47,6 +47,17 @@ def test_is_as_it_was(name):
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
     assert text == path.read_text(), f"{path.name} differs: look at it, then HELM_GOLDEN=write scripts/test_helm.sh"
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_helm_installs_what_is_no_test(name):
+    """Helm's own way to a release, without a cluster: the objects of `helm test` are hooks and stay out."""
+    release = Config(namespace="prod").install(chart(), "ty", values_of(name), dry_run="client")
+    installed = [(one["kind"], one["metadata"]["name"]) for one in yaml.safe_load_all(release["manifest"]) if one]
+    objects = preset(name)
+    hooks = [one for one in objects if "helm.sh/hook" in one["metadata"].get("annotations", {})]
+    assert sorted(installed) == sorted((one["kind"], one["metadata"]["name"]) for one in objects if one not in hooks)
+    assert {one["kind"] for one in hooks} == ({"ConfigMap", "Pod"} if values_of(name).get("test") else set())
 
 
 def without_files(objects):
