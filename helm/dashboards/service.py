@@ -4,8 +4,8 @@ from panels import AT, dashboard, quantiles, series, stat
 
 REQUESTS = "trainyard_http_requests_total"
 DURATION = "trainyard_http_request_duration_seconds"
-# Uploads, downloads and event streams take as long as their clients.
-SHORT = AT + ',route!~".*/(files|parts|content|events|artifacts.*)"'
+# Uploads, downloads, event streams and executors' waits for directives take as long as their clients.
+SHORT = AT + ',route!~".*/(files|parts|complete|content|events|directive|artifacts.*)"'
 
 
 def rate(metric, matchers=AT, by=""):
