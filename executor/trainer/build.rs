@@ -13,6 +13,45 @@ fn main() {
         if let Some(version) = libtorch_version(Path::new(&lib)) {
             println!("cargo:rustc-env=LIBTORCH_VERSION={version}");
         }
+        kernels(Path::new(&lib));
+    }
+}
+
+/// Compiles `src/kernels`: the loops once for each instruction set, and the face of libtorch once.
+fn kernels(lib: &Path) {
+    let folder = Path::new("src/kernels");
+    println!("cargo:rerun-if-changed={}", folder.display());
+    let mut sets = vec![("base", "")];
+    if std::env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|arch| arch == "x86_64") {
+        sets.push(("avx2", "-mavx2 -mfma"));
+        sets.push(("avx512", "-mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma"));
+    }
+    // Always optimised: a debug build would spend most of every test in these loops.
+    let build = || {
+        let mut build = cc::Build::new();
+        build.cpp(true).std("c++17").opt_level(3).debug(false).flag("-fopenmp-simd");
+        build.flag("-fno-math-errno").flag("-fno-trapping-math");
+        build
+    };
+    for (name, flags) in sets {
+        let mut build = build();
+        for flag in flags.split_whitespace() {
+            build.flag(flag);
+        }
+        build.define("TRAINYARD_ROWS", format!("trainyard_rows_{name}").as_str());
+        build.file(folder.join("rows.cpp")).compile(&format!("trainyard_rows_{name}"));
+    }
+    let root = lib.parent().unwrap_or(lib);
+    let mut shim = build();
+    for include in ["include", "include/torch/csrc/api/include"] {
+        shim.flag("-isystem").flag(root.join(include));
+    }
+    // libtorch's threads are those of OpenMP, and its headers start them only where the compiler does.
+    shim.flag("-fopenmp").define("_GLIBCXX_USE_CXX11_ABI", "1");
+    shim.file(folder.join("shim.cpp")).compile("trainyard_shim");
+    println!("cargo:rustc-link-search=native={}", lib.display());
+    for library in ["torch_cpu", "c10", "gomp"] {
+        println!("cargo:rustc-link-lib=dylib={library}");
     }
 }
 

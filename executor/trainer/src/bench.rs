@@ -38,7 +38,7 @@ pub fn bench_step(args: &BenchArgs) -> Result<Value> {
     };
     model.attach_lora(&settings, &mut Rng::new(0, 0))?;
     let adamw = AdamWSettings { betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0.0 };
-    let mut optimizer = AdamW::new(model.trainable(), adamw)?;
+    let mut optimizer = AdamW::new(model.parameters().share(), adamw)?;
     let batch = batch(args, config.vocab_size, device)?;
     let options =
         StepOptions { gradient_checkpointing: args.gradient_checkpointing, dropout: None };

@@ -12,6 +12,7 @@ pub mod device;
 pub mod error;
 pub mod eval;
 pub mod import;
+pub mod kernels;
 pub mod nn;
 pub mod objective;
 pub mod optim;

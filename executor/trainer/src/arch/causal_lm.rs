@@ -1,15 +1,19 @@
 //! A causal language model with an adapter: losses, gradients and logits of batches.
 //!
-//! The base is frozen: it asks for no gradient, and nothing is kept for one. The model is a value owned by one thread.
+//! The base is frozen: nothing is kept for a gradient of it. Forward and backward pass are written out, block by block: what a block keeps is
+//! freed as soon as its backward pass has used it. The model is a value owned by one thread.
 
 use tch::{Device, Kind, Tensor};
 
 use crate::arch::config::ModelConfig;
-use crate::arch::llama::Llama;
+use crate::arch::llama::{KeptBlock, Llama};
 use crate::error::{Result, TrainerError};
-use crate::nn::attention::Context;
+use crate::nn::compute::Compute;
+use crate::nn::context::Context;
+use crate::nn::linear::Projection;
 use crate::nn::rope::Rotation;
 use crate::objective::cross_entropy::{LossStats, linear_cross_entropy};
+use crate::optim::parameters::Parameters;
 use crate::peft::lora::{Lora, LoraSettings, Pass, check_targets};
 use crate::rng::Rng;
 use crate::weights::WeightSource;
@@ -41,8 +45,8 @@ pub struct StepOptions {
 pub struct CausalLm {
     config: ModelConfig,
     body: Llama,
-    device: Device,
-    kind: Kind,
+    compute: Compute,
+    parameters: Parameters,
     adapter_enabled: bool,
 }
 
@@ -57,9 +61,10 @@ impl CausalLm {
         device: Device,
         kind: Kind,
     ) -> Result<Self> {
-        let _no_grad = tch::no_grad_guard();
         let body = Llama::load(source, config, device, kind)?;
-        Ok(Self { config: config.clone(), body, device, kind, adapter_enabled: true })
+        let (config, compute) = (config.clone(), Compute::new(device, kind));
+        let parameters = Parameters::zeros(Vec::new(), device)?;
+        Ok(Self { config, body, compute, parameters, adapter_enabled: true })
     }
 
     /// Puts a fresh `LoRA` on the layers that `settings` names.
@@ -67,43 +72,52 @@ impl CausalLm {
     /// # Errors
     /// A user error where a name matches nothing.
     pub fn attach_lora(&mut self, settings: &LoraSettings, rng: &mut Rng) -> Result<()> {
-        let paths: Vec<&str> = self
-            .body
-            .blocks
-            .iter()
-            .flat_map(|block| block.linears())
-            .map(|linear| linear.name.as_str())
-            .collect();
+        let paths: Vec<&str> =
+            self.projections().map(|(_, projection)| projection.name.as_str()).collect();
         check_targets(settings, &paths)?;
-        let mut number = 0;
-        for linear in self.body.blocks.iter_mut().flat_map(|block| block.linears_mut()) {
-            if settings.targets(&linear.name) {
-                linear.lora = Some(Lora::new(linear.shape(), settings, number, rng, self.device)?);
-                number += 1;
+        let shapes = self
+            .projections()
+            .filter(|(_, projection)| settings.targets(&projection.name))
+            .flat_map(|(inputs, projection)| {
+                let path = format!("base_model.model.{}", projection.name);
+                [
+                    (format!("{path}.lora_A.weight"), vec![settings.rank, inputs]),
+                    (format!("{path}.lora_B.weight"), vec![projection.out, settings.rank]),
+                ]
+            })
+            .collect();
+        self.parameters = Parameters::zeros(shapes, self.compute.device)?;
+        let mut each = self.parameters.each()?.into_iter();
+        let linears = self.body.blocks.iter_mut().flat_map(|block| block.linears_mut());
+        let adapted = linears
+            .flat_map(|linear| &mut linear.projections)
+            .filter(|projection| settings.targets(&projection.name));
+        for (number, projection) in adapted.enumerate() {
+            if let (Some(a), Some(b)) = (each.next(), each.next()) {
+                projection.lora = Some(Lora::new(a, b, settings, number as u64, rng)?);
             }
         }
         Ok(())
     }
 
-    /// The adapter's parameters under PEFT's names, in a fixed order: fp32 leaves.
-    pub fn trainable(&self) -> Vec<(String, Tensor)> {
-        let mut parameters = Vec::new();
-        for linear in self.body.blocks.iter().flat_map(|block| block.linears()) {
-            if let Some(lora) = &linear.lora {
-                let path = format!("base_model.model.{}", linear.name);
-                parameters.push((format!("{path}.lora_A.weight"), lora.a_ri.shallow_clone()));
-                parameters.push((format!("{path}.lora_B.weight"), lora.b_or.shallow_clone()));
-            }
-        }
-        parameters
+    /// The adapter's parameters under PEFT's names, in a fixed order.
+    pub fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    /// The projections with their inputs, in PEFT's order.
+    fn projections(&self) -> impl Iterator<Item = (i64, &Projection)> {
+        let linears = self.body.blocks.iter().flat_map(|block| block.linears());
+        linears.flat_map(|linear| {
+            linear.projections.iter().map(|projection| (linear.inputs(), projection))
+        })
     }
 
     /// The last parts of the paths of the adapted layers, sorted: PEFT's `target_modules`.
     pub fn target_suffixes(&self) -> Vec<String> {
-        let linears = self.body.blocks.iter().flat_map(|block| block.linears());
-        let adapted = linears.filter(|linear| linear.lora.is_some());
+        let adapted = self.projections().filter(|(_, projection)| projection.lora.is_some());
         let mut names: Vec<String> = adapted
-            .filter_map(|linear| linear.name.rsplit('.').next())
+            .filter_map(|(_, projection)| projection.name.rsplit('.').next())
             .map(ToString::to_string)
             .collect();
         names.sort_unstable();
@@ -111,13 +125,12 @@ impl CausalLm {
         names
     }
 
-    /// Copies an adapter's values in; the names must be just those of [`CausalLm::trainable`].
+    /// Copies an adapter's values in; the names must be just those of [`CausalLm::parameters`].
     ///
     /// # Errors
     /// A checkpoint error naming what is missing, unknown or of another shape.
     pub fn load_adapter(&mut self, source: &dyn WeightSource) -> Result<()> {
-        let _no_grad = tch::no_grad_guard();
-        let parameters = self.trainable();
+        let parameters = self.parameters.named()?;
         for (name, mut parameter) in
             parameters.iter().map(|(name, tensor)| (name, tensor.shallow_clone()))
         {
@@ -130,7 +143,7 @@ impl CausalLm {
                     "tensor '{name}' has shape {seen:?}, not {want:?}"
                 )));
             }
-            parameter.f_copy_(&value.f_to_device(self.device)?)?;
+            parameter.f_copy_(&value.f_to_device(self.compute.device)?)?;
         }
         match source
             .names()
@@ -149,14 +162,18 @@ impl CausalLm {
         self.adapter_enabled = enabled;
     }
 
+    /// Computes with plain tensor operations from now on: the slow path that the kernels are held to.
+    pub fn set_plain(&mut self) {
+        self.compute = self.compute.plain();
+    }
+
     /// The loss of a batch.
     ///
     /// # Errors
     /// As libtorch reports.
     pub fn evaluate(&self, batch: &ModelBatch) -> Result<LossStats> {
-        let _no_grad = tch::no_grad_guard();
-        let hidden = self.hidden(batch, &self.pass(None))?;
-        Ok(linear_cross_entropy(&hidden, &self.body.head_vd, &batch.labels, None)?.0)
+        let hidden = self.hidden(batch)?;
+        Ok(self.loss(&hidden, batch, None)?.0)
     }
 
     /// Adds the gradient of `scale * loss_sum` to the adapter's gradients and gives the loss.
@@ -169,15 +186,39 @@ impl CausalLm {
         scale: f64,
         options: &StepOptions,
     ) -> Result<LossStats> {
-        let pass = self.pass(options.dropout.clone());
-        if options.gradient_checkpointing {
-            return self.accumulate_recomputing(batch, scale, &pass);
+        let _no_grad = tch::no_grad_guard();
+        let pass = Pass { adapter: self.adapter_enabled, dropout: options.dropout.clone() };
+        let (mut x_nd, rotation) = self.embed(batch)?;
+        let context = self.context(batch, &rotation, &pass);
+        let mut kept = Vec::with_capacity(self.body.blocks.len());
+        for block in &self.body.blocks {
+            if options.gradient_checkpointing {
+                kept.push(Activations::Input(x_nd.shallow_clone()));
+                x_nd = block.forward(x_nd, &context)?.0;
+            } else {
+                let (next, of_block) = block.forward(x_nd, &context)?;
+                kept.push(Activations::Whole(Box::new(of_block)));
+                x_nd = next;
+            }
         }
-        let hidden = self.hidden(batch, &pass)?;
-        let (stats, gradient) =
-            linear_cross_entropy(&hidden, &self.body.head_vd, &batch.labels, Some(scale))?;
-        if let Some(gradient) = gradient {
-            backward(&hidden, &gradient)?;
+        let (hidden, rstd) = self.body.norm.forward(&x_nd, self.compute.fused)?;
+        let (stats, dhidden) = self.loss(&hidden, batch, Some(scale))?;
+        drop(hidden);
+        let Some(dhidden) = dhidden else { return Ok(stats) };
+        let mut gradient = dhidden.f_zeros_like()?;
+        self.body.norm.backward(&dhidden, &x_nd, &rstd, &mut gradient, self.compute.fused)?;
+        drop((dhidden, x_nd));
+        for block in self.body.blocks.iter().rev() {
+            let of_block = match kept.pop() {
+                Some(Activations::Whole(of_block)) => *of_block,
+                Some(Activations::Input(x)) => block.forward(x, &context)?.1,
+                None => break,
+            };
+            // The first block's input is the frozen embedding: nothing below it wants a gradient.
+            match block.backward(gradient, of_block, &context, !kept.is_empty())? {
+                Some(below) => gradient = below,
+                None => break,
+            }
         }
         Ok(stats)
     }
@@ -187,9 +228,10 @@ impl CausalLm {
     /// # Errors
     /// As libtorch reports.
     pub fn logits(&self, batch: &ModelBatch) -> Result<Tensor> {
-        let _no_grad = tch::no_grad_guard();
-        let hidden = self.hidden(batch, &self.pass(None))?;
-        Ok(hidden.f_linear(&self.body.head_vd, None::<&Tensor>)?.f_to_kind(Kind::Float)?)
+        let hidden = self.hidden(batch)?;
+        let (b, t) = batch.input_ids.size2()?;
+        let logits = self.compute.project(&hidden, &self.body.head_vd)?;
+        Ok(logits.f_view([b, t, -1])?.f_to_kind(Kind::Float)?)
     }
 
     /// Parameters of the base.
@@ -204,82 +246,54 @@ impl CausalLm {
 
     /// The device.
     pub fn device(&self) -> Device {
-        self.device
+        self.compute.device
     }
 
-    fn pass(&self, dropout: Option<Rng>) -> Pass {
-        Pass { adapter: self.adapter_enabled, dropout }
-    }
-
+    /// Embedded tokens (n, d) and the rotation of their positions.
     fn embed(&self, batch: &ModelBatch) -> Result<(Tensor, Rotation)> {
-        let x_btd = Tensor::f_embedding(&self.body.embed_vd, &batch.input_ids, -1, false, false)?;
-        let rotation = self.config.rope.tables(&batch.position_ids, self.kind)?;
-        Ok((x_btd, rotation))
+        let ids = batch.input_ids.f_reshape([-1])?;
+        let x_nd = Tensor::f_embedding(&self.body.embed_vd, &ids, -1, false, false)?;
+        let rotation = self.config.rope.tables(&batch.position_ids, self.compute.kind)?;
+        Ok((x_nd, rotation))
     }
 
     fn context<'a>(
-        &self,
+        &'a self,
         batch: &'a ModelBatch,
         rotation: &'a Rotation,
         pass: &'a Pass,
     ) -> Context<'a> {
+        let (rows, length) = (batch.input_ids.size()[0], batch.input_ids.size()[1]);
         let segments_bt = batch.segment_ids.as_ref();
-        Context { rotation, segments_bt, kind: self.kind, device: self.device, pass }
+        Context { compute: &self.compute, rotation, rows, length, segments_bt, pass }
     }
 
-    /// Hidden states (b, t, d) after the last norm.
-    fn hidden(&self, batch: &ModelBatch, pass: &Pass) -> Result<Tensor> {
-        let (mut x_btd, rotation) = self.embed(batch)?;
-        let context = self.context(batch, &rotation, pass);
+    /// Hidden states (n, d) after the last norm, without dropout, and with nothing kept.
+    fn hidden(&self, batch: &ModelBatch) -> Result<Tensor> {
+        let _no_grad = tch::no_grad_guard();
+        let pass = Pass { adapter: self.adapter_enabled, dropout: None };
+        let (mut x_nd, rotation) = self.embed(batch)?;
+        let context = self.context(batch, &rotation, &pass);
         for block in &self.body.blocks {
-            x_btd = block.forward(&x_btd, &context)?;
+            x_nd = block.forward(x_nd, &context)?.0;
         }
-        self.body.norm.forward(&x_btd)
+        Ok(self.body.norm.forward(&x_nd, self.compute.fused)?.0)
     }
 
-    /// Gradients with memory for one block's activations: the inputs of blocks are kept, everything else is computed again.
-    fn accumulate_recomputing(
+    fn loss(
         &self,
+        hidden_nd: &Tensor,
         batch: &ModelBatch,
-        scale: f64,
-        pass: &Pass,
-    ) -> Result<LossStats> {
-        let (embedded, rotation) = self.embed(batch)?;
-        let context = self.context(batch, &rotation, pass);
-        let mut inputs = vec![embedded];
-        {
-            let _no_grad = tch::no_grad_guard();
-            for block in &self.body.blocks {
-                let next = block.forward(&inputs[inputs.len() - 1], &context)?;
-                inputs.push(next);
-            }
-        }
-        let Some(last) = inputs.pop() else { return Ok(LossStats::default()) };
-        let leaf = last.f_detach()?.f_set_requires_grad(true)?;
-        let hidden = self.body.norm.forward(&leaf)?;
-        let (stats, gradient) =
-            linear_cross_entropy(&hidden, &self.body.head_vd, &batch.labels, Some(scale))?;
-        let Some(gradient) = gradient else { return Ok(stats) };
-        backward(&hidden, &gradient)?;
-        let mut gradient = leaf.grad();
-        for block in self.body.blocks.iter().rev() {
-            let Some(input) = inputs.pop() else { break };
-            // The first block's input is the frozen embedding: nothing below it wants a gradient.
-            let leaf = input.f_detach()?.f_set_requires_grad(!inputs.is_empty())?;
-            backward(&block.forward(&leaf, &context)?, &gradient)?;
-            if !inputs.is_empty() {
-                gradient = leaf.grad();
-            }
-        }
-        Ok(stats)
+        scale: Option<f64>,
+    ) -> Result<(LossStats, Option<Tensor>)> {
+        linear_cross_entropy(hidden_nd, &self.body.head_vd, &batch.labels, scale, &self.compute)
     }
 }
 
-/// The vector-Jacobian product of `output` with `gradient`, added to the leaves. The product with a constant has the exact
-/// gradient in every format.
-fn backward(output: &Tensor, gradient: &Tensor) -> Result<()> {
-    if output.requires_grad() {
-        output.f_mul(gradient)?.f_sum(Kind::Float)?.f_backward()?;
-    }
-    Ok(())
+/// What is kept of a block until its backward pass.
+enum Activations {
+    /// All that it needs.
+    Whole(Box<KeptBlock>),
+    /// Its input alone: the rest is computed again.
+    Input(Tensor),
 }

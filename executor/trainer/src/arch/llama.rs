@@ -7,9 +7,12 @@ use tch::{Device, Kind, Tensor};
 
 use crate::arch::config::ModelConfig;
 use crate::error::Result;
-use crate::nn::attention::{Attention, Context};
-use crate::nn::linear::Linear;
+use crate::kernels::Heads;
+use crate::nn::attention::{Attention, KeptAttention};
+use crate::nn::context::Context;
+use crate::nn::linear::{Kept, Linear};
 use crate::nn::norm::RmsNorm;
+use crate::nn::swiglu;
 use crate::weights::{WeightSource, require};
 
 /// One transformer block.
@@ -19,55 +22,93 @@ pub struct Block {
     /// The attention.
     pub attention: Attention,
     post_attention_layernorm: RmsNorm,
-    /// Gate of the MLP.
-    pub gate_proj: Linear,
-    /// Values of the MLP.
-    pub up_proj: Linear,
+    /// Gate and values of the MLP.
+    pub gate_up: Linear,
     /// Back to the residual stream.
     pub down_proj: Linear,
 }
 
+/// What a block's backward pass needs: its input, the middle of its residual stream, and what cannot be had again cheaply.
+#[derive(Debug)]
+pub struct KeptBlock {
+    x: Tensor,
+    x_rstd: Tensor,
+    attention: KeptAttention,
+    mid: Tensor,
+    mid_rstd: Tensor,
+    gate_up: Tensor,
+    of_gate_up: Kept,
+    of_down: Kept,
+}
+
 impl Block {
-    /// `x_btd` to (b, t, d).
+    /// `x_nd` to (n, d).
     ///
     /// # Errors
     /// As libtorch reports.
-    pub fn forward(&self, x_btd: &Tensor, context: &Context<'_>) -> Result<Tensor> {
-        let attended = self.attention.forward(&self.input_layernorm.forward(x_btd)?, context)?;
-        let x_btd = x_btd.f_add(&attended)?;
-        let normed = self.post_attention_layernorm.forward(&x_btd)?;
-        let gate = self.gate_proj.forward(&normed, context.pass)?.f_silu()?;
-        let up = self.up_proj.forward(&normed, context.pass)?;
-        let mlp = self.down_proj.forward(&gate.f_mul(&up)?, context.pass)?;
-        Ok(x_btd.f_add(&mlp)?)
+    pub fn forward(&self, x_nd: Tensor, context: &Context<'_>) -> Result<(Tensor, KeptBlock)> {
+        let (compute, pass) = (context.compute, context.pass);
+        let fused = compute.fused;
+        let (normed, x_rstd) = self.input_layernorm.forward(&x_nd, fused)?;
+        let (mid, attention) = self.attention.forward(&normed, &x_nd, context)?;
+        let (normed, mid_rstd) = self.post_attention_layernorm.forward(&mid, fused)?;
+        let (gate_up, of_gate_up) = self.gate_up.forward(&normed, None, compute, pass)?;
+        drop(normed);
+        let h = swiglu::forward(&gate_up, fused)?;
+        let (y, of_down) = self.down_proj.forward(&h, Some(&mid), compute, pass)?;
+        let x = x_nd;
+        Ok((y, KeptBlock { x, x_rstd, attention, mid, mid_rstd, gate_up, of_gate_up, of_down }))
+    }
+
+    /// Adds the adapters' gradients for `dy_nd`, and gives that of the block's input where it is `wanted`.
+    ///
+    /// # Errors
+    /// As libtorch reports.
+    pub fn backward(
+        &self,
+        dy_nd: Tensor,
+        kept: KeptBlock,
+        context: &Context<'_>,
+        wanted: bool,
+    ) -> Result<Option<Tensor>> {
+        let (compute, pass) = (context.compute, context.pass);
+        let fused = compute.fused;
+        let KeptBlock { x, x_rstd, attention, mid, mid_rstd, gate_up, of_gate_up, of_down } = kept;
+        // The gradient of the residual stream, to which each branch adds its own.
+        let mut dx = dy_nd;
+        let h = swiglu::forward(&gate_up, fused)?;
+        if let Some(dh) = self.down_proj.backward(&dx, &h, &of_down, compute, pass, true)? {
+            drop(h);
+            let dgate_up = swiglu::backward(&dh, gate_up, fused)?;
+            drop(dh);
+            let (normed, _) = self.post_attention_layernorm.forward(&mid, fused)?;
+            let dnormed =
+                self.gate_up.backward(&dgate_up, &normed, &of_gate_up, compute, pass, true)?;
+            if let Some(dnormed) = dnormed {
+                let norm = &self.post_attention_layernorm;
+                norm.backward(&dnormed, &mid, &mid_rstd, &mut dx, fused)?;
+            }
+        }
+        let (normed, _) = self.input_layernorm.forward(&x, fused)?;
+        let dnormed = self.attention.backward(&dx, &normed, attention, context, wanted)?;
+        match dnormed {
+            Some(dnormed) => {
+                self.input_layernorm.backward(&dnormed, &x, &x_rstd, &mut dx, fused)?;
+                Ok(Some(dx))
+            }
+            None => Ok(None),
+        }
     }
 
     /// Its linear layers in PEFT's order.
-    pub fn linears(&self) -> [&Linear; 7] {
-        let a = &self.attention;
-        [
-            &a.q_proj,
-            &a.k_proj,
-            &a.v_proj,
-            &a.o_proj,
-            &self.gate_proj,
-            &self.up_proj,
-            &self.down_proj,
-        ]
+    pub fn linears(&self) -> [&Linear; 4] {
+        [&self.attention.qkv, &self.attention.o_proj, &self.gate_up, &self.down_proj]
     }
 
     /// The same, to attach adapters.
-    pub fn linears_mut(&mut self) -> [&mut Linear; 7] {
+    pub fn linears_mut(&mut self) -> [&mut Linear; 4] {
         let a = &mut self.attention;
-        [
-            &mut a.q_proj,
-            &mut a.k_proj,
-            &mut a.v_proj,
-            &mut a.o_proj,
-            &mut self.gate_proj,
-            &mut self.up_proj,
-            &mut self.down_proj,
-        ]
+        [&mut a.qkv, &mut a.o_proj, &mut self.gate_up, &mut self.down_proj]
     }
 }
 
@@ -133,38 +174,46 @@ impl Loader<'_> {
         Ok(RmsNorm::new(self.tensor(&format!("{path}.weight"), &[width])?, eps))
     }
 
-    fn linear(&mut self, path: String, out: i64, inputs: i64, bias: bool) -> Result<Linear> {
-        let weight = self.tensor(&format!("{path}.weight"), &[out, inputs])?;
+    /// Projections of one input: (path, outputs), one below the other.
+    fn linear(&mut self, parts: &[(String, i64)], inputs: i64, bias: bool) -> Result<Linear> {
+        let (mut weights, mut biases) = (Vec::new(), Vec::new());
+        for (path, out) in parts {
+            let weight = self.tensor(&format!("{path}.weight"), &[*out, inputs])?;
+            weights.push((path.clone(), weight));
+            if bias {
+                biases.push(self.tensor(&format!("{path}.bias"), &[*out])?);
+            }
+        }
         let bias = match bias {
-            true => Some(self.tensor(&format!("{path}.bias"), &[out])?),
+            true => Some(Tensor::f_cat(&biases, 0)?),
             false => None,
         };
-        Ok(Linear::new(path, weight, bias))
+        Linear::new(weights, bias)
     }
 
     fn block(&mut self, config: &ModelConfig, layer: usize) -> Result<Block> {
         let path = format!("model.layers.{layer}");
         let (d, wide, eps) = (config.hidden_size, config.intermediate_size, config.rms_norm_eps);
         let (q, kv) = (config.heads * config.head_dim, config.kv_heads * config.head_dim);
-        let attention = format!("{path}.self_attn");
+        let of_attention = |name: &str, out| (format!("{path}.self_attn.{name}"), out);
+        let of_mlp = |name: &str, out| (format!("{path}.mlp.{name}"), out);
         let qk_norm = match config.qk_norm {
             true => Some((
-                self.norm(&format!("{attention}.q_norm"), config.head_dim, eps)?,
-                self.norm(&format!("{attention}.k_norm"), config.head_dim, eps)?,
+                self.norm(&format!("{path}.self_attn.q_norm"), config.head_dim, eps)?,
+                self.norm(&format!("{path}.self_attn.k_norm"), config.head_dim, eps)?,
             )),
             false => None,
         };
+        let qkv =
+            [of_attention("q_proj", q), of_attention("k_proj", kv), of_attention("v_proj", kv)];
+        let gate_up = [of_mlp("gate_proj", wide), of_mlp("up_proj", wide)];
         Ok(Block {
             input_layernorm: self.norm(&format!("{path}.input_layernorm"), d, eps)?,
             attention: Attention {
-                q_proj: self.linear(format!("{attention}.q_proj"), q, d, config.qkv_bias)?,
-                k_proj: self.linear(format!("{attention}.k_proj"), kv, d, config.qkv_bias)?,
-                v_proj: self.linear(format!("{attention}.v_proj"), kv, d, config.qkv_bias)?,
-                o_proj: self.linear(format!("{attention}.o_proj"), d, q, config.output_bias)?,
+                qkv: self.linear(&qkv, d, config.qkv_bias)?,
+                o_proj: self.linear(&[of_attention("o_proj", d)], q, config.output_bias)?,
                 qk_norm,
-                heads: config.heads,
-                kv_heads: config.kv_heads,
-                head_dim: config.head_dim,
+                heads: Heads { query: config.heads, key: config.kv_heads, width: config.head_dim },
                 window: config.windows[layer],
             },
             post_attention_layernorm: self.norm(
@@ -172,9 +221,8 @@ impl Loader<'_> {
                 d,
                 eps,
             )?,
-            gate_proj: self.linear(format!("{path}.mlp.gate_proj"), wide, d, config.mlp_bias)?,
-            up_proj: self.linear(format!("{path}.mlp.up_proj"), wide, d, config.mlp_bias)?,
-            down_proj: self.linear(format!("{path}.mlp.down_proj"), d, wide, config.mlp_bias)?,
+            gate_up: self.linear(&gate_up, d, config.mlp_bias)?,
+            down_proj: self.linear(&[of_mlp("down_proj", d)], wide, config.mlp_bias)?,
         })
     }
 }

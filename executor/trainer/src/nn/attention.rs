@@ -1,106 +1,215 @@
 //! Grouped-query attention over rotated heads.
+//!
+//! Queries, keys and values of a position lie side by side in one row, as the projection gives them, and the kernel works on them in
+//! place: nothing is transposed or copied. Scores are computed again in the backward pass; only their log sums are kept.
 
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 use crate::error::Result;
-use crate::nn::linear::Linear;
+use crate::kernels::{self, Heads};
+use crate::nn::compute::copied;
+use crate::nn::context::Context;
+use crate::nn::linear::{Kept, Linear};
 use crate::nn::norm::RmsNorm;
-use crate::nn::rope::Rotation;
-use crate::peft::lora::Pass;
 
 /// The attention of a block.
 #[derive(Debug)]
 pub struct Attention {
-    /// To query heads.
-    pub q_proj: Linear,
-    /// To key heads.
-    pub k_proj: Linear,
-    /// To value heads.
-    pub v_proj: Linear,
+    /// To query, key and value heads.
+    pub qkv: Linear,
     /// Back to the residual stream.
     pub o_proj: Linear,
     /// Norms on query and key heads (Qwen 3).
     pub qk_norm: Option<(RmsNorm, RmsNorm)>,
-    /// Query heads.
-    pub heads: i64,
-    /// Key and value heads.
-    pub kv_heads: i64,
-    /// Width of a head.
-    pub head_dim: i64,
+    /// The heads.
+    pub heads: Heads,
     /// Tokens that a position sees, itself included.
     pub window: Option<i64>,
 }
 
+/// What the backward pass needs.
+#[derive(Debug)]
+pub struct KeptAttention {
+    qkv: Tensor,
+    normed: Option<[NormedHeads; 2]>,
+    out: Tensor,
+    core: Core,
+    of_qkv: Kept,
+    of_o: Kept,
+}
+
+/// Heads before their norm, a head a row, with the reciprocal roots.
+#[derive(Debug)]
+struct NormedHeads {
+    before: Tensor,
+    rstd: Tensor,
+}
+
+/// What the core keeps: log sums, or the graph that libtorch made.
+#[derive(Debug)]
+enum Core {
+    Fused { lse: Tensor },
+    Graph { leaves: [Tensor; 3], out: Tensor },
+}
+
 impl Attention {
-    /// `x_btd` to (b, t, d).
+    /// Adds the attention of `x_nd` to `onto_nd`.
     ///
     /// # Errors
     /// As libtorch reports.
-    pub fn forward(&self, x_btd: &Tensor, context: &Context<'_>) -> Result<Tensor> {
-        let (b, t) = (x_btd.size()[0], x_btd.size()[1]);
-        let heads = |y: Tensor, count: i64| y.f_view([b, t, count, self.head_dim]);
-        let mut q = heads(self.q_proj.forward(x_btd, context.pass)?, self.heads)?;
-        let mut k = heads(self.k_proj.forward(x_btd, context.pass)?, self.kv_heads)?;
-        let v =
-            heads(self.v_proj.forward(x_btd, context.pass)?, self.kv_heads)?.f_transpose(1, 2)?;
-        if let Some((q_norm, k_norm)) = &self.qk_norm {
-            q = q_norm.forward(&q)?;
-            k = k_norm.forward(&k)?;
-        }
-        let q = context.rotation.apply(&q.f_transpose(1, 2)?)?;
-        let k = context.rotation.apply(&k.f_transpose(1, 2)?)?;
-        let mask = context.mask(self.window, t)?;
-        let grouped = self.heads != self.kv_heads;
-        let out = Tensor::f_scaled_dot_product_attention(
-            &q,
-            &k,
-            &v,
-            mask.as_ref(),
-            0.0,
-            mask.is_none(),
-            None,
-            grouped,
-        )?;
-        let out = out.f_transpose(1, 2)?.f_reshape([b, t, self.heads * self.head_dim])?;
-        self.o_proj.forward(&out, context.pass)
+    pub fn forward(
+        &self,
+        x_nd: &Tensor,
+        onto_nd: &Tensor,
+        context: &Context<'_>,
+    ) -> Result<(Tensor, KeptAttention)> {
+        let compute = context.compute;
+        let (mut qkv, of_qkv) = self.qkv.forward(x_nd, None, compute, context.pass)?;
+        let normed = match &self.qk_norm {
+            Some((q_norm, k_norm)) => Some([
+                self.norm_heads(q_norm, &mut qkv, 0, self.heads.query, compute.fused)?,
+                self.norm_heads(k_norm, &mut qkv, self.heads.query, self.heads.key, compute.fused)?,
+            ]),
+            None => None,
+        };
+        let turned = self.heads.query + self.heads.key;
+        context.rotation.turn(&mut qkv, turned, self.heads.width, false, compute.fused)?;
+        let (out, core) = match compute.fused {
+            true => self.fused(&qkv, context)?,
+            false => self.graph(&qkv, context)?,
+        };
+        let (y, of_o) = self.o_proj.forward(&out, Some(onto_nd), compute, context.pass)?;
+        Ok((y, KeptAttention { qkv, normed, out, core, of_qkv, of_o }))
     }
-}
 
-/// What all blocks of one forward pass share.
-pub struct Context<'a> {
-    /// Cosine and sine.
-    pub rotation: &'a Rotation,
-    /// Which row of a packed batch each position belongs to, (b, t); `None` where rows hold one sequence each.
-    pub segments_bt: Option<&'a Tensor>,
-    /// The compute format.
-    pub kind: Kind,
-    /// The device.
-    pub device: Device,
-    /// What the adapters do in this pass.
-    pub pass: &'a Pass,
-}
-
-impl Context<'_> {
-    /// The additive mask where the plain causal one is not enough: 0 where position i may see j, -inf elsewhere. (b or
-    /// 1, 1, t, t). Padding at the end of a row needs none: nothing before it sees it, and its own output is not used.
-    fn mask(&self, window: Option<i64>, t: i64) -> Result<Option<Tensor>> {
-        let window = window.filter(|&window| window < t);
-        if window.is_none() && self.segments_bt.is_none() {
+    /// Adds the gradients of the adapters, and gives that of `x_nd` for `dy_nd` where it is `wanted`.
+    ///
+    /// # Errors
+    /// As libtorch reports.
+    pub fn backward(
+        &self,
+        dy_nd: &Tensor,
+        x_nd: &Tensor,
+        kept: KeptAttention,
+        context: &Context<'_>,
+        wanted: bool,
+    ) -> Result<Option<Tensor>> {
+        let (compute, pass) = (context.compute, context.pass);
+        let KeptAttention { qkv, normed, out, core, of_qkv, of_o } = kept;
+        let Some(dout) = self.o_proj.backward(dy_nd, &out, &of_o, compute, pass, true)? else {
             return Ok(None);
+        };
+        let mut dqkv = match core {
+            Core::Fused { lse } => self.fused_backward(&dout, &qkv, &out, lse, context)?,
+            Core::Graph { leaves, out } => self.graph_backward(&dout, leaves, &out)?,
+        };
+        let turned = self.heads.query + self.heads.key;
+        context.rotation.turn(&mut dqkv, turned, self.heads.width, true, compute.fused)?;
+        if let (Some([q, k]), Some((q_norm, k_norm))) = (&normed, &self.qk_norm) {
+            self.norm_heads_backward(q_norm, &mut dqkv, 0, q, compute.fused)?;
+            self.norm_heads_backward(k_norm, &mut dqkv, self.heads.query, k, compute.fused)?;
         }
-        let index = Tensor::f_arange(t, (Kind::Int64, self.device))?;
-        let distance = index.f_unsqueeze(1)?.f_sub(&index.f_unsqueeze(0)?)?;
-        let mut allowed = distance.f_ge(0)?;
-        if let Some(window) = window {
-            allowed = allowed.f_logical_and(&distance.f_lt(window)?)?;
-        }
-        let mut allowed = allowed.f_unsqueeze(0)?.f_unsqueeze(0)?;
-        if let Some(segments) = self.segments_bt {
-            let same =
-                segments.f_unsqueeze(2)?.f_eq_tensor(&segments.f_unsqueeze(1)?)?.f_unsqueeze(1)?;
-            allowed = allowed.f_logical_and(&same)?;
-        }
-        let mask = Tensor::f_zeros(allowed.size(), (self.kind, self.device))?;
-        Ok(Some(mask.f_masked_fill(&allowed.f_logical_not()?, f64::NEG_INFINITY)?))
+        self.qkv.backward(&dqkv, x_nd, &of_qkv, compute, pass, wanted)
+    }
+
+    fn fused(&self, qkv: &Tensor, context: &Context<'_>) -> Result<(Tensor, Core)> {
+        let first = context.first_keys(self.window)?;
+        let wide = qkv.f_to_kind(Kind::Float)?;
+        let (out, lse) = kernels::attention(&wide, &first, context.length, self.heads)?;
+        Ok((out.f_to_kind(qkv.kind())?, Core::Fused { lse }))
+    }
+
+    fn fused_backward(
+        &self,
+        dout: &Tensor,
+        qkv: &Tensor,
+        out: &Tensor,
+        mut lse: Tensor,
+        context: &Context<'_>,
+    ) -> Result<Tensor> {
+        let wide = |x: &Tensor| x.f_to_kind(Kind::Float);
+        let first = context.first_keys(self.window)?;
+        let (dout, wide_qkv, out) = (wide(dout)?, wide(qkv)?, wide(out)?);
+        let kept = (&out, &mut lse);
+        let length = context.length;
+        let dqkv = kernels::attention_backward(&dout, &wide_qkv, &first, kept, length, self.heads)?;
+        Ok(dqkv.f_to_kind(qkv.kind())?)
+    }
+
+    /// By libtorch's own operator, and its graph for the way back.
+    fn graph(&self, qkv: &Tensor, context: &Context<'_>) -> Result<(Tensor, Core)> {
+        let Heads { query, key, width } = self.heads;
+        let (n, t) = (qkv.size()[0], context.length);
+        let leaf = |start: i64, count: i64| -> Result<Tensor> {
+            let heads = qkv.f_narrow(1, start * width, count * width)?;
+            let heads = heads.f_reshape([n / t, t, count, width])?.f_transpose(1, 2)?;
+            Ok(heads.f_detach()?.f_set_requires_grad(true)?)
+        };
+        let leaves = [leaf(0, query)?, leaf(query, key)?, leaf(query + key, key)?];
+        let mask = context.mask(self.window)?;
+        let out = tch::with_grad(|| {
+            Tensor::f_scaled_dot_product_attention(
+                &leaves[0],
+                &leaves[1],
+                &leaves[2],
+                mask.as_ref(),
+                0.0,
+                mask.is_none(),
+                None,
+                query != key,
+            )
+        })?;
+        let flat = out.f_detach()?.f_transpose(1, 2)?.f_reshape([n, query * width])?;
+        Ok((flat, Core::Graph { leaves, out }))
+    }
+
+    fn graph_backward(&self, dout: &Tensor, leaves: [Tensor; 3], out: &Tensor) -> Result<Tensor> {
+        let (b, h, t, k) = out.size4()?;
+        let dout = dout.f_view([b, t, h, k])?.f_transpose(1, 2)?;
+        // The product with a constant has the exact gradient in every format.
+        tch::with_grad(|| out.f_mul(&dout)?.f_sum(Kind::Float)?.f_backward())?;
+        let flat = leaves
+            .iter()
+            .map(|leaf| Ok(leaf.grad().f_transpose(1, 2)?.f_reshape([b * t, -1])?))
+            .collect::<Result<Vec<_>>>()?;
+        Ok(Tensor::f_cat(&flat, 1)?)
+    }
+
+    /// Norms `count` heads from head `start` in place.
+    fn norm_heads(
+        &self,
+        norm: &RmsNorm,
+        qkv: &mut Tensor,
+        start: i64,
+        count: i64,
+        fused: bool,
+    ) -> Result<NormedHeads> {
+        let width = self.heads.width;
+        let mut own = qkv.f_narrow(1, start * width, count * width)?;
+        let before = own.f_reshape([-1, width])?;
+        // A model of one head in all would give a view of the very memory that is overwritten below.
+        let before = if before.data_ptr() == own.data_ptr() { copied(&before)? } else { before };
+        let (after, rstd) = norm.forward(&before, fused)?;
+        own.f_copy_(&after.f_view_as(&own)?)?;
+        Ok(NormedHeads { before, rstd })
+    }
+
+    fn norm_heads_backward(
+        &self,
+        norm: &RmsNorm,
+        dqkv: &mut Tensor,
+        start: i64,
+        kept: &NormedHeads,
+        fused: bool,
+    ) -> Result<()> {
+        let width = self.heads.width;
+        let rows = dqkv.size()[0];
+        let columns = kept.before.numel() as i64 / rows;
+        let mut own = dqkv.f_narrow(1, start * width, columns)?;
+        let dy = own.f_reshape([-1, width])?.f_contiguous()?;
+        let mut dx = dy.f_zeros_like()?;
+        norm.backward(&dy, &kept.before, &kept.rstd, &mut dx, fused)?;
+        own.f_copy_(&dx.f_view_as(&own)?)?;
+        Ok(())
     }
 }

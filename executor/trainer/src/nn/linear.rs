@@ -1,50 +1,139 @@
-//! A frozen linear layer and the adapter on it: `y = W x + b + s B A x`.
+//! Frozen linear layers of one input, and the adapters on them: `y = W x + b + s B A x`.
 //!
-//! The layer owns the call to its frozen weight, and the adapter is a value beside it: several adapters could share one
-//! resident base.
+//! Projections that read the same input (queries, keys and values; gate and values of the MLP) are one matrix: one large product
+//! instead of several small ones. The layer owns the call to its frozen weight, and an adapter is a value beside it: several adapters
+//! could share one resident base.
+//!
+//! The backward pass is written out: the frozen weight asks for no gradient, so nothing is kept for one, and of the adapter only
+//! `A x` is kept, r numbers a row. The input itself is given again by the caller, who may have it anyway or compute it anew.
 
 use tch::Tensor;
 
 use crate::error::Result;
-use crate::peft::lora::{Lora, Pass};
+use crate::nn::compute::{Compute, copied};
+use crate::peft::lora::{Lora, Low, Pass};
 
-/// A linear layer.
+/// One projection: some rows of the matrix.
 #[derive(Debug)]
-pub struct Linear {
+pub struct Projection {
     /// The module's path in the Hugging Face model, such as `model.layers.0.self_attn.q_proj`.
     pub name: String,
-    weight_oi: Tensor,
-    bias_o: Option<Tensor>,
-    /// The adapter, if this layer has one.
+    /// Outputs.
+    pub out: i64,
+    /// The adapter, if this projection has one.
     pub lora: Option<Lora>,
 }
 
+/// Linear layers of one input.
+#[derive(Debug)]
+pub struct Linear {
+    /// In the order of their outputs.
+    pub projections: Vec<Projection>,
+    weight_oi: Tensor,
+    bias_o: Option<Tensor>,
+}
+
+/// What the backward pass needs of the forward pass: of each projection with an adapter, what the adapter keeps.
+#[derive(Debug, Default)]
+pub struct Kept(Vec<Option<Low>>);
+
 impl Linear {
-    /// `weight_oi` is (out, in), `bias_o` (out); both frozen and in the compute format.
-    pub fn new(name: String, weight_oi: Tensor, bias_o: Option<Tensor>) -> Self {
-        Self { name, weight_oi, bias_o, lora: None }
-    }
-
-    /// (out, in).
-    pub fn shape(&self) -> (i64, i64) {
-        let size = self.weight_oi.size();
-        (size[0], size[1])
-    }
-
-    /// Parameters of weight and bias.
-    pub fn parameter_count(&self) -> i64 {
-        (self.weight_oi.numel() + self.bias_o.as_ref().map_or(0, Tensor::numel)) as i64
-    }
-
-    /// `x` of any shape with the layer's inputs last.
+    /// `weights` are (out, in) with their paths, one below the other; `bias_o` is of all outputs. Frozen and in the compute format.
     ///
     /// # Errors
     /// As libtorch reports.
-    pub fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor> {
-        let y = x.f_linear(&self.weight_oi, self.bias_o.as_ref())?;
-        match &self.lora {
-            Some(lora) if pass.adapter => lora.add_to(y, x, pass),
-            _ => Ok(y),
+    pub fn new(weights: Vec<(String, Tensor)>, bias_o: Option<Tensor>) -> Result<Self> {
+        let projections = weights
+            .iter()
+            .map(|(name, weight)| Projection {
+                name: name.clone(),
+                out: weight.size()[0],
+                lora: None,
+            })
+            .collect();
+        let parts: Vec<&Tensor> = weights.iter().map(|(_, weight)| weight).collect();
+        let weight_oi = match parts[..] {
+            [one] => one.shallow_clone(),
+            _ => Tensor::f_cat(&parts, 0)?,
+        };
+        Ok(Self { projections, weight_oi, bias_o })
+    }
+
+    /// Inputs.
+    pub fn inputs(&self) -> i64 {
+        self.weight_oi.size()[1]
+    }
+
+    /// `x_ni` to (n, o), added to `onto` where it is given.
+    ///
+    /// # Errors
+    /// As libtorch reports.
+    pub fn forward(
+        &self,
+        x_ni: &Tensor,
+        onto: Option<&Tensor>,
+        compute: &Compute,
+        pass: &Pass,
+    ) -> Result<(Tensor, Kept)> {
+        let base = match (onto, &self.bias_o) {
+            (Some(onto), Some(bias)) => Some(onto.f_add(bias)?),
+            (Some(onto), None) => Some(copied(onto)?),
+            (None, Some(bias)) => Some(bias.f_unsqueeze(0)?.f_repeat([x_ni.size()[0], 1])?),
+            (None, None) => None,
+        };
+        let y_no = match base {
+            Some(mut y) => {
+                compute.project_onto(&mut y, x_ni, &self.weight_oi)?;
+                y
+            }
+            None => compute.project(x_ni, &self.weight_oi)?,
+        };
+        let mut kept = Kept::default();
+        for (projection, start) in self.places() {
+            let low = match &projection.lora {
+                Some(lora) if pass.adapter => {
+                    let mut own = y_no.f_narrow(1, start, projection.out)?;
+                    Some(lora.forward(&mut own, x_ni, compute, pass)?)
+                }
+                _ => None,
+            };
+            kept.0.push(low);
         }
+        Ok((y_no, kept))
+    }
+
+    /// Adds the adapters' gradients for `dy_no` at `x_ni` to theirs, and gives the gradient of `x_ni` where it is `wanted`.
+    ///
+    /// # Errors
+    /// As libtorch reports.
+    pub fn backward(
+        &self,
+        dy_no: &Tensor,
+        x_ni: &Tensor,
+        kept: &Kept,
+        compute: &Compute,
+        pass: &Pass,
+        wanted: bool,
+    ) -> Result<Option<Tensor>> {
+        let mut dx_ni = match wanted {
+            true => Some(compute.product(dy_no, &self.weight_oi)?),
+            false => None,
+        };
+        for ((projection, start), low) in self.places().zip(&kept.0) {
+            if let (Some(lora), Some(low)) = (&projection.lora, low) {
+                let own = dy_no.f_narrow(1, start, projection.out)?;
+                lora.backward(&own, x_ni, low, dx_ni.as_mut(), compute, pass)?;
+            }
+        }
+        Ok(dx_ni)
+    }
+
+    /// The projections with the first of their outputs.
+    fn places(&self) -> impl Iterator<Item = (&Projection, i64)> {
+        self.projections.iter().scan(0, |next, projection| {
+            let start = *next;
+            *next += projection.out;
+            Some((projection, start))
+        })
     }
 }

@@ -4,6 +4,7 @@
 use tch::{Kind, Tensor};
 
 use crate::error::Result;
+use crate::kernels;
 
 /// A norm over the last dimension.
 #[derive(Debug)]
@@ -18,15 +19,43 @@ impl RmsNorm {
         Self { weight, eps }
     }
 
-    /// `x` of any shape with the weight's width last; the result has its shape and format.
+    /// Rows `x_nd` normed, in their format, and the reciprocal root of each, (n) in fp32.
     ///
     /// # Errors
     /// As libtorch reports.
-    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let kind = x.kind();
-        let x32 = x.f_to_kind(Kind::Float)?;
+    pub fn forward(&self, x_nd: &Tensor, fused: bool) -> Result<(Tensor, Tensor)> {
+        if fused {
+            return kernels::rms_norm(x_nd, &self.weight, self.eps);
+        }
+        let x32 = x_nd.f_to_kind(Kind::Float)?;
         let mean = x32.f_square()?.f_mean_dim(&[-1][..], true, Kind::Float)?;
-        let normed = x32.f_mul(&mean.f_add_scalar(self.eps)?.f_rsqrt()?)?;
-        Ok(normed.f_to_kind(kind)?.f_mul(&self.weight)?)
+        let rstd = mean.f_add_scalar(self.eps)?.f_rsqrt()?;
+        let normed = x32.f_mul(&rstd)?;
+        Ok((normed.f_to_kind(x_nd.kind())?.f_mul(&self.weight)?, rstd.f_view([-1])?))
+    }
+
+    /// Adds to `dx_nd` the gradient at `x_nd` for `dy_nd`:
+    /// `rstd (w dy) - rstd^3 x mean(w dy x)`.
+    ///
+    /// # Errors
+    /// As libtorch reports.
+    pub fn backward(
+        &self,
+        dy_nd: &Tensor,
+        x_nd: &Tensor,
+        rstd_n: &Tensor,
+        dx_nd: &mut Tensor,
+        fused: bool,
+    ) -> Result<()> {
+        if fused {
+            return kernels::rms_norm_backward(dy_nd, x_nd, &self.weight, rstd_n, dx_nd);
+        }
+        let (x32, rstd) = (x_nd.f_to_kind(Kind::Float)?, rstd_n.f_unsqueeze(1)?);
+        let weighted = dy_nd.f_to_kind(Kind::Float)?.f_mul(&self.weight.f_to_kind(Kind::Float)?)?;
+        let along = weighted.f_mul(&x32)?.f_mean_dim(&[-1][..], true, Kind::Float)?;
+        let back = x32.f_mul(&along.f_mul(&rstd.f_pow_tensor_scalar(3)?)?)?;
+        let dx = weighted.f_mul(&rstd)?.f_sub(&back)?;
+        let _ = dx_nd.f_add_(&dx.f_to_kind(dx_nd.kind())?)?;
+        Ok(())
     }
 }

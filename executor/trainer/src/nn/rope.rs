@@ -8,6 +8,7 @@ use std::f64::consts::TAU;
 use tch::{Kind, Tensor};
 
 use crate::error::Result;
+use crate::kernels;
 
 /// The rotation of a model.
 #[derive(Debug, Clone, PartialEq)]
@@ -133,7 +134,7 @@ impl RopeConfig {
         })
     }
 
-    /// Cosine and sine for `positions_bt`, each (b, 1, t, k) in `kind`. Equal rows may be given once (b = 1).
+    /// Cosine and sine for `positions_bt`, rounded to `kind`. Equal rows may be given once (b = 1).
     ///
     /// # Errors
     /// As libtorch reports.
@@ -145,15 +146,17 @@ impl RopeConfig {
         let frequencies: Vec<f32> =
             self.inverse_frequencies(length).iter().map(|&f| f as f32).collect();
         let frequencies = Tensor::f_from_slice(&frequencies)?.f_to_device(positions_bt.device())?;
-        let angles = positions_bt.f_to_kind(Kind::Float)?.f_unsqueeze(-1)?.f_mul(&frequencies)?;
-        let angles = Tensor::f_cat(&[&angles, &angles], -1)?.f_unsqueeze(1)?;
+        let positions = positions_bt.f_reshape([-1, 1])?.f_to_kind(Kind::Float)?;
+        let angles = positions.f_mul(&frequencies)?;
         let factor = self.attention_factor();
-        let table = |t: Tensor| -> Result<Tensor> { Ok(t.f_mul_scalar(factor)?.f_to_kind(kind)?) };
+        let table = |t: Tensor| -> Result<Tensor> {
+            Ok(t.f_mul_scalar(factor)?.f_to_kind(kind)?.f_to_kind(Kind::Float)?.f_contiguous()?)
+        };
         Ok(Rotation { cos: table(angles.f_cos()?)?, sin: table(angles.f_sin()?)? })
     }
 }
 
-/// Cosine and sine of one batch.
+/// Cosine and sine of one batch, each (b t, k / 2) or, where all rows are alike, (t, k / 2), in fp32.
 #[derive(Debug)]
 pub struct Rotation {
     cos: Tensor,
@@ -161,16 +164,35 @@ pub struct Rotation {
 }
 
 impl Rotation {
-    /// Rotates heads `x_bhtk`.
+    /// Turns the first `heads` heads of each row of `x_nc` in place, or back where `inverse`.
     ///
     /// # Errors
     /// As libtorch reports.
-    pub fn apply(&self, x_bhtk: &Tensor) -> Result<Tensor> {
-        let half = x_bhtk.size()[3] / 2;
-        let low = x_bhtk.f_narrow(3, 0, half)?;
-        let high = x_bhtk.f_narrow(3, half, half)?;
-        let turned = Tensor::f_cat(&[&high.f_neg()?, &low], 3)?;
-        Ok(x_bhtk.f_mul(&self.cos)?.f_add(&turned.f_mul(&self.sin)?)?)
+    pub fn turn(
+        &self,
+        x_nc: &mut Tensor,
+        heads: i64,
+        width: i64,
+        inverse: bool,
+        fused: bool,
+    ) -> Result<()> {
+        if fused {
+            return kernels::rope(x_nc, (&self.cos, &self.sin), heads, width, inverse);
+        }
+        let (n, half) = (x_nc.size()[0], width / 2);
+        let table = |t: &Tensor| -> Result<Tensor> {
+            let rows = t.size()[0];
+            Ok(t.f_repeat([n / rows, 1])?.f_unsqueeze(1)?.f_to_kind(x_nc.kind())?)
+        };
+        let (cos, sin) = (table(&self.cos)?, table(&self.sin)?);
+        let sin = if inverse { sin.f_neg()? } else { sin };
+        let mut turned = x_nc.f_narrow(1, 0, heads * width)?;
+        let by_head = turned.f_reshape([n, heads, width])?;
+        let (low, high) = (by_head.f_narrow(2, 0, half)?, by_head.f_narrow(2, half, half)?);
+        let new_low = low.f_mul(&cos)?.f_sub(&high.f_mul(&sin)?)?;
+        let new_high = high.f_mul(&cos)?.f_add(&low.f_mul(&sin)?)?;
+        turned.f_copy_(&Tensor::f_cat(&[&new_low, &new_high], 2)?.f_view([n, heads * width])?)?;
+        Ok(())
     }
 }
 

@@ -8,6 +8,8 @@
 use tch::{Kind, Tensor};
 
 use crate::error::Result;
+use crate::kernels;
+use crate::nn::compute::Compute;
 
 /// The label that asks for no loss, as everywhere in the field.
 pub const IGNORED: i64 = -100;
@@ -44,63 +46,96 @@ impl LossStats {
     }
 }
 
-/// The loss of hidden states `hidden_btd` against `labels_bt` (aligned with the inputs; shifted here) under the head
-/// `weight_vd`. With `gradient_scale`, also the gradient of `gradient_scale * loss_sum` with respect to `hidden_btd`.
+/// The loss of hidden states `hidden_nd` (n = b t) against `labels_bt` (aligned with the inputs; shifted here) under the head
+/// `weight_vd`. With `gradient_scale`, also the gradient of `gradient_scale * loss_sum` with respect to `hidden_nd`; none where there is
+/// no target.
 ///
 /// # Errors
 /// As libtorch reports.
 pub fn linear_cross_entropy(
-    hidden_btd: &Tensor,
+    hidden_nd: &Tensor,
     weight_vd: &Tensor,
     labels_bt: &Tensor,
     gradient_scale: Option<f64>,
+    compute: &Compute,
 ) -> Result<(LossStats, Option<Tensor>)> {
     let _no_grad = tch::no_grad_guard();
-    let (b, t, d) = hidden_btd.size3()?;
+    let (b, t) = labels_bt.size2()?;
     // Position i predicts label i + 1; the last position predicts nothing.
     let ignored = Tensor::f_full([b, 1], IGNORED, (Kind::Int64, labels_bt.device()))?;
     let targets =
         Tensor::f_cat(&[&labels_bt.f_narrow(1, 1, t - 1)?, &ignored], 1)?.f_reshape([-1])?;
     let rows = targets.f_ne(IGNORED)?.f_nonzero()?.f_reshape([-1])?;
     let count = rows.size()[0];
-    let flat = hidden_btd.f_detach()?.f_reshape([-1, d])?;
-    let gradient = match gradient_scale {
-        Some(_) => Some(flat.f_zeros_like()?),
+    let mut stats = LossStats { loss_sum: 0.0, target_tokens: count, correct_tokens: 0 };
+    if count == 0 {
+        return Ok((stats, None));
+    }
+    let scale = gradient_scale.unwrap_or(0.0);
+    let mut gradient = match gradient_scale {
+        Some(_) => Some(hidden_nd.f_zeros_like()?),
         None => None,
     };
-    let mut stats = LossStats { loss_sum: 0.0, target_tokens: count, correct_tokens: 0 };
+    let head = Head::new(weight_vd, compute)?;
     let chunk = (CHUNK_BYTES / (4 * weight_vd.size()[0])).max(1);
-    let mut sums = Tensor::f_zeros([2], (Kind::Double, hidden_btd.device()))?;
+    let mut sums = Tensor::f_zeros([2], (Kind::Double, hidden_nd.device()))?;
     let mut start = 0;
     while start < count {
         let here = rows.f_narrow(0, start, chunk.min(count - start))?;
-        let target = targets.f_index_select(0, &here)?.f_unsqueeze(1)?;
-        let logits = flat
-            .f_index_select(0, &here)?
-            .f_linear(weight_vd, None::<&Tensor>)?
-            .f_to_kind(Kind::Float)?;
-        let normalizer = logits.f_logsumexp(&[-1][..], true)?;
-        let losses = normalizer.f_sub(&logits.f_gather(1, &target, false)?)?;
-        let correct = logits.f_argmax(Some(1), true)?.f_eq_tensor(&target)?;
+        let target = targets.f_index_select(0, &here)?;
+        let mut logits = head.logits(&hidden_nd.f_index_select(0, &here)?)?;
+        let (losses, correct) = match compute.fused {
+            true => kernels::cross_entropy(&mut logits, &target, scale)?,
+            false => plain(&mut logits, &target, scale)?,
+        };
         // Sums stay on the device: one transfer for the whole batch.
         let pair = [losses.f_sum(Kind::Double)?, correct.f_sum(Kind::Double)?];
         sums = sums.f_add_(&Tensor::f_stack(&pair, 0)?)?;
-        if let (Some(scale), Some(gradient)) = (gradient_scale, &gradient) {
-            let mut delta = logits;
-            delta = delta.f_sub_(&normalizer)?.f_exp_()?;
-            let one = Tensor::f_full_like(&target, -1.0)?.f_to_kind(Kind::Float)?;
-            delta = delta.f_scatter_add_(1, &target, &one)?.f_mul_scalar_(scale)?;
-            let step = delta.f_to_kind(weight_vd.kind())?.f_matmul(weight_vd)?;
-            let mut view = gradient.f_view([-1, d])?;
-            let _ = view.f_index_copy_(0, &here, &step)?;
+        if let Some(gradient) = &mut gradient {
+            let _ = gradient.f_index_copy_(0, &here, &head.back(&logits)?)?;
         }
         start += chunk;
     }
     stats.loss_sum = sums.f_double_value(&[0])?;
     stats.correct_tokens = sums.f_double_value(&[1])? as i64;
-    let gradient = match gradient {
-        Some(gradient) => Some(gradient.f_view([b, t, d])?),
-        None => None,
-    };
     Ok((stats, gradient))
+}
+
+/// The head in the format that its products are computed in, made once for all chunks.
+struct Head {
+    weight_vd: Tensor,
+    stored: Kind,
+}
+
+impl Head {
+    fn new(weight_vd: &Tensor, compute: &Compute) -> Result<Self> {
+        let format = compute.product_format();
+        Ok(Self { weight_vd: weight_vd.f_to_kind(format)?, stored: weight_vd.kind() })
+    }
+
+    /// (n, v) in fp32.
+    fn logits(&self, hidden_nd: &Tensor) -> Result<Tensor> {
+        let hidden = hidden_nd.f_to_kind(self.weight_vd.kind())?;
+        Ok(hidden.f_mm(&self.weight_vd.f_transpose(0, 1)?)?.f_to_kind(Kind::Float)?)
+    }
+
+    /// The gradient with respect to the hidden states, in their format.
+    fn back(&self, dlogits_nv: &Tensor) -> Result<Tensor> {
+        let delta = dlogits_nv.f_to_kind(self.weight_vd.kind())?;
+        Ok(delta.f_mm(&self.weight_vd)?.f_to_kind(self.stored)?)
+    }
+}
+
+/// What [`kernels::cross_entropy`] computes, by tensor operations.
+fn plain(logits: &mut Tensor, target: &Tensor, scale: f64) -> Result<(Tensor, Tensor)> {
+    let target = target.f_unsqueeze(1)?;
+    let normalizer = logits.f_logsumexp(&[-1][..], true)?;
+    let losses = normalizer.f_sub(&logits.f_gather(1, &target, false)?)?;
+    let correct = logits.f_argmax(Some(1), true)?.f_eq_tensor(&target)?;
+    if scale != 0.0 {
+        let mut delta = logits.f_sub_(&normalizer)?.f_exp_()?;
+        let one = Tensor::f_full_like(&target, -1.0)?.f_to_kind(Kind::Float)?;
+        let _ = delta.f_scatter_add_(1, &target, &one)?.f_mul_scalar_(scale)?;
+    }
+    Ok((losses.f_reshape([-1])?, correct.f_reshape([-1])?.f_to_kind(Kind::Float)?))
 }

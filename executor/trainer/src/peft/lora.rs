@@ -1,14 +1,16 @@
 //! Low-rank adaptation (arXiv 2106.09685): `y += s B A dropout(x)`, s = alpha / r, or alpha / sqrt(r) (rsLoRA, arXiv
 //! 2312.03732).
 //!
-//! A (r, in) and B (out, r) are fp32 masters; each pass casts them to the compute format, and their gradients come back in
+//! A (r, in) and B (out, r) are fp32 masters; each pass casts them to the compute format, and their gradients are summed in
 //! fp32. A starts uniform in +-1/sqrt(in) (Kaiming with a = sqrt 5) and B at zero, as in PEFT.
 
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 use trainyard_openapi::extension::TargetModules;
 use trainyard_openapi::job_error::JobErrorCode;
 
 use crate::error::{Result, TrainerError};
+use crate::nn::compute::Compute;
+use crate::optim::parameters::Parameter;
 use crate::rng::Rng;
 
 /// Settings of an adapter.
@@ -57,74 +59,118 @@ pub struct Pass {
     pub dropout: Option<Rng>,
 }
 
-/// The adapter of one layer.
+/// The adapter of one projection.
 #[derive(Debug)]
 pub struct Lora {
-    /// (r, in), fp32, a leaf that asks for a gradient.
-    pub a_ri: Tensor,
-    /// (out, r), fp32, a leaf that asks for a gradient.
-    pub b_or: Tensor,
+    /// (r, in).
+    pub a_ri: Parameter,
+    /// (out, r).
+    pub b_or: Parameter,
     scale: f64,
     dropout: f64,
     /// The adapter's place in the model, which names its dropout stream.
     number: u64,
 }
 
+/// What an adapter keeps for the backward pass: `A dropout(x)`, (n, r).
+#[derive(Debug)]
+pub struct Low(Tensor);
+
 impl Lora {
-    /// A fresh adapter for a layer of shape (`out`, `inputs`).
+    /// A fresh adapter in `a_ri` and `b_or`.
     ///
     /// # Errors
     /// As libtorch reports.
     pub fn new(
-        (out, inputs): (i64, i64),
+        mut a_ri: Parameter,
+        b_or: Parameter,
         settings: &LoraSettings,
         number: u64,
         rng: &mut Rng,
-        device: Device,
     ) -> Result<Self> {
-        let mut values = vec![0_f32; (settings.rank * inputs) as usize];
-        let bound = 1.0 / (inputs as f32).sqrt();
+        let mut values = vec![0_f32; a_ri.value.numel()];
+        let bound = 1.0 / (a_ri.value.size()[1] as f32).sqrt();
         rng.fill_uniform(&mut values, -bound, bound);
-        let a =
-            Tensor::f_from_slice(&values)?.f_view([settings.rank, inputs])?.f_to_device(device)?;
-        let b = Tensor::f_zeros([out, settings.rank], (Kind::Float, device))?;
-        Ok(Self {
-            a_ri: a.f_set_requires_grad(true)?,
-            b_or: b.f_set_requires_grad(true)?,
-            scale: settings.scale(),
-            dropout: settings.dropout,
-            number,
-        })
+        a_ri.value.f_copy_(&Tensor::f_from_slice(&values)?.f_view_as(&a_ri.value)?)?;
+        Ok(Self { a_ri, b_or, scale: settings.scale(), dropout: settings.dropout, number })
     }
 
-    /// `y + s B A dropout(x)`, in place of `y`, which nothing else holds.
+    /// `y + s B A dropout(x)`, in place of `y_no`.
     ///
     /// # Errors
     /// As libtorch reports.
-    pub fn add_to(&self, y: Tensor, x: &Tensor, pass: &Pass) -> Result<Tensor> {
-        let kind = x.kind();
-        let dropped = match &pass.dropout {
-            Some(rng) if self.dropout > 0.0 => {
-                Some(dropout(x, self.dropout, &mut rng.fork(self.number))?)
+    pub fn forward(
+        &self,
+        y_no: &mut Tensor,
+        x_ni: &Tensor,
+        compute: &Compute,
+        pass: &Pass,
+    ) -> Result<Low> {
+        let mask = self.mask(x_ni, pass)?;
+        let dropped = dropped(x_ni, mask.as_ref())?;
+        let low = compute.project(&dropped, &self.a_ri.value.f_to_kind(compute.kind)?)?;
+        compute.project_onto(y_no, &low, &self.scaled_b(compute.kind)?)?;
+        Ok(Low(low))
+    }
+
+    /// Adds the gradients of A and B for `dy_no` at `x_ni` to theirs, and that of `x` to `dx_ni`:
+    /// with `g = s dy B`, `dA = g^T dropout(x)`, `dB = s dy^T (A dropout(x))`, `dx = dropout(g A)`.
+    ///
+    /// # Errors
+    /// As libtorch reports.
+    pub fn backward(
+        &self,
+        dy_no: &Tensor,
+        x_ni: &Tensor,
+        low: &Low,
+        dx_ni: Option<&mut Tensor>,
+        compute: &Compute,
+        pass: &Pass,
+    ) -> Result<()> {
+        let mask = self.mask(x_ni, pass)?;
+        let g_nr = compute.product(dy_no, &self.scaled_b(compute.kind)?)?;
+        compute.outer_onto(&mut self.b_or.gradient.shallow_clone(), dy_no, &low.0, self.scale)?;
+        let dropped = dropped(x_ni, mask.as_ref())?;
+        compute.outer_onto(&mut self.a_ri.gradient.shallow_clone(), &g_nr, &dropped, 1.0)?;
+        if let Some(dx) = dx_ni {
+            let a = self.a_ri.value.f_to_kind(compute.kind)?;
+            match mask {
+                Some(mask) => {
+                    let _ = dx.f_add_(&compute.product(&g_nr, &a)?.f_mul(&mask)?)?;
+                }
+                None => compute.product_onto(dx, &g_nr, &a)?,
             }
-            _ => None,
-        };
-        let x = dropped.as_ref().unwrap_or(x);
-        // The scale goes into the small matrix: one product of r columns instead of one of the layer's whole output.
-        let b = self.b_or.f_mul_scalar(self.scale)?.f_to_kind(kind)?;
-        let low = x.f_linear(&self.a_ri.f_to_kind(kind)?, None::<&Tensor>)?;
-        let (inner, out) = (low.size()[low.dim() - 1], y.size()[y.dim() - 1]);
-        let flat = low.f_reshape([-1, inner])?;
-        let shape = y.size();
-        let y = y.f_view([-1, out])?.f_addmm_(&flat, &b.f_transpose(0, 1)?)?;
-        Ok(y.f_view(shape.as_slice())?)
+        }
+        Ok(())
+    }
+
+    /// The scale goes into the small matrix: one product of r columns instead of one of the layer's whole output.
+    fn scaled_b(&self, kind: Kind) -> Result<Tensor> {
+        Ok(self.b_or.value.f_mul_scalar(self.scale)?.f_to_kind(kind)?)
+    }
+
+    /// The pass's dropout as factors for the elements of `x`, the same whenever it is asked for.
+    fn mask(&self, x: &Tensor, pass: &Pass) -> Result<Option<Tensor>> {
+        match &pass.dropout {
+            Some(rng) if self.dropout > 0.0 => {
+                Ok(Some(dropout_mask(x, self.dropout, &mut rng.fork(self.number))?))
+            }
+            _ => Ok(None),
+        }
     }
 }
 
-/// `x` with each element dropped with probability `p` and the rest scaled to the same mean.
+fn dropped(x: &Tensor, mask: Option<&Tensor>) -> Result<Tensor> {
+    match mask {
+        Some(mask) => Ok(x.f_mul(mask)?),
+        None => Ok(x.shallow_clone()),
+    }
+}
+
+/// A factor for each element of `x`: 0 with probability `p`, else what keeps the mean.
 ///
-/// The probability is held in 16 bits, and the scale is that of the probability so held.
-fn dropout(x: &Tensor, p: f64, rng: &mut Rng) -> Result<Tensor> {
+/// The probability is held in 16 bits, and the factor is that of the probability so held.
+fn dropout_mask(x: &Tensor, p: f64, rng: &mut Rng) -> Result<Tensor> {
     let threshold = (p * 65_536.0).round() as u32;
     let keep = (1.0 - f64::from(threshold) / 65_536.0).max(f64::MIN_POSITIVE);
     let scale = (1.0 / keep) as f32;
@@ -137,7 +183,7 @@ fn dropout(x: &Tensor, p: f64, rng: &mut Rng) -> Result<Tensor> {
     }
     mask.truncate(count);
     let mask = Tensor::f_from_slice(&mask)?.f_view(x.size().as_slice())?;
-    Ok(x.f_mul(&mask.f_to_device(x.device())?.f_to_kind(x.kind())?)?)
+    Ok(mask.f_to_device(x.device())?.f_to_kind(x.kind())?)
 }
 
 /// Checks that every name of `settings` meets a layer.

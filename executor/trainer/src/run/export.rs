@@ -31,10 +31,10 @@ pub fn export(
 ) -> Result<Finished> {
     let working = || session.events.working(Stage::Exporting);
     working()?;
-    integrity::check_parameters(session.optimizer.parameters())?;
+    integrity::check_parameters(&session.optimizer.parameters()?)?;
     let target = out.adapter();
     let partial = directory::prepare(&target)?;
-    peft::write_adapter(&partial, session.optimizer.parameters(), &session.adapter)?;
+    peft::write_adapter(&partial, &session.optimizer.parameters()?, &session.adapter)?;
     let weights = partial.join(peft::WEIGHTS);
     let sample = to_device(&session.training.batch(&[0], session.pad), session.model.device())?;
     working()?;

@@ -106,7 +106,7 @@ pub fn run(
     };
     let mut session = Session {
         plan,
-        optimizer: AdamW::new(model.trainable(), adamw)?,
+        optimizer: AdamW::new(model.parameters().share(), adamw)?,
         schedule: Schedule::new(
             schedule.kind,
             plan.optimizer.learning_rate,
@@ -134,7 +134,7 @@ pub fn run(
     let resumed_from_step = go_on(&mut session, resume)?;
     loading()?;
     let trainable: usize =
-        session.optimizer.parameters().iter().map(|(_, parameter)| parameter.numel()).sum();
+        session.optimizer.parameters()?.iter().map(|(_, parameter)| parameter.numel()).sum();
     events.emit(&TrainerEvent::Started(Started {
         device: device::name(device).to_string(),
         parameters: session.model.parameter_count() as u64 + trainable as u64,

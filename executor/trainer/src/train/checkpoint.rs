@@ -6,7 +6,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use tch::Tensor;
 use trainyard_openapi::job_error::JobErrorCode;
 use trainyard_plan::trainer::Manifest;
 
@@ -34,8 +33,8 @@ pub fn write(
 ) -> Result<(PathBuf, String)> {
     let target = root.join(name(state.step));
     let partial = directory::prepare(&target)?;
-    peft::write_adapter(&partial, optimizer.parameters(), adapter)?;
-    writer::write(&partial.join("optimizer.safetensors"), &moments(optimizer))?;
+    peft::write_adapter(&partial, &optimizer.parameters()?, adapter)?;
+    writer::write(&partial.join("optimizer.safetensors"), &optimizer.moments()?)?;
     let json =
         serde_json::to_vec(state).map_err(|error| TrainerError::Checkpoint(error.to_string()))?;
     writer::write_durably(&partial.join("state.json"), &json)?;
@@ -109,7 +108,7 @@ pub fn read(directory: &Path, expected: &RunState, optimizer: &mut AdamW) -> Res
     }
     let source = SafetensorsSource::open_file(&directory.join("optimizer.safetensors"))?;
     let _no_grad = tch::no_grad_guard();
-    for (name, mut tensor) in moments(optimizer) {
+    for (name, mut tensor) in optimizer.moments()? {
         let saved = source
             .tensor(&name)?
             .filter(|saved| saved.size() == tensor.size())
@@ -120,20 +119,6 @@ pub fn read(directory: &Path, expected: &RunState, optimizer: &mut AdamW) -> Res
     }
     optimizer.step = state.step;
     Ok(state)
-}
-
-fn moments(optimizer: &AdamW) -> Vec<(String, Tensor)> {
-    let named = |kind: &str, moments: &[Tensor]| -> Vec<(String, Tensor)> {
-        optimizer
-            .parameters()
-            .iter()
-            .zip(moments)
-            .map(|((name, _), moment)| (format!("{kind}.{name}"), moment.shallow_clone()))
-            .collect()
-    };
-    let mut all = named("first", &optimizer.first);
-    all.extend(named("second", &optimizer.second));
-    all
 }
 
 /// Removes what killed attempts left half-written.

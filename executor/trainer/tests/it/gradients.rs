@@ -3,6 +3,7 @@
 use tch::{Device, Kind, Tensor};
 use trainyard_openapi::extension::TargetModules;
 use trainyard_trainer::arch::{CausalLm, ModelBatch, StepOptions};
+use trainyard_trainer::nn::compute::Compute;
 use trainyard_trainer::objective::cross_entropy::linear_cross_entropy;
 use trainyard_trainer::peft::lora::LoraSettings;
 use trainyard_trainer::rng::Rng;
@@ -24,8 +25,7 @@ fn adapted(name: &str, dropout: f64) -> CausalLm {
     let mut model = golden::model(name);
     let mut rng = Rng::new(3, 0);
     model.attach_lora(&settings(dropout), &mut rng).unwrap();
-    for (_, mut parameter) in model.trainable() {
-        let _guard = tch::no_grad_guard();
+    for mut parameter in model.parameters().views(&model.parameters().values).unwrap() {
         let mut values = vec![0_f32; parameter.numel()];
         rng.fill_uniform(&mut values, -0.2, 0.2);
         parameter.copy_(&Tensor::from_slice(&values).view_as(&parameter));
@@ -40,11 +40,10 @@ fn ids(rows: i64, length: i64, seed: u64) -> Tensor {
 }
 
 fn gradients(model: &CausalLm, batch: &ModelBatch, options: &StepOptions) -> Vec<Tensor> {
-    for (_, parameter) in model.trainable() {
-        parameter.grad().defined().then(|| parameter.grad().zero_());
-    }
+    let mut parameters = model.parameters().share();
+    parameters.clear_gradients().unwrap();
     model.accumulate_gradients(batch, 0.1, options).unwrap();
-    model.trainable().iter().map(|(_, parameter)| parameter.grad().copy()).collect()
+    parameters.views(&parameters.gradients.copy()).unwrap()
 }
 
 fn assert_close(a: &[Tensor], b: &[Tensor], tolerance: f64) {
@@ -121,14 +120,21 @@ fn chunked_cross_entropy_equals_the_plain_one() {
         20,
         1,
     );
-    let (stats, gradient) = linear_cross_entropy(&hidden, &weight, &labels, Some(0.01)).unwrap();
+    let flat = hidden.detach().view([-1, width]);
+    let of = |compute: Compute| {
+        linear_cross_entropy(&flat, &weight, &labels, Some(0.01), &compute).unwrap()
+    };
+    let compute = Compute::new(Device::Cpu, Kind::Float);
     let logits = hidden.narrow(1, 0, length - 1).matmul(&weight.tr()).reshape([-1, vocab]);
     let target = labels.narrow(1, 1, length - 1).reshape([-1]);
     let loss = logits.cross_entropy_loss(&target, None::<&Tensor>, tch::Reduction::Sum, -100, 0.0);
     (&loss * 0.01).backward();
-    assert_eq!(stats.target_tokens, rows * (length - 20));
-    assert!((stats.loss_sum / loss.double_value(&[]) - 1.0).abs() < 1e-6);
-    assert!(golden::max_difference(&gradient.unwrap(), &hidden.grad()) < 1e-6);
     let correct = logits.argmax(1, false).eq_tensor(&target).sum(Kind::Int64).int64_value(&[]);
-    assert_eq!(stats.correct_tokens, correct);
+    for (stats, gradient) in [of(compute), of(compute.plain())] {
+        assert_eq!(stats.target_tokens, rows * (length - 20));
+        assert!((stats.loss_sum / loss.double_value(&[]) - 1.0).abs() < 1e-6);
+        let gradient = gradient.unwrap().view_as(&hidden);
+        assert!(golden::max_difference(&gradient, &hidden.grad()) < 1e-6);
+        assert_eq!(stats.correct_tokens, correct);
+    }
 }

@@ -1,0 +1,45 @@
+// The loops over rows that libtorch has no single operator for, in one table for each instruction set.
+//
+// Pointers and sizes only: this header and rows.cpp include nothing of libtorch, so that no inline function of its headers is ever compiled
+// for an instruction set that the machine may not have.
+#pragma once
+
+#include <cstdint>
+
+// Formats of activations: fp32, or bf16 as its upper halves.
+enum Kind : int32_t { FP32 = 0, BF16 = 1 };
+
+// Each function works on rows [begin, end) of dense row-major arrays. Sums are in fp32, in an order that depends on the instruction set alone.
+struct RowKernels {
+    // y = w * round(x * rstd), rstd = 1 / sqrt(mean(x^2) + eps); rstd is (rows).
+    void (*rms_norm)(Kind, const void *x, const void *w, void *y, float *rstd, int64_t begin, int64_t end, int64_t width, float eps);
+    // dx += the gradient of rms_norm at x for dy.
+    void (*rms_norm_backward)(Kind, const void *dy, const void *x, const void *w, const float *rstd, void *dx, int64_t begin, int64_t end,
+                              int64_t width);
+    // h = silu(gate) * up of gate_up (rows, 2 * width).
+    void (*swiglu)(Kind, const void *gate_up, void *h, int64_t begin, int64_t end, int64_t width);
+    // gate_up becomes its own gradient for dh.
+    void (*swiglu_backward)(Kind, const void *dh, void *gate_up, int64_t begin, int64_t end, int64_t width);
+    // Turns the first `heads` heads of each row of x (rows, stride) by the angles of row % table_rows of cos and sin (table_rows, head / 2);
+    // back by them where `inverse`.
+    void (*rope)(Kind, void *x, const float *cos, const float *sin, int64_t begin, int64_t end, int64_t stride, int64_t heads, int64_t head,
+                 int64_t table_rows, bool inverse);
+    // s becomes exp(scale * s - log sum exp) over columns [first, last] of each row, zero elsewhere; lse gets the logarithm where it is not
+    // null and gives it where `known`.
+    void (*softmax)(float *s, float *lse, int64_t lse_stride, const int32_t *first, int64_t rows, int64_t columns, int64_t row0,
+                    int64_t column0, float scale, bool known);
+    // dp becomes p * (dp - delta) * scale.
+    void (*softmax_backward)(const float *p, float *dp, const float *delta, int64_t rows, int64_t columns, float scale);
+    // Dot products of the rows of a and b.
+    void (*row_dots)(const float *a, int64_t a_stride, const float *b, int64_t b_stride, float *out, int64_t rows, int64_t width);
+    // Negative log-likelihood of each row's target, whether it was the largest, and, unless scale is 0, logits become
+    // scale * (softmax - onehot).
+    void (*cross_entropy)(float *logits, const int64_t *targets, float *loss, float *correct, int64_t begin, int64_t end, int64_t width,
+                          float scale);
+};
+
+extern "C" const RowKernels trainyard_rows_base;
+#if defined(__x86_64__)
+extern "C" const RowKernels trainyard_rows_avx2;
+extern "C" const RowKernels trainyard_rows_avx512;
+#endif

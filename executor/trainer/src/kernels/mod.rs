@@ -1,0 +1,333 @@
+//! The face of the C++ kernels: loops over rows that libtorch has no single operator for, and attention, on the processor.
+//!
+//! Every function has its formula in plain tensor operations beside its caller in `nn`; a test holds the two together. Tensors must
+//! be dense, on the processor, in fp32 or bf16 as said. Results depend on the instruction set, but not on the number of threads.
+
+use std::ffi::{CStr, c_char, c_int};
+
+use tch::{Kind, Tensor};
+use torch_sys::C_tensor;
+
+use crate::error::{Result, TrainerError};
+
+type Error = *mut c_char;
+
+unsafe extern "C" {
+    fn trainyard_free(error: Error);
+    fn trainyard_rms_norm(
+        x: *const C_tensor,
+        w: *const C_tensor,
+        y: *mut C_tensor,
+        rstd: *mut C_tensor,
+        eps: f64,
+    ) -> Error;
+    fn trainyard_rms_norm_backward(
+        dy: *const C_tensor,
+        x: *const C_tensor,
+        w: *const C_tensor,
+        rstd: *const C_tensor,
+        dx: *mut C_tensor,
+    ) -> Error;
+    fn trainyard_swiglu(gate_up: *const C_tensor, h: *mut C_tensor) -> Error;
+    fn trainyard_swiglu_backward(dh: *const C_tensor, gate_up: *mut C_tensor) -> Error;
+    fn trainyard_rope(
+        x: *mut C_tensor,
+        cos: *const C_tensor,
+        sin: *const C_tensor,
+        heads: i64,
+        head: i64,
+        inverse: c_int,
+    ) -> Error;
+    fn trainyard_attention(
+        qkv: *const C_tensor,
+        first: *const C_tensor,
+        out: *mut C_tensor,
+        lse: *mut C_tensor,
+        length: i64,
+        heads: i64,
+        kv_heads: i64,
+        head: i64,
+        scale: f64,
+    ) -> Error;
+    fn trainyard_attention_backward(
+        dout: *const C_tensor,
+        qkv: *const C_tensor,
+        first: *const C_tensor,
+        out: *const C_tensor,
+        lse: *mut C_tensor,
+        dqkv: *mut C_tensor,
+        length: i64,
+        heads: i64,
+        kv_heads: i64,
+        head: i64,
+        scale: f64,
+    ) -> Error;
+    fn trainyard_cross_entropy(
+        logits: *mut C_tensor,
+        targets: *const C_tensor,
+        loss: *mut C_tensor,
+        correct: *mut C_tensor,
+        scale: f64,
+    ) -> Error;
+    fn trainyard_adamw(
+        p: *mut C_tensor,
+        g: *mut C_tensor,
+        m: *mut C_tensor,
+        v: *mut C_tensor,
+        step: f64,
+        rate: f64,
+        beta1: f64,
+        beta2: f64,
+        weight_decay: f64,
+        eps: f64,
+    ) -> Error;
+}
+
+/// Heads of an attention.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heads {
+    /// Query heads.
+    pub query: i64,
+    /// Key heads, and as many value heads.
+    pub key: i64,
+    /// Width of a head.
+    pub width: i64,
+}
+
+impl Heads {
+    /// Columns of queries, keys and values side by side.
+    pub fn columns(&self) -> i64 {
+        (self.query + 2 * self.key) * self.width
+    }
+
+    /// Factor on the scores.
+    pub fn scale(&self) -> f64 {
+        1.0 / (self.width as f64).sqrt()
+    }
+}
+
+/// `w * (x * rstd)` of rows `x` and `rstd = 1 / sqrt(mean(x^2) + eps)` of each, which is fp32.
+///
+/// # Errors
+/// Where shapes or formats do not fit.
+pub fn rms_norm(x: &Tensor, w: &Tensor, eps: f64) -> Result<(Tensor, Tensor)> {
+    let (mut y, rows) = (x.f_empty_like()?, x.numel() as i64 / w.numel() as i64);
+    let mut rstd = Tensor::f_empty([rows], (Kind::Float, x.device()))?;
+    // SAFETY: the pointers are of live tensors, and `y` and `rstd` are held by nobody else; so in every call below.
+    checked(unsafe {
+        trainyard_rms_norm(x.as_ptr(), w.as_ptr(), y.as_mut_ptr(), rstd.as_mut_ptr(), eps)
+    })?;
+    Ok((y, rstd))
+}
+
+/// Adds to `dx` the gradient of [`rms_norm`] at `x` for `dy`.
+///
+/// # Errors
+/// Where shapes or formats do not fit.
+pub fn rms_norm_backward(
+    dy: &Tensor,
+    x: &Tensor,
+    w: &Tensor,
+    rstd: &Tensor,
+    dx: &mut Tensor,
+) -> Result<()> {
+    // SAFETY: see `rms_norm`.
+    checked(unsafe {
+        trainyard_rms_norm_backward(
+            dy.as_ptr(),
+            x.as_ptr(),
+            w.as_ptr(),
+            rstd.as_ptr(),
+            dx.as_mut_ptr(),
+        )
+    })
+}
+
+/// `silu(gate) * up` of `gate_up` (n, 2 f): (n, f).
+///
+/// # Errors
+/// Where shapes or formats do not fit.
+pub fn swiglu(gate_up: &Tensor) -> Result<Tensor> {
+    let (n, wide) = gate_up.size2()?;
+    let mut h = Tensor::f_empty([n, wide / 2], (gate_up.kind(), gate_up.device()))?;
+    // SAFETY: see `rms_norm`.
+    checked(unsafe { trainyard_swiglu(gate_up.as_ptr(), h.as_mut_ptr()) })?;
+    Ok(h)
+}
+
+/// Turns `gate_up` into the gradient of [`swiglu`] at it for `dh`.
+///
+/// # Errors
+/// Where shapes or formats do not fit.
+pub fn swiglu_backward(dh: &Tensor, gate_up: &mut Tensor) -> Result<()> {
+    // SAFETY: see `rms_norm`.
+    checked(unsafe { trainyard_swiglu_backward(dh.as_ptr(), gate_up.as_mut_ptr()) })
+}
+
+/// Turns the first `heads` heads of each row of `x` (n, c) by angles whose cosine and sine are (rows, width / 2) in fp32 and repeat
+/// over the rows of `x`; the other way where `inverse`.
+///
+/// # Errors
+/// Where shapes or formats do not fit.
+pub fn rope(
+    x: &mut Tensor,
+    (cos, sin): (&Tensor, &Tensor),
+    heads: i64,
+    width: i64,
+    inverse: bool,
+) -> Result<()> {
+    // SAFETY: see `rms_norm`.
+    checked(unsafe {
+        trainyard_rope(
+            x.as_mut_ptr(),
+            cos.as_ptr(),
+            sin.as_ptr(),
+            heads,
+            width,
+            c_int::from(inverse),
+        )
+    })
+}
+
+/// Attention of `qkv` (b t, columns) in fp32, where position i of each row of `length` sees the positions from `first[i]` (b t, int32) to
+/// itself. Gives the heads side by side (b t, heads * width) and the logarithm of each softmax's sum (b t, heads).
+///
+/// # Errors
+/// Where shapes or formats do not fit.
+pub fn attention(
+    qkv: &Tensor,
+    first: &Tensor,
+    length: i64,
+    heads: Heads,
+) -> Result<(Tensor, Tensor)> {
+    let (n, options) = (qkv.size()[0], (Kind::Float, qkv.device()));
+    let mut out = Tensor::f_empty([n, heads.query * heads.width], options)?;
+    let mut lse = Tensor::f_empty([n, heads.query], options)?;
+    // SAFETY: see `rms_norm`.
+    checked(unsafe {
+        trainyard_attention(
+            qkv.as_ptr(),
+            first.as_ptr(),
+            out.as_mut_ptr(),
+            lse.as_mut_ptr(),
+            length,
+            heads.query,
+            heads.key,
+            heads.width,
+            heads.scale(),
+        )
+    })?;
+    Ok((out, lse))
+}
+
+/// The gradient of [`attention`] with respect to `qkv` for `dout`, from what the forward pass gave.
+///
+/// # Errors
+/// Where shapes or formats do not fit.
+pub fn attention_backward(
+    dout: &Tensor,
+    qkv: &Tensor,
+    first: &Tensor,
+    (out, lse): (&Tensor, &mut Tensor),
+    length: i64,
+    heads: Heads,
+) -> Result<Tensor> {
+    let mut dqkv = qkv.f_empty_like()?;
+    // SAFETY: see `rms_norm`.
+    checked(unsafe {
+        trainyard_attention_backward(
+            dout.as_ptr(),
+            qkv.as_ptr(),
+            first.as_ptr(),
+            out.as_ptr(),
+            lse.as_mut_ptr(),
+            dqkv.as_mut_ptr(),
+            length,
+            heads.query,
+            heads.key,
+            heads.width,
+            heads.scale(),
+        )
+    })?;
+    Ok(dqkv)
+}
+
+/// Negative log-likelihoods of `targets` (n) under `logits` (n, v), and 1 where the target was the likeliest. Unless `scale` is 0, the
+/// logits become `scale * (softmax - onehot)`. All but the targets in fp32.
+///
+/// # Errors
+/// Where shapes or formats do not fit, or a target is no row of the vocabulary.
+pub fn cross_entropy(
+    logits: &mut Tensor,
+    targets: &Tensor,
+    scale: f64,
+) -> Result<(Tensor, Tensor)> {
+    let options = (Kind::Float, logits.device());
+    let mut loss = Tensor::f_empty([logits.size()[0]], options)?;
+    let mut correct = Tensor::f_empty([logits.size()[0]], options)?;
+    // SAFETY: see `rms_norm`.
+    checked(unsafe {
+        trainyard_cross_entropy(
+            logits.as_mut_ptr(),
+            targets.as_ptr(),
+            loss.as_mut_ptr(),
+            correct.as_mut_ptr(),
+            scale,
+        )
+    })?;
+    Ok((loss, correct))
+}
+
+/// Constants of one [`adamw`] update.
+#[derive(Debug, Clone, Copy)]
+pub struct AdamWStep {
+    /// The update's number, from 1.
+    pub step: u64,
+    /// Learning rate.
+    pub rate: f64,
+    /// Decay rates of the moments.
+    pub betas: [f64; 2],
+    /// Decoupled weight decay.
+    pub weight_decay: f64,
+    /// Added to the root of the second moment.
+    pub eps: f64,
+}
+
+/// One `AdamW` update of flat fp32 tensors on any device: libtorch's own fused operator, which torch-sys leaves out.
+///
+/// # Errors
+/// Where shapes or formats do not fit.
+pub fn adamw(
+    parameters: &mut Tensor,
+    gradients: &mut Tensor,
+    (first, second): (&mut Tensor, &mut Tensor),
+    with: AdamWStep,
+) -> Result<()> {
+    // SAFETY: see `rms_norm`.
+    checked(unsafe {
+        trainyard_adamw(
+            parameters.as_mut_ptr(),
+            gradients.as_mut_ptr(),
+            first.as_mut_ptr(),
+            second.as_mut_ptr(),
+            with.step as f64,
+            with.rate,
+            with.betas[0],
+            with.betas[1],
+            with.weight_decay,
+            with.eps,
+        )
+    })
+}
+
+/// What a kernel says of itself: null, or why it has done nothing.
+fn checked(error: Error) -> Result<()> {
+    if error.is_null() {
+        return Ok(());
+    }
+    // SAFETY: the kernels give null or a string that ends in a zero byte, and it is read before it is freed.
+    let text = unsafe { CStr::from_ptr(error) }.to_string_lossy().into_owned();
+    // SAFETY: it came from the kernels' own allocation and is freed once.
+    unsafe { trainyard_free(error) };
+    Err(TrainerError::from(tch::TchError::Torch(text)))
+}

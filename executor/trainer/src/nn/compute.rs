@@ -1,0 +1,119 @@
+//! How a model computes: device, format, kernels or plain operations, and its matrix products.
+//!
+//! A processor without bf16 instructions multiplies bf16 matrices many times slower than fp32 ones (libtorch then has only a loop for
+//! it). There the products' inputs are widened and the result is rounded: bf16 keeps its memory, at fp32's speed.
+
+use tch::{Device, Kind, Tensor};
+
+use crate::device;
+use crate::error::Result;
+
+/// The choice, made once for a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Compute {
+    /// Where.
+    pub device: Device,
+    /// The format of weights and activations.
+    pub kind: Kind,
+    /// Whether the kernels of this crate do what they can; else plain tensor operations do all of it.
+    pub fused: bool,
+    /// Whether matrix products are widened to fp32.
+    widened: bool,
+}
+
+impl Compute {
+    /// The fastest way on `device` in `kind`.
+    pub fn new(device: Device, kind: Kind) -> Self {
+        let processor = device == Device::Cpu;
+        let fused = processor && matches!(kind, Kind::Float | Kind::BFloat16);
+        let widened = processor && kind != Kind::Float && !device::has_bf16_instructions();
+        Self { device, kind, fused, widened }
+    }
+
+    /// The same without kernels: the reference that they are held to, and what other devices use.
+    pub fn plain(self) -> Self {
+        Self { fused: false, ..self }
+    }
+
+    /// The format that products are computed in.
+    pub fn product_format(&self) -> Kind {
+        if self.widened { Kind::Float } else { self.kind }
+    }
+
+    /// `x w^T` of `x_ni` and `w_oi`: (n, o).
+    ///
+    /// # Errors
+    /// As libtorch reports; so does everything here.
+    pub fn project(&self, x_ni: &Tensor, w_oi: &Tensor) -> Result<Tensor> {
+        self.product(x_ni, &w_oi.f_transpose(0, 1)?)
+    }
+
+    /// `y + x w^T`, in place of `y_no`, whose rows may lie apart.
+    pub fn project_onto(&self, y_no: &mut Tensor, x_ni: &Tensor, w_oi: &Tensor) -> Result<()> {
+        self.product_onto(y_no, x_ni, &w_oi.f_transpose(0, 1)?)
+    }
+
+    /// `x w` of `x_no` and `w_oi`: (n, i).
+    pub fn product(&self, x_no: &Tensor, w_oi: &Tensor) -> Result<Tensor> {
+        if self.widened {
+            return Ok(wide(x_no)?.f_mm(&wide(w_oi)?)?.f_to_kind(self.kind)?);
+        }
+        Ok(x_no.f_mm(w_oi)?)
+    }
+
+    /// `y + x w`, in place of `y_ni`, whose rows may lie apart.
+    pub fn product_onto(&self, y_ni: &mut Tensor, x_no: &Tensor, w_oi: &Tensor) -> Result<()> {
+        if self.widened {
+            let sum = wide(y_ni)?.f_addmm_(&wide(x_no)?, &wide(w_oi)?)?;
+            y_ni.f_copy_(&sum)?;
+            return Ok(());
+        }
+        let _ = y_ni.f_addmm_(x_no, w_oi)?;
+        Ok(())
+    }
+
+    /// Adds `scale * dy^T x` to the gradient `sum_oi`, which is fp32 in every format.
+    pub fn outer_onto(
+        &self,
+        sum_oi: &mut Tensor,
+        dy_no: &Tensor,
+        x_ni: &Tensor,
+        scale: f64,
+    ) -> Result<()> {
+        let dy_on = dy_no.f_transpose(0, 1)?;
+        if self.kind == Kind::Float {
+            let _ = add_product(sum_oi, &dy_on, x_ni, scale)?;
+        } else if self.widened {
+            let _ = add_product(sum_oi, &wide(&dy_on)?, &wide(x_ni)?, scale)?;
+        } else {
+            let product = dy_on.f_mm(x_ni)?.f_to_kind(Kind::Float)?;
+            let _ = sum_oi.f_add_(&product.f_mul_scalar(scale)?)?;
+        }
+        Ok(())
+    }
+}
+
+/// `sum + scale * a b` in place of `sum`. The scale is folded into the smaller factor: tch's in-place product takes none.
+fn add_product(sum: &mut Tensor, a: &Tensor, b: &Tensor, scale: f64) -> Result<Tensor> {
+    if scale == 1.0 {
+        return Ok(sum.f_addmm_(a, b)?);
+    }
+    if a.numel() <= b.numel() {
+        return Ok(sum.f_addmm_(&a.f_mul_scalar(scale)?, b)?);
+    }
+    Ok(sum.f_addmm_(a, &b.f_mul_scalar(scale)?)?)
+}
+
+/// The same values in memory of their own.
+///
+/// # Errors
+/// As libtorch reports.
+pub fn copied(x: &Tensor) -> Result<Tensor> {
+    let mut copy = x.f_empty_like()?;
+    copy.f_copy_(x)?;
+    Ok(copy)
+}
+
+fn wide(x: &Tensor) -> Result<Tensor> {
+    Ok(x.f_to_kind(Kind::Float)?)
+}
