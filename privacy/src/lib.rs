@@ -1,0 +1,17 @@
+//! Differential privacy for training: what a run costs, how much noise it needs, the noise itself, and the record of what was spent.
+//!
+//! Pure computation: no tensors, files, network or clock. The only thing it takes from outside is a key from the operating
+//! system's generator (`random`).
+//!
+//! The guarantee is for neighbouring data sets that differ by one unit added or removed ([`unit`]), with each unit drawn on its own in
+//! every step (Poisson sampling). It does not cover what is computed from the data without noise: statistics, tokenizer training,
+//! losses and gradient norms shown step by step, or a checkpoint chosen by its loss on private data.
+
+mod error;
+mod phase;
+pub mod prv;
+pub mod rdp;
+mod special;
+
+pub use error::PrivacyError;
+pub use phase::{Budget, Mechanism, Phase, checked_delta, merge};

@@ -1,0 +1,129 @@
+//! The distribution of the summed privacy loss, and the epsilon that its upper tail gives.
+
+use rustfft::FftPlanner;
+use rustfft::num_complex::Complex64;
+
+use super::grid::Grid;
+use super::loss::Loss;
+use crate::error::PrivacyError;
+use crate::phase::Phase;
+
+/// The points from 0 upward of the summed loss.
+pub(super) struct Tail {
+    masses: Vec<f64>,
+    mesh: f64,
+    /// What the means of rounded and true losses differ by, over all steps: every point stands this far to the right.
+    shift: f64,
+}
+
+/// Rounds the loss of each phase to the grid, tilted by `tilt`, and adds up all steps.
+pub(super) fn compose(phases: &[Phase], grid: &Grid, tilt: f64) -> Result<Tail, PrivacyError> {
+    let mut planner = FftPlanner::new();
+    let forward = planner.plan_fft_forward(grid.points);
+    let mut scratch = vec![Complex64::default(); forward.get_inplace_scratch_len()];
+    let mut product: Option<Vec<Complex64>> = None;
+    let (mut log_weight, mut shift) = (0.0, 0.0);
+    for phase in phases {
+        let rounded = Rounded::new(phase, grid, tilt)?;
+        log_weight += rounded.log_weight * phase.steps() as f64;
+        shift += rounded.shift * phase.steps() as f64;
+        let mut values = rounded.values;
+        forward.process_with_scratch(&mut values, &mut scratch);
+        match &mut product {
+            None => {
+                values.iter_mut().for_each(|value| *value = power(*value, phase.steps()));
+                product = Some(values);
+            }
+            Some(product) => {
+                for (sum, value) in product.iter_mut().zip(&values) {
+                    *sum *= power(*value, phase.steps());
+                }
+            }
+        }
+    }
+    let mut values = product.unwrap_or_default();
+    planner.plan_fft_inverse(grid.points).process(&mut values);
+
+    // What is needed has an epsilon of at least 0, so the shifted points from 0 on.
+    let from = ((-shift / grid.mesh).floor() as i64 - 1).max(-grid.half());
+    let masses = (from..grid.half()).map(|number| {
+        let tilted = values[grid.place(number)].re / grid.points as f64;
+        // Rounding may leave a tail point slightly below 0: 0 errs on the safe side.
+        tilted.max(0.0) * (log_weight - tilt * number as f64 * grid.mesh).exp()
+    });
+    Ok(Tail { masses: masses.collect(), mesh: grid.mesh, shift: shift + from as f64 * grid.mesh })
+}
+
+/// One step's loss on the grid.
+struct Rounded {
+    /// Tilted masses, in the circular order of the transform; they add up to 1.
+    values: Vec<Complex64>,
+    /// The log of what the tilted masses were divided by.
+    log_weight: f64,
+    /// The true mean less the mean of the rounded loss.
+    shift: f64,
+}
+
+impl Rounded {
+    fn new(phase: &Phase, grid: &Grid, tilt: f64) -> Result<Self, PrivacyError> {
+        let loss = Loss::new(phase);
+        let (mut total, mut mean, mut largest) = (0.0, 0.0, f64::NEG_INFINITY);
+        loss.masses(grid, |number, mass| {
+            let value = number as f64 * grid.mesh;
+            total += mass;
+            mean += mass * value;
+            largest = largest.max(mass.ln() + tilt * value);
+        });
+        let shift = loss.mean() - mean / total;
+        if !(shift.abs() <= grid.mesh / 2.0) {
+            return Err(PrivacyError::Precision("the rounded loss has another mean"));
+        }
+        let mut values = vec![Complex64::default(); grid.points];
+        let mut weight = 0.0;
+        loss.masses(grid, |number, mass| {
+            let tilted = (mass.ln() + tilt * number as f64 * grid.mesh - largest).exp();
+            weight += tilted;
+            values[grid.place(number)] = Complex64::new(tilted, 0.0);
+        });
+        values.iter_mut().for_each(|value| value.re /= weight);
+        // The masses are those of the loss given that it lies on the grid: divided by their total.
+        Ok(Self { values, log_weight: largest + f64::ln(weight) - f64::ln(total), shift })
+    }
+}
+
+/// `base` to a whole power, by squaring. Stops where nothing is left, before numbers too small to be fast.
+fn power(base: Complex64, mut exponent: u64) -> Complex64 {
+    let (mut result, mut square) = (Complex64::new(1.0, 0.0), base);
+    while exponent > 0 {
+        if exponent & 1 == 1 {
+            result *= square;
+        }
+        if result.norm_sqr() < 1e-200 {
+            return Complex64::default();
+        }
+        exponent >>= 1;
+        square *= square;
+    }
+    result
+}
+
+impl Tail {
+    /// The smallest epsilon, at least 0, at which the hockey-stick divergence is at most `delta`.
+    pub(super) fn epsilon(&self, delta: f64) -> f64 {
+        // From the top down: `mass` is the probability at or above a point, `divergence` the hockey stick at that point. Moving
+        // down by x turns the latter into e^-x divergence + (1 - e^-x) mass, all of it positive: nothing cancels.
+        let (mut mass, mut divergence) = (0.0, 0.0);
+        let (decay, growth) = ((-self.mesh).exp(), -(-self.mesh).exp_m1());
+        for (number, here) in self.masses.iter().enumerate().rev() {
+            let next = decay * divergence + growth * mass;
+            if next > delta {
+                let above = self.shift + (number + 1) as f64 * self.mesh;
+                let down = ((mass - delta) / (mass - divergence)).ln();
+                return (above + down).max(0.0);
+            }
+            divergence = next;
+            mass += here;
+        }
+        0.0
+    }
+}

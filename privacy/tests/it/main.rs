@@ -1,0 +1,10 @@
+//! Accounting against reference libraries, noise against its distribution, and the ledger against crashes.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    missing_docs,
+    reason = "a test fails by panicking"
+)]
+
+mod epsilon;
