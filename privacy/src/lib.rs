@@ -7,11 +7,16 @@
 //! every step (Poisson sampling). It does not cover what is computed from the data without noise: statistics, tokenizer training,
 //! losses and gradient norms shown step by step, or a checkpoint chosen by its loss on private data.
 
+mod accountant;
 mod error;
 mod phase;
 pub mod prv;
+pub mod random;
 pub mod rdp;
+mod solve;
 mod special;
 
+pub use accountant::{Accountant, Accounting};
 pub use error::PrivacyError;
 pub use phase::{Budget, Mechanism, Phase, checked_delta, merge};
+pub use solve::{Calibration, Forecast};

@@ -11,6 +11,9 @@ use crate::phase::Phase;
 /// The points from 0 upward of the summed loss.
 pub(super) struct Tail {
     masses: Vec<f64>,
+    /// How far the first mass may be off by rounding; it falls by `e^-tilt` per unit of loss.
+    noise: f64,
+    tilt: f64,
     mesh: f64,
     /// What the means of rounded and true losses differ by, over all steps: every point stands this far to the right.
     shift: f64,
@@ -46,12 +49,18 @@ pub(super) fn compose(phases: &[Phase], grid: &Grid, tilt: f64) -> Result<Tail, 
 
     // What is needed has an epsilon of at least 0, so the shifted points from 0 on.
     let from = ((-shift / grid.mesh).floor() as i64 - 1).max(-grid.half());
+    let log_untilt = |number: i64| log_weight - tilt * number as f64 * grid.mesh;
     let masses = (from..grid.half()).map(|number| {
         let tilted = values[grid.place(number)].re / grid.points as f64;
-        // Rounding may leave a tail point slightly below 0: 0 errs on the safe side.
-        tilted.max(0.0) * (log_weight - tilt * number as f64 * grid.mesh).exp()
+        // Rounding may leave a point slightly below 0: 0 errs on the safe side.
+        if tilted > 0.0 { (tilted.ln() + log_untilt(number)).exp() } else { 0.0 }
     });
-    Ok(Tail { masses: masses.collect(), mesh: grid.mesh, shift: shift + from as f64 * grid.mesh })
+    let masses = masses.collect();
+    // True masses are real and not below 0, and most of them are 0: what is below shows how large rounding is.
+    let noise = values.iter().map(|value| value.im.abs().max(-value.re)).fold(0.0, f64::max);
+    let noise = noise / grid.points as f64 * log_untilt(from).exp();
+    let shift = shift + from as f64 * grid.mesh;
+    Ok(Tail { masses, noise, tilt, mesh: grid.mesh, shift })
 }
 
 /// One step's loss on the grid.
@@ -68,11 +77,14 @@ impl Rounded {
     fn new(phase: &Phase, grid: &Grid, tilt: f64) -> Result<Self, PrivacyError> {
         let loss = Loss::new(phase);
         let (mut total, mut mean, mut largest) = (0.0, 0.0, f64::NEG_INFINITY);
+        let mut logs = Vec::new();
         loss.masses(grid, |number, mass| {
             let value = number as f64 * grid.mesh;
             total += mass;
             mean += mass * value;
-            largest = largest.max(mass.ln() + tilt * value);
+            let log = mass.ln() + tilt * value;
+            largest = largest.max(log);
+            logs.push((number, log));
         });
         let shift = loss.mean() - mean / total;
         if !(shift.abs() <= grid.mesh / 2.0) {
@@ -80,11 +92,11 @@ impl Rounded {
         }
         let mut values = vec![Complex64::default(); grid.points];
         let mut weight = 0.0;
-        loss.masses(grid, |number, mass| {
-            let tilted = (mass.ln() + tilt * number as f64 * grid.mesh - largest).exp();
+        for (number, log) in logs {
+            let tilted = (log - largest).exp();
             weight += tilted;
             values[grid.place(number)] = Complex64::new(tilted, 0.0);
-        });
+        }
         values.iter_mut().for_each(|value| value.re /= weight);
         // The masses are those of the loss given that it lies on the grid: divided by their total.
         Ok(Self { values, log_weight: largest + f64::ln(weight) - f64::ln(total), shift })
@@ -109,7 +121,10 @@ fn power(base: Complex64, mut exponent: u64) -> Complex64 {
 
 impl Tail {
     /// The smallest epsilon, at least 0, at which the hockey-stick divergence is at most `delta`.
-    pub(super) fn epsilon(&self, delta: f64) -> f64 {
+    ///
+    /// # Errors
+    /// The masses above it may be off by more than `allowed` together.
+    pub(super) fn epsilon(&self, delta: f64, allowed: f64) -> Result<f64, PrivacyError> {
         // From the top down: `mass` is the probability at or above a point, `divergence` the hockey stick at that point. Moving
         // down by x turns the latter into e^-x divergence + (1 - e^-x) mass, all of it positive: nothing cancels.
         let (mut mass, mut divergence) = (0.0, 0.0);
@@ -119,11 +134,30 @@ impl Tail {
             if next > delta {
                 let above = self.shift + (number + 1) as f64 * self.mesh;
                 let down = ((mass - delta) / (mass - divergence)).ln();
-                return (above + down).max(0.0);
+                return self.precise(number + 1, allowed).map(|()| (above + down).max(0.0));
             }
             divergence = next;
             mass += here;
         }
-        0.0
+        self.precise(0, allowed).map(|()| 0.0)
+    }
+
+    /// Refuses where rounding of the masses from `number` up may add up to more than `allowed`.
+    fn precise(&self, number: usize, allowed: f64) -> Result<(), PrivacyError> {
+        let fall = self.tilt * self.mesh;
+        let first = self.noise * (-fall * number as f64).exp();
+        let count = (self.masses.len() - number) as f64;
+        let sum = if fall > 0.0 {
+            first * (-fall * count).exp_m1() / (-fall).exp_m1()
+        } else {
+            first * count
+        };
+        if sum <= allowed {
+            Ok(())
+        } else {
+            Err(PrivacyError::Precision(
+                "rounding of the transform is no longer small beside delta",
+            ))
+        }
     }
 }

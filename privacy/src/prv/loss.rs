@@ -70,8 +70,7 @@ impl Loss {
         let (mut out, mut drawn) = edges(first);
         for number in first..half {
             let (out_right, drawn_right) = edges(number + 1);
-            let mass =
-                (1.0 - self.rate) * out.to(out_right) + self.rate * drawn.to(drawn_right);
+            let mass = (1.0 - self.rate) * out.to(out_right) + self.rate * drawn.to(drawn_right);
             if mass > 0.0 {
                 visit(number, mass);
             } else if drawn.z > 0.0 {

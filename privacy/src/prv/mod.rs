@@ -3,7 +3,7 @@
 //! The privacy loss of one step is a random variable; that of many steps is their sum, whose distribution a Fourier transform
 //! gives on a grid. Gopi, Lee, Wutschitz, "Numerical Composition of Differential Privacy", 2021. Two things differ from the
 //! paper's own program: all phases are multiplied in the frequency domain, with one transform back, and the distributions are tilted
-//! by `e^(lambda t)` first, lambda from the best Rényi order, so that rounding is relative to delta and not to 1. Deltas far below 1e-9
+//! by `e^(lambda t)` first, lambda up to the best Rényi order less 1, so that rounding is relative to delta and not to 1. Deltas far below 1e-9
 //! then keep their precision.
 
 mod compose;
@@ -80,13 +80,13 @@ impl PrvAccountant {
         }
         let delta_error = delta * Self::DELTA_SHARE;
         let grid = self.grid(&phases, delta_error)?;
-        let order = self.rdp.epsilon(&phases, delta)?.order;
-        let tail = compose::compose(&phases, &grid, order - 1.0)?;
-        let at = |delta: f64| tail.epsilon(delta);
+        let tilt = self.tilt(&phases, &grid, delta)?;
+        let tail = compose::compose(&phases, &grid, tilt)?;
+        let at = |delta: f64| tail.epsilon(delta, delta_error);
         Ok(PrvEpsilon {
-            lower: (at(delta + delta_error) - grid.epsilon_error).max(0.0),
-            estimate: at(delta),
-            upper: at(delta - delta_error) + grid.epsilon_error,
+            lower: (at(delta + delta_error)? - grid.epsilon_error).max(0.0),
+            estimate: at(delta)?,
+            upper: at(delta - delta_error)? + grid.epsilon_error,
             epsilon_error: grid.epsilon_error,
             delta_error,
             points: grid.points,
@@ -111,5 +111,30 @@ impl PrvAccountant {
         }
         let deviation = (steps * (12.0 / delta_error).ln() / 2.0).sqrt();
         Ok(grid::Grid::new(reach + 3.0, self.epsilon_error, deviation))
+    }
+
+    /// How much to tilt. The best order brings the tail that decides to the middle of the tilted distribution. But what lies beyond
+    /// the grid comes round to its other end, and undoing the tilt there counts it too high; so no more than keeps that far below
+    /// `delta_error`. By Chernoff's bound at any order `a`, what lies `w` widths of the grid beyond epsilon 0 weighs at most
+    /// `e^((a - 1) (divergence(a) - w width) + lambda w width)`.
+    fn tilt(
+        &mut self,
+        phases: &[Phase],
+        grid: &grid::Grid,
+        delta: f64,
+    ) -> Result<f64, PrivacyError> {
+        let best = self.rdp.epsilon(phases, delta)?.order - 1.0;
+        let width = grid.points as f64 * grid.mesh;
+        let total = self.rdp.total(phases);
+        let allowed = (delta * Self::DELTA_SHARE * 1e-2).ln();
+        let harmless = |tilt: f64| {
+            self.rdp.orders().iter().zip(&total).any(|(order, divergence)| {
+                let order = order - 1.0;
+                order - tilt > 1.0 / width
+                    && order * divergence - (order - tilt) * width + 1.0 < allowed
+            })
+        };
+        let mut tilts = std::iter::successors(Some(best), |tilt| Some(tilt * 0.8)).take(20);
+        Ok(tilts.find(|tilt| harmless(*tilt)).unwrap_or(0.0))
     }
 }

@@ -106,10 +106,12 @@ impl RdpAccountant {
         let most = room.fold(0.0, f64::max).min(Phase::MAX_STEPS as f64) as u64;
         // The division may round up over the edge; the budget is held by the sum itself.
         let fits = |steps: u64| {
-            self.orders.iter().zip(before.iter().zip(costs.iter())).any(|(order, (before, cost))| {
-                let total = before + cost * steps as f64;
-                order::to_epsilon(order, total, budget.delta()) <= budget.epsilon()
-            })
+            self.orders.iter().zip(before.iter().zip(costs.iter())).any(
+                |(order, (before, cost))| {
+                    let total = before + cost * steps as f64;
+                    order::to_epsilon(order, total, budget.delta()) <= budget.epsilon()
+                },
+            )
         };
         (most.saturating_sub(2)..=most).rev().find(|steps| fits(*steps)).unwrap_or(0)
     }

@@ -31,10 +31,8 @@ fn log_moment_integer(rate: f64, noise: f64, order: f64) -> f64 {
     let mut sum = f64::NEG_INFINITY;
     let mut i = 0.0;
     while i <= order {
-        let term = log_binomial
-            + i * log_rate
-            + (order - i) * log_rest
-            + (i * i - i) * half_precision;
+        let term =
+            log_binomial + i * log_rate + (order - i) * log_rest + (i * i - i) * half_precision;
         sum = log_add(sum, term);
         log_binomial += ((order - i) / (i + 1.0)).ln();
         i += 1.0;

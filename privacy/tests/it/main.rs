@@ -8,3 +8,5 @@
 )]
 
 mod epsilon;
+mod noise_multiplier;
+mod random;

@@ -6,6 +6,8 @@ import sys
 import types
 from pathlib import Path
 
+import scipy.signal  # noqa: F401 - before the stub of torch stands, which it would take for the library
+
 
 def _package(name: str, path: Path) -> None:
     module = types.ModuleType(name)
@@ -25,7 +27,7 @@ def load():
     _package("opacus.accountants.analysis", root / "analysis")
     names = ["analysis.rdp", "analysis.prv", "accountant", "rdp", "prv"]
     modules = {n: importlib.import_module(f"opacus.accountants.{n}") for n in names}
-    del sys.modules["torch"]  # scipy looks for it and would take the stub for the library
+    del sys.modules["torch"]
     return modules["analysis.rdp"], modules["analysis.prv"], {
         "rdp": modules["rdp"].RDPAccountant,
         "prv": modules["prv"].PRVAccountant,
