@@ -8,6 +8,9 @@ use crate::prv::PrvAccountant;
 use crate::rdp::RdpAccountant;
 
 /// How epsilon is bounded. Both are sound; a budget must be held by the one that its noise was chosen with.
+///
+/// Rényi orders also bound runs whose settings were chosen after seeing what earlier runs released (Lécuyer, "Practical Privacy
+/// Filters and Odometers with Rényi Differential Privacy", 2021). Numerical composition is proven for settings that do not depend on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Accounting {

@@ -9,12 +9,14 @@
 
 mod accountant;
 mod error;
+pub mod ledger;
 mod phase;
 pub mod prv;
 pub mod random;
 pub mod rdp;
 mod solve;
 mod special;
+pub mod unit;
 
 pub use accountant::{Accountant, Accounting};
 pub use error::PrivacyError;

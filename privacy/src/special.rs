@@ -1,6 +1,6 @@
 //! Functions that the standard library lacks, accurate in the tails that privacy accounting lives in.
 
-use std::f64::consts::{LN_2, SQRT_2};
+use std::f64::consts::LN_2;
 
 /// `ln(e^a + e^b)` without overflow.
 pub(crate) fn log_add(a: f64, b: f64) -> f64 {
@@ -36,11 +36,6 @@ pub(crate) fn log_half_erfc(x: f64) -> f64 {
         }
     }
     -x * x - (x * std::f64::consts::PI.sqrt()).ln() + sum.ln() - LN_2
-}
-
-/// The upper tail of the standard normal distribution.
-pub(crate) fn normal_survival(x: f64) -> f64 {
-    0.5 * libm::erfc(x / SQRT_2)
 }
 
 #[cfg(test)]

@@ -32,26 +32,23 @@ pub(super) fn compose(phases: &[Phase], grid: &Grid, tilt: f64) -> Result<Tail, 
         shift += rounded.shift * phase.steps() as f64;
         let mut values = rounded.values;
         forward.process_with_scratch(&mut values, &mut scratch);
+        raise(&mut values, phase.steps());
         match &mut product {
-            None => {
-                values.iter_mut().for_each(|value| *value = power(*value, phase.steps()));
-                product = Some(values);
-            }
+            None => product = Some(values),
             Some(product) => {
-                for (sum, value) in product.iter_mut().zip(&values) {
-                    *sum *= power(*value, phase.steps());
-                }
+                product.iter_mut().zip(&values).for_each(|(all, this)| *all *= this);
             }
         }
     }
+    // The way back is the same transform, read backwards: one plan does for both.
     let mut values = product.unwrap_or_default();
-    planner.plan_fft_inverse(grid.points).process(&mut values);
+    forward.process_with_scratch(&mut values, &mut scratch);
 
     // What is needed has an epsilon of at least 0, so the shifted points from 0 on.
     let from = ((-shift / grid.mesh).floor() as i64 - 1).max(-grid.half());
     let log_untilt = |number: i64| log_weight - tilt * number as f64 * grid.mesh;
     let masses = (from..grid.half()).map(|number| {
-        let tilted = values[grid.place(number)].re / grid.points as f64;
+        let tilted = values[grid.place(-number)].re / grid.points as f64;
         // Rounding may leave a point slightly below 0: 0 errs on the safe side.
         if tilted > 0.0 { (tilted.ln() + log_untilt(number)).exp() } else { 0.0 }
     });
@@ -87,7 +84,7 @@ impl Rounded {
             logs.push((number, log));
         });
         let shift = loss.mean() - mean / total;
-        if !(shift.abs() <= grid.mesh / 2.0) {
+        if shift.is_nan() || shift.abs() > grid.mesh / 2.0 {
             return Err(PrivacyError::Precision("the rounded loss has another mean"));
         }
         let mut values = vec![Complex64::default(); grid.points];
@@ -100,6 +97,18 @@ impl Rounded {
         values.iter_mut().for_each(|value| value.re /= weight);
         // The masses are those of the loss given that it lies on the grid: divided by their total.
         Ok(Self { values, log_weight: largest + f64::ln(weight) - f64::ln(total), shift })
+    }
+}
+
+/// Raises each value of a real signal's transform to a whole power: its second half mirrors the first.
+fn raise(values: &mut [Complex64], exponent: u64) {
+    let count = values.len();
+    for place in 0..=count / 2 {
+        let raised = power(values[place], exponent);
+        values[place] = raised;
+        if place > 0 {
+            values[count - place] = raised.conj();
+        }
     }
 }
 

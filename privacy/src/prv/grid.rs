@@ -40,5 +40,5 @@ impl Grid {
 fn smooth(wanted: usize) -> usize {
     let two = wanted.next_power_of_two().max(4);
     let three = two / 4 * 3;
-    if three >= wanted && three % 2 == 0 { three } else { two }
+    if three >= wanted && three.is_multiple_of(2) { three } else { two }
 }

@@ -1,6 +1,6 @@
 //! Randomness that an attacker cannot foresee: the noise of each step and who takes part in it.
 //!
-//! ChaCha20 under a key of 256 bits from the operating system. The key is never stored, shown or copied, and is wiped with the generator:
+//! `ChaCha20` under a key of 256 bits from the operating system. The key is never stored, shown or copied, and is wiped with the generator:
 //! whoever knew it could subtract the noise. So a run that resumes draws a new key, and private runs do not repeat bit for bit.
 
 mod noise;

@@ -8,5 +8,7 @@
 )]
 
 mod epsilon;
+mod ledger;
+mod ledger_crashes;
 mod noise_multiplier;
 mod random;

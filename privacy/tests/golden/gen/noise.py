@@ -23,7 +23,7 @@ def main():
     package = sys.modules["opacus.accountants"]
     package.create_accountant = lambda mechanism: accountants[mechanism]()
     search = importlib.import_module("opacus.accountants.utils").get_noise_multiplier
-    named = [(8, 1e-5, 0.01, 1000, 0.01), (1, 1e-5, 0.01, 1000, 0.01), (3, 1e-6, 0.005, 2000, 0.01)]
+    named = [(8, 1e-5, 0.01, 1000, 0.01), (1, 1e-5, 0.01, 1000, 1e-3), (3, 1e-6, 0.005, 2000, 0.01)]
     grid = [
         (epsilon, 1e-5, rate, steps, 1e-3)
         for epsilon, (rate, steps) in itertools.product([0.8, 2, 6, 10], [(0.002, 3000), (0.03, 200), (0.2, 20)])
