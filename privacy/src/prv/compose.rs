@@ -112,20 +112,22 @@ fn raise(values: &mut [Complex64], exponent: u64) {
     }
 }
 
-/// `base` to a whole power, by squaring. Stops where nothing is left, before numbers too small to be fast.
+/// `base` to a whole power, by squaring. 0 where the result is below 1e-25, far below the transform's own rounding.
 fn power(base: Complex64, mut exponent: u64) -> Complex64 {
+    if exponent as f64 * base.norm_sqr().ln() < -115.0 {
+        return Complex64::default();
+    }
     let (mut result, mut square) = (Complex64::new(1.0, 0.0), base);
-    while exponent > 0 {
+    loop {
         if exponent & 1 == 1 {
             result *= square;
         }
-        if result.norm_sqr() < 1e-200 {
-            return Complex64::default();
-        }
         exponent >>= 1;
+        if exponent == 0 {
+            return result;
+        }
         square *= square;
     }
-    result
 }
 
 impl Tail {
