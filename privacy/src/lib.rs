@@ -8,6 +8,8 @@
 //! losses and gradient norms shown step by step, or a checkpoint chosen by its loss on private data.
 
 mod accountant;
+pub mod audit;
+pub mod clip;
 mod error;
 pub mod ledger;
 mod phase;

@@ -7,6 +7,8 @@
     reason = "a test fails by panicking"
 )]
 
+mod audit;
+mod clip;
 mod epsilon;
 mod ledger;
 mod ledger_crashes;
