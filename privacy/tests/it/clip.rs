@@ -45,7 +45,8 @@ proptest! {
         limit in 1e-3..100.0_f64,
     ) {
         let moved = |factor: f64| if factor == 0.0 { 0.0 } else { factor * norm };
-        prop_assert!(moved(flat_factor(norm, limit)) <= limit);
+        // But for the rounding of one division and one product.
+        prop_assert!(moved(flat_factor(norm, limit)) <= limit * (1.0 + 2.0 * f64::EPSILON));
         prop_assert!(moved(automatic_factor(norm, 0.01)) <= 1.0);
         prop_assert!(flat_factor(norm, limit) <= 1.0);
     }
