@@ -10,6 +10,7 @@
 mod audit;
 mod clip;
 mod epsilon;
+mod gaussian;
 mod ledger;
 mod ledger_crashes;
 mod noise_multiplier;
