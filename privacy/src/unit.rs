@@ -20,6 +20,17 @@ pub enum PrivacyUnit {
     },
 }
 
+impl PrivacyUnit {
+    /// Its name on the wire.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Example => "example",
+            Self::User { .. } => "user",
+        }
+    }
+}
+
 /// The units of a data set. Their number is taken as public, as the rate and the default delta tell it anyway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Fields")]

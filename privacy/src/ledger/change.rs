@@ -5,6 +5,7 @@ use trainyard_openapi::id::JobId;
 use super::{Entry, Ledger, LedgerError, State};
 use crate::accountant::Accountant;
 use crate::phase::{Budget, Phase};
+use crate::unit::PrivacyUnit;
 
 /// Steps that a run is about to take.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,6 +16,8 @@ pub struct Reservation {
     pub epoch: u64,
     /// Which of the run's phases, from 0.
     pub number: u32,
+    /// What the run protects: the ledger's kind of unit. Users may give another number of examples.
+    pub unit: PrivacyUnit,
     /// The mechanism, with all steps of the phase so far and those about to run.
     pub phase: Phase,
 }
@@ -32,7 +35,7 @@ impl Ledger {
     /// Reserves steps before they run. Earlier epochs of the job that are still open count as crashed from then on.
     ///
     /// # Errors
-    /// Another version, a budget that does not hold them, an epoch or phase that is over, another mechanism, fewer steps than before, or
+    /// Another version or unit, a budget that does not hold them, an epoch or phase that is over, another mechanism, fewer steps than before, or
     /// a full ledger.
     pub fn reserve(
         &mut self,
@@ -41,7 +44,11 @@ impl Ledger {
         reservation: &Reservation,
     ) -> Result<Reserved, LedgerError> {
         self.expect(expected)?;
-        let Reservation { job, epoch, number, phase } = reservation;
+        let Reservation { job, epoch, number, unit, phase } = reservation;
+        if std::mem::discriminant(unit) != std::mem::discriminant(&self.population.unit()) {
+            let kept = self.population.unit().name();
+            return Err(LedgerError::AnotherUnit { kept, value: unit.name() });
+        }
         self.current(job, *epoch)?;
         let place = self.entries.iter().position(|entry| entry.key() == (job, *epoch, *number));
         let before = match place {

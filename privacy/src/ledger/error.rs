@@ -62,6 +62,14 @@ pub enum LedgerError {
         /// The phase.
         number: u32,
     },
+    /// Guarantees for different units do not add up.
+    #[error("unit must be {kept}, as of the runs before on this data set, got {value}")]
+    AnotherUnit {
+        /// The ledger's unit.
+        kept: &'static str,
+        /// The unit of the run.
+        value: &'static str,
+    },
     /// A phase keeps its mechanism; another is a phase of its own.
     #[error("the phase was reserved with {field} {reserved}, not {value}")]
     AnotherMechanism {

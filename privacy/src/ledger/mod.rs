@@ -3,6 +3,8 @@
 //! Steps are reserved before they run and committed before a checkpoint carries them. What was reserved by a run that died is charged: its
 //! steps may have run, and somebody may have seen what came of them. Only a run that ends in order gives back what it did not use.
 //!
+//! A job that trains on several data sets reserves in the ledger of each; what one of them refuses is settled for 0 steps in the others.
+//!
 //! The ledger is pure data. Whoever stores it compares and sets its version: every change names the version it was made for, fails
 //! on another, and leaves a higher one. Each change can be repeated after a lost answer, since it names totals and not differences.
 

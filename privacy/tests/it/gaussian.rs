@@ -1,5 +1,6 @@
 //! Composition where the answer has a closed form: steps that take every unit are one Gaussian with less noise.
 
+use proptest::prelude::*;
 use trainyard_privacy::prv::PrvAccountant;
 use trainyard_privacy::rdp::RdpAccountant;
 use trainyard_privacy::{Phase, PrivacyError};
@@ -66,10 +67,40 @@ fn nothing_spent_costs_nothing_and_bad_input_is_named() {
 }
 
 #[test]
-fn tiny_noise_is_answered_by_rényi_orders_at_least() {
+fn tiny_noise_is_answered_by_orders_at_least() {
     let mut rdp = RdpAccountant::default();
     for phase in [Phase::new(0.01, 1.0, 1_000_000), Phase::new(0.01, 0.5, 10)] {
         let found = rdp.epsilon(&[phase.unwrap()], 1e-5).unwrap();
         assert!(found.epsilon > 1000.0, "{found:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Realistic settings of any kind: the bounds stand in order, under Rényi's, and rise with the steps.
+    #[test]
+    fn bounds_stand_in_order(
+        noise in 0.5..20.0_f64,
+        log_rate in -4.0..0.0_f64,
+        log_steps in 0.0..4.0_f64,
+        log_delta in -10.0..-3.0_f64,
+        second in proptest::option::of((0.6..4.0_f64, 1..200_u64)),
+    ) {
+        let steps = 10_f64.powf(log_steps) as u64;
+        let rate = 10_f64.powf(log_rate);
+        let delta = 10_f64.powf(log_delta);
+        let phases = |times: u64| {
+            let first = Phase::new(noise, rate, steps * times).unwrap();
+            let second = second.map(|(noise, steps)| Phase::new(noise, 0.03, steps).unwrap());
+            std::iter::once(first).chain(second).collect::<Vec<_>>()
+        };
+        let mut prv = PrvAccountant::new(0.05).unwrap();
+        let found = prv.epsilon(&phases(1), delta).unwrap();
+        let rdp = RdpAccountant::default().epsilon(&phases(1), delta).unwrap().epsilon;
+        prop_assert!(found.lower <= found.estimate && found.estimate < found.upper, "{found:?}");
+        prop_assert!(found.lower <= rdp, "{found:?} Rényi {rdp}");
+        let more = prv.epsilon(&phases(2), delta).unwrap();
+        prop_assert!(more.upper > found.lower, "{found:?} {more:?}");
     }
 }

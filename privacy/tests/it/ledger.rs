@@ -17,7 +17,7 @@ fn open(epsilon: f64, accounting: Accounting) -> Ledger {
 
 fn reservation(job: &JobId, epoch: u64, steps: u64) -> Reservation {
     let phase = Phase::new(1.0, 0.01, steps).unwrap();
-    Reservation { job: job.clone(), epoch, number: 0, phase }
+    Reservation { job: job.clone(), epoch, number: 0, unit: PrivacyUnit::Example, phase }
 }
 
 fn reserve(
@@ -101,7 +101,7 @@ fn noise_chosen_by_composition_fits_a_ledger_that_counts_by_it() {
     let budget = *ledger.budget();
     let found = accountant.noise_multiplier(Accounting::Prv, &budget, &[], 0.01, 800).unwrap();
     let phase = Phase::new(found.noise_multiplier, 0.01, 800).unwrap();
-    let whole = Reservation { job: job(), epoch: 1, number: 0, phase };
+    let whole = Reservation { job: job(), epoch: 1, number: 0, unit: PrivacyUnit::Example, phase };
     reserve(&mut ledger, &mut accountant, &whole).unwrap();
     let mut by_orders = open(2.0, Accounting::Rdp);
     assert!(reserve(&mut by_orders, &mut accountant, &whole).is_err(), "Rényi orders are looser");
@@ -147,6 +147,10 @@ fn totals_only_rise_within_what_was_reserved() {
     other.phase = Phase::new(0.9, 0.01, 200).unwrap();
     let refused = reserve(&mut ledger, &mut accountant, &other).unwrap_err();
     assert_eq!(refused.to_string(), "the phase was reserved with noise_multiplier 1, not 0.9");
+    let unit = PrivacyUnit::User { examples_per_user: 2 };
+    let of_users = Reservation { unit, ..reservation(&job, 1, 200) };
+    let refused = reserve(&mut ledger, &mut accountant, &of_users).unwrap_err().to_string();
+    assert!(refused.starts_with("unit must be example"), "{refused}");
     // Another mechanism is another phase of the run.
     other.number = 1;
     reserve(&mut ledger, &mut accountant, &other).unwrap();
@@ -198,7 +202,7 @@ fn an_independent_sum_agrees() {
         [(1.0, 0.01, 500, 0), (0.8, 0.02, 200, 1), (5.0, 1.0, 3, 2), (0.5, 0.001, 50, 3)]
     {
         let phase = Phase::new(noise, rate, steps).unwrap();
-        let one = Reservation { job: job(), epoch: 1, number, phase };
+        let one = Reservation { job: job(), epoch: 1, number, unit: PrivacyUnit::Example, phase };
         reserve(&mut ledger, &mut accountant, &one).unwrap();
     }
     let ours = RdpAccountant::new(Orders::opacus()).epsilon(&ledger.charged(), 1e-5).unwrap();

@@ -108,6 +108,7 @@ impl World {
             job: self.jobs[self.runs[at].job].clone(),
             epoch: self.runs[at].epoch,
             number: 0,
+            unit: PrivacyUnit::User { examples_per_user: 4 },
             phase: Phase::new(noise, rate, total).unwrap(),
         };
         let mut ledger = self.read();
