@@ -31,4 +31,4 @@ if ! command -v promtool >/dev/null; then
     rm "$tools"/prometheus_*.deb
 fi
 
-exec "$venv/bin/python" -m pytest -q helm/tests "$@"
+exec "$venv/bin/python" -m pytest -q -p no:cacheprovider helm/tests "$@"

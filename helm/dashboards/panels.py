@@ -60,7 +60,14 @@ def panel(kind, title, description, targets, defaults, options):
         "fieldConfig": {"defaults": defaults, "overrides": []},
         "options": options,
         "targets": [
-            {"datasource": DATASOURCE, "editorMode": "code", "expr": expr, "legendFormat": legend or "__auto", "range": True, "refId": chr(ord("A") + number)}
+            {
+                "datasource": DATASOURCE,
+                "editorMode": "code",
+                "expr": expr,
+                "legendFormat": legend or "__auto",
+                "range": True,
+                "refId": chr(ord("A") + number),
+            }
             for number, (expr, legend) in enumerate(targets)
         ],
     }

@@ -1,18 +1,19 @@
 #!/usr/bin/env python3
 """Writes trainyard/files/dashboards/*.json.
 
-    helm/dashboards/write.py           writes them
-    helm/dashboards/write.py --check   writes nothing, and fails where they are not what it would write
+helm/dashboards/write.py           writes them
+helm/dashboards/write.py --check   writes nothing, and fails where they are not what it would write
 """
 
 import json
 import sys
 from pathlib import Path
 
-import privacy
-import scheduler
 import service
 import training
+
+import privacy
+import scheduler
 
 TARGET = Path(__file__).resolve().parent.parent / "trainyard" / "files" / "dashboards"
 DASHBOARDS = {"service": service, "scheduler": scheduler, "training": training, "privacy": privacy}

@@ -29,7 +29,10 @@ RULE = {
 BEHAVIOR = closed(
     scaleDown=closed(
         stabilizationWindowSeconds=WHOLE,
-        policies={"type": "array", "items": closed(["type", "value", "periodSeconds"], type={"enum": ["Pods", "Percent"]}, value=WHOLE, periodSeconds=WHOLE)},
+        policies={
+            "type": "array",
+            "items": closed(["type", "value", "periodSeconds"], type={"enum": ["Pods", "Percent"]}, value=WHOLE, periodSeconds=WHOLE),
+        },
     )
 )
 # Everything in a trigger's metadata is text.
@@ -39,7 +42,11 @@ TRIGGER = closed(
     metricType={"enum": ["AverageValue", "Value"]},
     metadata=closed(
         ["serverAddress", "query", "threshold"],
-        serverAddress=TEXT, query=TEXT, threshold=TEXT, activationThreshold=TEXT, ignoreNullValues={"enum": ["true", "false"]},
+        serverAddress=TEXT,
+        query=TEXT,
+        threshold=TEXT,
+        activationThreshold=TEXT,
+        ignoreNullValues={"enum": ["true", "false"]},
     ),
     authenticationRef=closed(["name"], name=TEXT, kind=TEXT),
 )
@@ -47,12 +54,21 @@ SCHEMAS = {
     "ServiceMonitor": kind(
         "monitoring.coreos.com/v1",
         "ServiceMonitor",
-        closed(["selector", "endpoints"], selector=closed(matchLabels=TEXTS), endpoints={"type": "array", "minItems": 1, "items": ENDPOINT}),
+        closed(
+            ["selector", "endpoints"], selector=closed(matchLabels=TEXTS), endpoints={"type": "array", "minItems": 1, "items": ENDPOINT}
+        ),
     ),
     "PrometheusRule": kind(
         "monitoring.coreos.com/v1",
         "PrometheusRule",
-        closed(["groups"], groups={"type": "array", "minItems": 1, "items": closed(["name", "rules"], name=TEXT, interval=DURATION, rules={"type": "array", "minItems": 1, "items": RULE})}),
+        closed(
+            ["groups"],
+            groups={
+                "type": "array",
+                "minItems": 1,
+                "items": closed(["name", "rules"], name=TEXT, interval=DURATION, rules={"type": "array", "minItems": 1, "items": RULE}),
+            },
+        ),
     ),
     "ScaledObject": kind(
         "keda.sh/v1alpha1",
@@ -60,7 +76,10 @@ SCHEMAS = {
         closed(
             ["scaleTargetRef", "triggers"],
             scaleTargetRef=closed(["name"], name=TEXT),
-            pollingInterval=WHOLE, cooldownPeriod=WHOLE, minReplicaCount=WHOLE, maxReplicaCount=WHOLE,
+            pollingInterval=WHOLE,
+            cooldownPeriod=WHOLE,
+            minReplicaCount=WHOLE,
+            maxReplicaCount=WHOLE,
             advanced=closed(horizontalPodAutoscalerConfig=closed(behavior=BEHAVIOR)),
             triggers={"type": "array", "minItems": 1, "items": TRIGGER},
         ),

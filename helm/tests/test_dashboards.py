@@ -15,7 +15,12 @@ from promql import KNOWN, SELECTOR, base_of, faults
 
 DASHBOARDS = {path.stem: json.loads(path.read_text()) for path in sorted((CHART / "files" / "dashboards").glob("*.json"))}
 # Never to be changed: links and bookmarks hold them.
-UIDS = {"service": "trainyard-service", "scheduler": "trainyard-scheduler", "training": "trainyard-training", "privacy": "trainyard-privacy"}
+UIDS = {
+    "service": "trainyard-service",
+    "scheduler": "trainyard-scheduler",
+    "training": "trainyard-training",
+    "privacy": "trainyard-privacy",
+}
 # What Grafana puts in, as an example.
 CHOSEN = {"$namespace": "prod", "$job": "ty-metrics", "$pool": ".*", "$__rate_interval": "5m", "$__range": "30m"}
 # Values that a label has in the examples; others get one of their own.
@@ -94,7 +99,9 @@ def test_ask_for_what_is_there(name):
 
 
 def test_every_metric_is_shown():
-    shown = {base_of(metric)[0] for one in DASHBOARDS.values() for _, target in targets(one) for metric, _ in SELECTOR.findall(target["expr"])}
+    shown = {
+        base_of(metric)[0] for one in DASHBOARDS.values() for _, target in targets(one) for metric, _ in SELECTOR.findall(target["expr"])
+    }
     assert shown == set(KNOWN)
 
 
@@ -105,7 +112,7 @@ def example(name, about):
     for kind in kinds:
         own = labels | ({"le": ["0.5", "1", "+Inf"]} if kind == "_bucket" else {})
         for chosen in itertools.product(*own.values()):
-            pairs = {"namespace": "prod", "job": "ty-metrics", "pod": "a", "instance": "a"} | dict(zip(own, chosen))
+            pairs = {"namespace": "prod", "job": "ty-metrics", "pod": "a", "instance": "a"} | dict(zip(own, chosen, strict=True))
             matchers = ",".join(f'{label}="{value}"' for label, value in pairs.items())
             values = "1x60" if about["type"] == "gauge" else "0+3x60"
             yield {"series": f"{name}{kind}{{{matchers}}}", "values": values}

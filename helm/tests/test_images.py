@@ -82,4 +82,4 @@ def test_the_workflow_signs_what_it_pushed():
     assert built == {path.name for path in DOCKERFILES}
     assert job["permissions"] == {"contents": "read", "id-token": "write"}
     script = job["steps"][-1]["run"]
-    assert 'cosign sign --yes "$NAME@$DIGEST"' in script and 'cosign attest --yes --type cyclonedx' in script
+    assert 'cosign sign --yes "$NAME@$DIGEST"' in script and "cosign attest --yes --type cyclonedx" in script

@@ -188,9 +188,9 @@ def test_metrics_are_scraped_from_pods_that_serve_them(rendered):
             assert "metrics" in ports or name.endswith("-test"), name
     for monitor in (one for one in rendered if one["kind"] == "ServiceMonitor"):
         matched = monitor["spec"]["selector"]["matchLabels"]
-        assert [one["metadata"]["name"] for one in rendered if one["kind"] == "Service" and matched.items() <= one["metadata"]["labels"].items()] == [
-            services[0]["metadata"]["name"]
-        ]
+        assert [
+            one["metadata"]["name"] for one in rendered if one["kind"] == "Service" and matched.items() <= one["metadata"]["labels"].items()
+        ] == [services[0]["metadata"]["name"]]
 
 
 def test_presets_name_no_password():

@@ -105,7 +105,13 @@ def test_keda_asks_for_what_is_there(tmp_path):
     ]
     outbox = [{"series": f'trainyard_outbox_entries{{{at},instance="a"}}', "values": "4x9"}]
     tests = [
-        {"interval": "1m", "input_series": given, "promql_expr_test": [{"expr": query, "eval_time": "5m", "exp_samples": [{"labels": "{}", "value": value}] if value is not None else []}]}
+        {
+            "interval": "1m",
+            "input_series": given,
+            "promql_expr_test": [
+                {"expr": query, "eval_time": "5m", "exp_samples": [{"labels": "{}", "value": value}] if value is not None else []}
+            ],
+        }
         for given, value in [(series, 5), (outbox, 0), ([], None)]
     ]
     path = tmp_path / "keda.yaml"

@@ -102,9 +102,9 @@ def test_every_object_of_ours_is_closed():
 
     def walk(node, path):
         if isinstance(node, dict):
-            if node.get("type") == "object" and node.get("additionalProperties") is not False:
-                if not isinstance(node.get("additionalProperties"), dict):
-                    opened.add(path)
+            others = node.get("additionalProperties")
+            if node.get("type") == "object" and others is not False and not isinstance(others, dict):
+                opened.add(path)
             for key, value in node.items():
                 walk(value, path if key in ("properties", "items") else f"{path}.{key}".strip("."))
 

@@ -18,7 +18,16 @@ STRUCT = re.compile(r"pub\(crate\) struct (\w+) \{(.*?)\n\}", re.S)
 FLATTENED = re.compile(r"^    \w+: (?:config::)?(\w+Layer),", re.M)
 # What the chart sets itself, so that `settings` has no second place for it.
 OF_THE_CHART = {
-    "listen", "internal_listen", "metrics_listen", "slots", "pool", "threads", "stop_grace_seconds", "memory_per_job_mib", "trainer", "work_dir",
+    "listen",
+    "internal_listen",
+    "metrics_listen",
+    "slots",
+    "pool",
+    "threads",
+    "stop_grace_seconds",
+    "memory_per_job_mib",
+    "trainer",
+    "work_dir",
 }
 # Where a group of the binary stands in the values.
 GROUPS = {"http": "HttpLayer", "scheduling": "DispatchLayer", "webhooks": "WebhooksLayer", "training": "TrainingLayer", "log": "LogLayer"}
@@ -80,7 +89,12 @@ def test_credentials_are_files_that_are_mounted():
             mounts = {mount["name"]: mount["mountPath"] for mount in spec["containers"][0]["volumeMounts"]}
             assert set(mounts) == {volume["name"] for volume in spec["volumes"]}, pod
             sources = [volume["projected"]["sources"] for volume in spec["volumes"] if volume["name"] == "credentials"]
-            files = {f"{mounts['credentials']}/{item['path']}" for found in sources for one in found for item in next(iter(one.values()))["items"]}
+            files = {
+                f"{mounts['credentials']}/{item['path']}"
+                for found in sources
+                for one in found
+                for item in next(iter(one.values()))["items"]
+            }
             named = {variable.get("value") for variable in spec["containers"][0]["env"] if variable["name"].endswith("_FILE")}
             assert named - files <= {"/run/trainyard/bootstrap/api-key", "/var/lib/trainyard/api-key"}, pod
             assert files <= named, pod
