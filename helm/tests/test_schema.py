@@ -53,6 +53,11 @@ WRONG = [
     ("cluster", "objects.s3.secretAccessKey", "secret", ""),
     ("cluster", "models.volume", None, "models.volume"),
     ("cluster", "executorToken.existingSecret.name", "", "openssl rand"),
+    ("cluster", "objects.s3.endpoint", "http://s3.objects:8333", "port 8333, which networkPolicy.objects.ports"),
+    ("cluster", "objects.s3.endpoint", "http://s3.objects/", "port 80"),
+    ("cluster", "store.url", "redis://user@redis:6380/1", "port 6380"),
+    ("cluster", "queue", {"url": "amqp://user@rabbitmq:5673/prod", "urlSecret": {"name": ""}}, "port 5673"),
+    ("cluster", "networkPolicy.store.ports", [6380], "store.url uses port 6379"),
     ("cluster", "api.replicas", 0, ""),
     ("cluster", "api.terminationGracePeriodSeconds", 19, "must be at least 20, not 19"),
     ("cluster", "api.autoscaling", {"enabled": True, "minReplicas": 5, "maxReplicas": 2}, "minReplicas (5) is above maxReplicas (2)"),
@@ -83,7 +88,8 @@ def test_refused(name, path, value, said):
 @pytest.mark.parametrize(
     ("name", "path", "value"),
     [
-        ("cluster", "store.url", "rediss://user@redis.example.org:6380/3"),
+        ("cluster", "store.url", "rediss://user@redis.example.org:6379/3"),
+        ("cluster", "objects.s3.endpoint", "https://[fd00::1]:443/"),
         ("cluster", "store.url", "redis://redis"),
         ("cluster", "executors.pools.large", {"resources": {"limits": {"memory": "1.5Gi", "cpu": 2}}}),
         ("cluster", "executors.pools.default.podDisruptionBudget.maxUnavailable", "25%"),

@@ -18,8 +18,27 @@
 {{- end -}}
 {{- end -}}
 
+{{/* A server whose port the network policy opens: (list $ "objects" "objects.s3.endpoint" url). A URL in a Secret cannot be looked at. */}}
+{{- define "trainyard.needsPort" -}}
+{{- $policy := (index . 0).Values.networkPolicy -}}
+{{- $url := index . 3 -}}
+{{- if and $policy.enabled $url -}}
+{{- $ports := dict "redis" 6379 "rediss" 6379 "amqp" 5672 "amqps" 5671 "http" 80 "https" 443 -}}
+{{- $default := get $ports (regexFind "^[a-z]+" $url) -}}
+{{- $named := regexFind ":[0-9]+$" (regexReplaceAll "^[a-z]+://([^/]*).*$" $url "${1}") | trimPrefix ":" -}}
+{{- $port := int (default $default $named) -}}
+{{- $opened := list -}}
+{{- range (index $policy (index . 1)).ports -}}{{- $opened = append $opened (int .) -}}{{- end -}}
+{{- if not (has $port $opened) -}}
+{{- fail (printf "%s uses port %d, which networkPolicy.%s.ports does not open" (index . 2) $port (index . 1)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "trainyard.validate" -}}
 {{- $values := .Values -}}
+{{- include "trainyard.needsPort" (list $ "objects" "objects.s3.endpoint" $values.objects.s3.endpoint) -}}
+{{- include "trainyard.needsPort" (list $ "oidc" "oidc.jwksUrl" $values.oidc.jwksUrl) -}}
 {{- if $values.oidc.issuer -}}
 {{- if not $values.oidc.audience -}}
 {{- fail "oidc.audience is not set: tokens of an issuer need one" -}}
@@ -50,6 +69,8 @@
 {{- $values := .Values -}}
 {{- include "trainyard.needsUrl" (list $values.store "store" "redis://redis:6379") -}}
 {{- include "trainyard.needsUrl" (list $values.queue "queue" "amqp://trainyard@rabbitmq/%2f") -}}
+{{- include "trainyard.needsPort" (list $ "store" "store.url" $values.store.url) -}}
+{{- include "trainyard.needsPort" (list $ "queue" "queue.url" $values.queue.url) -}}
 {{- if not $values.objects.url -}}
 {{- fail "objects.url is not set: in mode 'cluster' name a bucket, such as s3://training/prod" -}}
 {{- end -}}
