@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import socket
 import threading
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 HOP = {"connection", "transfer-encoding", "keep-alive"}
@@ -38,15 +39,14 @@ class FaultyProxy:
                     self.send_header("retry-after-ms", str(retry_after_ms))
                     self.end_headers()
                     return
-                server = http.client.HTTPConnection(host, int(port))
-                server.request(self.command, self.path, body, {k: v for k, v in headers.items() if k not in HOP})
-                answer = server.getresponse()
-                if fault == "lost":
-                    answer.read()
-                    self.connection.shutdown(socket.SHUT_RDWR)
-                    return
-                self.relay(answer, int(fault.split(":")[1]) if fault else None)
-                server.close()
+                with closing(http.client.HTTPConnection(host, int(port))) as server:
+                    server.request(self.command, self.path, body, {k: v for k, v in headers.items() if k not in HOP})
+                    answer = server.getresponse()
+                    if fault == "lost":
+                        answer.read()
+                        self.connection.shutdown(socket.SHUT_RDWR)
+                    else:
+                        self.relay(answer, int(fault.split(":")[1]) if fault else None)
 
             do_GET = do_POST = do_DELETE = do
 

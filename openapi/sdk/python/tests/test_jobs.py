@@ -7,6 +7,7 @@ import io
 import json
 import threading
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -29,13 +30,12 @@ def job(client: Trainyard, training_file: str, lines: Path) -> Job:
         metadata={"team": "sdk"},
         trainyard=Extension(checkpoint=Checkpointing(every_steps=2), precision="fp32"),
     )
-    told: list[tuple[str, int]] = []
+    told: list[Job] = []
     made = client.jobs.create(body)
-    done = client.jobs.wait(
-        made.id, timeout=120, poll_seconds=0.05, on_progress=lambda job: told.append((job.status, job.trainyard.progress.step))
-    )
-    assert done.id == made.id and told[-1] == ("succeeded", 5)
-    assert len(told) == len(set(told)) >= 2, "told of nothing new"
+    done = client.jobs.wait(made.id, timeout=120, poll_seconds=0.05, on_progress=told.append)
+    assert done.id == made.id and (told[-1].status, told[-1].trainyard.progress.step) == ("succeeded", 5)
+    states = [(job.status, job.trainyard.progress) for job in told]
+    assert len(states) >= 2 and all(one != next for one, next in pairwise(states)), "told of nothing new"
     return done
 
 

@@ -47,7 +47,7 @@ def receiver() -> Iterator[tuple[str, queue.Queue[Received]]]:
 
 def test_deliveries_are_verified(tmp_path: Path, receiver: tuple[str, queue.Queue[Received]]) -> None:
     url, arrived = receiver
-    server = Server(tmp_path, "--webhook-allow-insecure", "--webhook-allow-networks", "127.0.0.0/8")
+    server = Server(tmp_path, "--webhook-allow-insecure", "true", "--webhook-allow-networks", "127.0.0.0/8")
     try:
         with Trainyard(base_url=server.url, api_key=server.key) as client:
             hook = client.webhooks.create(CreateWebhook(url=url, events=["fine_tuning.job.failed"]))
