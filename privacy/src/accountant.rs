@@ -22,12 +22,20 @@ pub enum Accounting {
 }
 
 /// Bounds epsilon in either way, and keeps what it computed of each mechanism.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Accountant {
     /// The bound by Rényi orders.
     pub rdp: RdpAccountant,
     /// The bound by numerical composition.
     pub prv: PrvAccountant,
+    rough: PrvAccountant,
+}
+
+impl Default for Accountant {
+    fn default() -> Self {
+        let (rdp, prv) = (RdpAccountant::default(), PrvAccountant::default());
+        Self { rdp, prv, rough: PrvAccountant::rough() }
+    }
 }
 
 impl Accountant {
@@ -52,7 +60,7 @@ impl Accountant {
         }
     }
 
-    /// Whether all phases stay within the budget. The costly bound is asked only where the cheap one says no.
+    /// Whether all phases stay within the budget. The costly bound is asked only where cheaper ones do not say yes or no.
     ///
     /// # Errors
     /// None for a valid budget.
@@ -65,6 +73,16 @@ impl Accountant {
         let rdp = self.epsilon(Accounting::Rdp, phases, budget.delta())?;
         if rdp <= budget.epsilon() || accounting == Accounting::Rdp {
             return Ok(rdp <= budget.epsilon());
+        }
+        // A grid with a tenth of the points takes a tenth of the time, and its bounds hold as well.
+        let rough = self.rough.epsilon(phases, budget.delta());
+        if let Ok(rough) = rough {
+            if rough.upper <= budget.epsilon() {
+                return Ok(true);
+            }
+            if rough.lower > budget.epsilon() {
+                return Ok(false);
+            }
         }
         Ok(self.epsilon(accounting, phases, budget.delta())? <= budget.epsilon())
     }

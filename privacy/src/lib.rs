@@ -3,7 +3,7 @@
 //! Pure computation: no tensors, files, network or clock. The only thing it takes from outside is a key from the operating
 //! system's generator (`random`).
 //!
-//! The guarantee is for neighbouring data sets that differ by one unit added or removed ([`unit`]), with each unit drawn on its own in
+//! The guarantee is for neighbouring data sets that differ by one unit added or removed ([`mod@unit`]), with each unit drawn on its own in
 //! every step (Poisson sampling). It does not cover what is computed from the data without noise: statistics, tokenizer training,
 //! losses and gradient norms shown step by step, or a checkpoint chosen by its loss on private data.
 

@@ -36,9 +36,12 @@ impl Grid {
     }
 }
 
-/// The smallest 2^a or 3 * 2^a that is at least `wanted`.
+/// The smallest even number of at least `wanted` that is a power of two times 1, 3, 5 or 7.
 fn smooth(wanted: usize) -> usize {
-    let two = wanted.next_power_of_two().max(4);
-    let three = two / 4 * 3;
-    if three >= wanted && three.is_multiple_of(2) { three } else { two }
+    let two = wanted.next_power_of_two().max(16);
+    [5, 6, 7]
+        .map(|eighths| two / 8 * eighths)
+        .into_iter()
+        .find(|size| *size >= wanted)
+        .unwrap_or(two)
 }

@@ -61,6 +61,11 @@ impl PrvAccountant {
         Ok(Self { epsilon_error, ..Self::default() })
     }
 
+    /// An accountant whose bounds stand ten times as far from the estimate as the default's.
+    pub(crate) fn rough() -> Self {
+        Self { epsilon_error: 0.1, ..Self::default() }
+    }
+
     /// Epsilon of all phases at `delta`. Nothing spent gives 0.
     ///
     /// # Errors

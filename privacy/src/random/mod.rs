@@ -5,15 +5,17 @@
 
 mod noise;
 mod sampling;
+mod words;
 
 use std::fmt;
 
 use chacha20::ChaCha20Rng;
 use rand_core::SeedableRng;
+use words::Words;
 use zeroize::Zeroize;
 
 /// A generator with a key of its own. It cannot be cloned, serialised or printed.
-pub struct SecureRandom(ChaCha20Rng);
+pub struct SecureRandom(Words);
 
 impl fmt::Debug for SecureRandom {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -31,6 +33,6 @@ impl SecureRandom {
         getrandom::fill(&mut key)?;
         let generator = ChaCha20Rng::from_seed(key);
         key.zeroize();
-        Ok(Self(generator))
+        Ok(Self(Words::new(generator)))
     }
 }

@@ -50,10 +50,12 @@ impl SecureRandom {
         Ok(self.sum() * scale)
     }
 
+    #[inline]
     fn sum(&mut self) -> f64 {
         (0..SAMPLES).map(|_| self.normal()).sum()
     }
 
+    #[inline]
     fn normal(&mut self) -> f64 {
         StandardNormal.sample(&mut self.0)
     }

@@ -1,4 +1,6 @@
-//! Who takes part in a step: each unit on its own, with the same probability.
+//! Who takes part in a step: each unit on its own, with the same probability; and which examples of a user stand for them.
+
+use std::collections::BTreeSet;
 
 use rand_core::Rng;
 
@@ -24,5 +26,30 @@ impl SecureRandom {
         let mut drawn = Vec::with_capacity((expected + 6.0 * expected.sqrt()) as usize + 16);
         drawn.extend((0..units).filter(|_| self.0.next_u64() < below));
         Ok(drawn)
+    }
+
+    /// `size` of the examples `0..examples` of one user, rising, every choice equally likely; all of them where there are no more.
+    pub fn subset(&mut self, examples: usize, size: usize) -> Vec<usize> {
+        // Floyd's way: each round draws among one more, and takes the newest where the drawn one is in already.
+        let mut chosen = BTreeSet::new();
+        for newest in examples.saturating_sub(size)..examples {
+            let drawn = self.below(newest as u64 + 1) as usize;
+            if !chosen.insert(drawn) {
+                chosen.insert(newest);
+            }
+        }
+        chosen.into_iter().collect()
+    }
+
+    /// A number below `limit`, every one equally likely: the high half of a product, with the few low halves that would favour
+    /// some numbers refused.
+    fn below(&mut self, limit: u64) -> u64 {
+        let refused = limit.wrapping_neg() % limit;
+        loop {
+            let product = u128::from(self.0.next_u64()) * u128::from(limit);
+            if product as u64 >= refused {
+                return (product >> 64) as u64;
+            }
+        }
     }
 }

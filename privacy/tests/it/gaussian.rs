@@ -76,7 +76,7 @@ fn tiny_noise_is_answered_by_orders_at_least() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Realistic settings of any kind: the bounds stand in order, under Rényi's, and rise with the steps.
     #[test]

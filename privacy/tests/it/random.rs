@@ -123,6 +123,25 @@ fn each_unit_is_drawn_on_its_own() {
 }
 
 #[test]
+fn every_subset_is_as_likely() {
+    let mut generator = SecureRandom::from_system().unwrap();
+    let mut seen = std::collections::BTreeMap::new();
+    let draws = 100_000;
+    for _ in 0..draws {
+        let subset = generator.subset(5, 2);
+        assert!(subset.len() == 2 && subset[0] < subset[1] && subset[1] < 5);
+        *seen.entry(subset).or_insert(0.0) += 1.0;
+    }
+    assert_eq!(seen.len(), 10);
+    let expected = f64::from(draws) / 10.0;
+    // Ten counts share the chance: 6.5 deviations.
+    let spread = (expected * 0.9).sqrt();
+    assert!(seen.values().all(|count| (count - expected).abs() < 6.5 * spread), "{seen:?}");
+    assert_eq!(generator.subset(3, 7), [0, 1, 2]);
+    assert_eq!(generator.subset(3, 0), Vec::<usize>::new());
+}
+
+#[test]
 fn nothing_shows_the_key_and_no_step_goes_without_noise() {
     let mut generator = SecureRandom::from_system().unwrap();
     assert_eq!(format!("{generator:?}"), "SecureRandom { .. }");
