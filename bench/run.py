@@ -1,7 +1,8 @@
 """Speed and memory of a LoRA training step: Trainyard beside transformers + PEFT, on the same weights and the same tokens.
 
-Both train SmolLM2-135M-Instruct with LoRA on all linear layers and AdamW on one batch of random tokens. The two take turns, so that what else
-the machine does falls on both; the figures are medians over all timed steps. The first losses must agree: it is the same work.
+All train SmolLM2-135M-Instruct with LoRA on all linear layers and AdamW on one batch of random tokens. They take turns, so that what else
+the machine does falls on all; the figures are medians over all timed steps. The first losses must agree: it is the same work. Last comes the
+roofline: the step's matrix products alone, each at the best rate of its shape.
 
 Run by `make bench`; needs .venv, the release build of trainyard-trainer, and the GGUF file of `make demo-assets`.
 """
@@ -20,6 +21,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 GGUF = ROOT / ".cache/models/SmolLM2-135M-Instruct.Q4_1.gguf"
 MODEL = ROOT / ".cache/models/smollm2"
+# What the peer is started with beside the common settings, and whether with jemalloc.
+PEERS = {
+    "transformers + peft": ([], False),
+    "the same, jemalloc": ([], True),
+    "the same, compiled, jemalloc": (["--compile"], True),
+}
+JEMALLOC = [Path(folder) / "libjemalloc.so.2" for folder in ("/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64")]
 # Before training the two differ only by the rounding of their kernels.
 LOSS_TOLERANCE = {"fp32": 1e-3, "bf16": 3e-2}
 
@@ -36,6 +44,7 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--steps", type=int, default=5, help="timed steps of each process")
     parser.add_argument("--rounds", type=int, default=3, help="processes of each side")
+    parser.add_argument("--peers", nargs="*", choices=list(PEERS), default=list(PEERS), help="whom to run beside it")
     parser.add_argument("--json", type=Path, help="also write all figures here")
     args = parser.parse_args()
 
@@ -56,22 +65,37 @@ def main():
             common.append("--gradient-checkpointing")
         ours = [args.trainer, "bench-step", "--batch", args.batch, "--length", args.length, *common]
         peer = [sys.executable, ROOT / "bench/peft_step.py", *common]
-        runs = {"trainyard": [], "transformers + peft": []}
+        commands = {"trainyard": (ours, {})}
+        commands |= {name: (peer + PEERS[name][0], environment(name)) for name in args.peers}
+        runs = {name: [] for name in commands}
         for number in range(args.rounds):
-            for name, command in zip(runs, (ours, peer)):
+            for name, (command, more) in commands.items():
                 print(f"round {number + 1}/{args.rounds}: {name}", file=sys.stderr)
-                runs[name].append(step(command, args.threads))
-    report(runs, args)
+                runs[name].append(step(command, args.threads, more))
+    shape = ["--model", args.model, "--batch", args.batch, "--length", args.length, "--rank", args.rank,
+             "--precision", args.precision, "--threads", args.threads]
+    print("roofline", file=sys.stderr)
+    report(runs, step([args.trainer, "bench-roofline", *shape], args.threads, {}), args)
 
 
-def step(command, threads):
+def environment(name):
+    """What a peer is started with."""
+    if not PEERS[name][1]:
+        return {}
+    library = next((path for path in JEMALLOC if path.is_file()), None)
+    if library is None:
+        sys.exit(f"{name} needs jemalloc: apt-get install libjemalloc2")
+    return {"LD_PRELOAD": str(library)}
+
+
+def step(command, threads, more):
     """The figures of one process."""
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1", "PYTHONDONTWRITEBYTECODE": "1", **more}
     done = subprocess.run([str(part) for part in command], env=environment, stdout=subprocess.PIPE, check=True, text=True)
     return json.loads(done.stdout)
 
 
-def report(runs, args):
+def report(runs, roofline, args):
     tokens = args.batch * args.length
     rows = {}
     for name, figures in runs.items():
@@ -85,21 +109,27 @@ def report(runs, args):
             "first_loss": figures[0]["losses"][0],
             "last_loss": figures[0]["losses"][-1],
         }
-    ours, peer = rows.values()
-    print(f"\n{args.model.name}, LoRA rank {args.rank} on all linear layers, batch {args.batch} x {args.length}, {args.precision}, "
+    ours = rows["trainyard"]
+    recomputing = ", gradient checkpointing" if args.gradient_checkpointing else ""
+    print(f"\n{args.model.name}, LoRA rank {args.rank} on all linear layers, batch {args.batch} x {args.length}, {args.precision}{recomputing}, "
           f"{args.threads} threads, {args.rounds} x {args.steps} steps\n{processor()}\n")
-    print(f"{'':22}{'tokens/s':>10}{'(range)':>16}{'peak MiB':>10}{'first step s':>14}{'first loss':>12}{'last loss':>11}")
+    print(f"{'':34}{'tokens/s':>10}{'(range)':>16}{'peak MiB':>10}{'first step s':>14}{'first loss':>12}{'last loss':>11}"
+          f"{'our speed':>11}{'our memory':>12}")
     for name, row in rows.items():
         spread = f"{row['slowest']:.0f}-{row['fastest']:.0f}"
-        print(f"{name:22}{row['tokens_per_second']:10.0f}{spread:>16}{row['peak_rss_bytes'] / 2**20:10.0f}"
-              f"{row['first_step_seconds']:14.1f}{row['first_loss']:12.4f}{row['last_loss']:11.4f}")
-    print(f"\nspeed x {ours['tokens_per_second'] / peer['tokens_per_second']:.2f}, "
-          f"memory x {ours['peak_rss_bytes'] / peer['peak_rss_bytes']:.2f}, "
-          f"time to the first step x {ours['first_step_seconds'] / peer['first_step_seconds']:.2f}")
+        against = "" if name == "trainyard" else (f"{ours['tokens_per_second'] / row['tokens_per_second']:10.2f}x"
+                                                  f"{ours['peak_rss_bytes'] / row['peak_rss_bytes']:11.2f}x")
+        print(f"{name:34}{row['tokens_per_second']:10.0f}{spread:>16}{row['peak_rss_bytes'] / 2**20:10.0f}"
+              f"{row['first_step_seconds']:14.1f}{row['first_loss']:12.4f}{row['last_loss']:11.4f}{against}")
+    bound = roofline["tokens_per_second"]
+    print(f"\nbound by matrix products of these shapes alone ({roofline['format']}, {roofline['gflop_per_second']:.0f} GFLOP/s): {bound:.0f} tokens/s; "
+          + ", ".join(f"{name} {100 * row['tokens_per_second'] / bound:.0f} %" for name, row in rows.items()))
     if args.json:
-        args.json.write_text(json.dumps({"settings": vars(args) | {"processor": processor()}, "runs": runs, "summary": rows}, indent=1, default=str))
-    if abs(ours["first_loss"] - peer["first_loss"]) > LOSS_TOLERANCE[args.precision]:
-        sys.exit("the first losses differ: the two sides did not do the same work")
+        settings = vars(args) | {"processor": processor()}
+        args.json.write_text(json.dumps({"settings": settings, "runs": runs, "roofline": roofline, "summary": rows}, indent=1, default=str))
+    for name, row in rows.items():
+        if abs(ours["first_loss"] - row["first_loss"]) > LOSS_TOLERANCE[args.precision]:
+            sys.exit(f"the first losses of trainyard and {name} differ: they did not do the same work")
 
 
 def processor():

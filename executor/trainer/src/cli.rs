@@ -44,7 +44,12 @@ pub enum Command {
     #[command(
         after_help = "Example:\n  trainyard-trainer bench-step --model models/smollm2-135m --precision bf16 --threads 2"
     )]
-    BenchStep(BenchArgs),
+    BenchStep(BenchStepArgs),
+    /// Measure what a training step could cost at best: its matrix products alone.
+    #[command(
+        after_help = "Example:\n  trainyard-trainer bench-roofline --model models/smollm2-135m --precision fp32 --threads 2"
+    )]
+    BenchRoofline(BenchArgs),
 }
 
 /// Settings of `run`.
@@ -104,7 +109,7 @@ pub struct ImportArgs {
     pub precision: StepPrecision,
 }
 
-/// Settings of `bench-step`.
+/// Settings of `bench-roofline`, and most of `bench-step`'s.
 #[derive(Debug, clap::Args)]
 pub struct BenchArgs {
     /// A model directory.
@@ -122,12 +127,23 @@ pub struct BenchArgs {
     /// Number format of base and activations.
     #[arg(long, default_value = "bf16")]
     pub precision: StepPrecision,
-    /// Compute activations again in the backward pass.
-    #[arg(long)]
-    pub gradient_checkpointing: bool,
     /// Threads of matrix products.
     #[arg(long, default_value_t = 2)]
     pub threads: u32,
+}
+
+/// Settings of `bench-step`.
+#[derive(Debug, clap::Args)]
+pub struct BenchStepArgs {
+    /// What is computed.
+    #[command(flatten)]
+    pub shape: BenchArgs,
+    /// Compute activations again in the backward pass.
+    #[arg(long)]
+    pub gradient_checkpointing: bool,
+    /// Use libtorch's operators alone, without the kernels of this program.
+    #[arg(long)]
+    pub plain: bool,
     /// Steps to time, after one that is not.
     #[arg(long, default_value_t = 5)]
     pub steps: usize,

@@ -27,8 +27,11 @@ fn main() -> ExitCode {
         Command::Inspect(args) => report(inspect_run(&args)),
         Command::Import(args) => report(import_model(&args)),
         Command::BenchStep(args) => {
-            report(bench::bench_step(&args).and_then(|figures| say(&figures.to_string())))
+            report(bench::step::bench_step(&args).and_then(|figures| say(&figures.to_string())))
         }
+        Command::BenchRoofline(args) => report(
+            bench::roofline::bench_roofline(&args).and_then(|figures| say(&figures.to_string())),
+        ),
     };
     ExitCode::from(u8::try_from(code).unwrap_or(1))
 }

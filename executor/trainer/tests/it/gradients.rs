@@ -21,7 +21,7 @@ pub(crate) fn settings(dropout: f64) -> LoraSettings {
 }
 
 /// A model whose B is not zero, so that A has a gradient too.
-fn adapted(name: &str, dropout: f64) -> CausalLm {
+pub(crate) fn adapted(name: &str, dropout: f64) -> CausalLm {
     let mut model = golden::model(name);
     let mut rng = Rng::new(3, 0);
     model.attach_lora(&settings(dropout), &mut rng).unwrap();
@@ -33,7 +33,7 @@ fn adapted(name: &str, dropout: f64) -> CausalLm {
     model
 }
 
-fn ids(rows: i64, length: i64, seed: u64) -> Tensor {
+pub(crate) fn ids(rows: i64, length: i64, seed: u64) -> Tensor {
     let mut rng = Rng::new(seed, 9);
     let ids: Vec<i64> = (0..rows * length).map(|_| 3 + rng.below(90) as i64).collect();
     Tensor::from_slice(&ids).view([rows, length])

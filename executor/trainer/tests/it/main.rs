@@ -14,6 +14,7 @@ mod failures;
 mod gguf;
 mod golden;
 mod gradients;
+mod kernels;
 mod logits;
 mod memory;
 mod resume;

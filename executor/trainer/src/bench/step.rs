@@ -1,5 +1,6 @@
 //! Times training steps on a model: the trainer's side of the benchmark beside the peers.
 
+use std::path::Path;
 use std::time::Instant;
 
 use serde_json::{Value, json};
@@ -9,7 +10,7 @@ use trainyard_openapi::extension::TargetModules;
 
 use crate::arch::config::ModelConfig;
 use crate::arch::{CausalLm, ModelBatch, StepOptions};
-use crate::cli::BenchArgs;
+use crate::cli::{BenchArgs, BenchStepArgs};
 use crate::device;
 use crate::error::{Result, TrainerError};
 use crate::optim::adamw::{AdamW, AdamWSettings};
@@ -22,27 +23,31 @@ use crate::weights::safetensors::SafetensorsSource;
 ///
 /// # Errors
 /// As loading and libtorch report.
-pub fn bench_step(args: &BenchArgs) -> Result<Value> {
+pub fn bench_step(args: &BenchStepArgs) -> Result<Value> {
     let begun = Instant::now();
+    let shape = &args.shape;
     let device = device::choose();
-    device::set_threads(Some(args.threads));
-    let config = ModelConfig::read(&args.model.join("config.json"))?;
-    let source = SafetensorsSource::open_dir(&args.model)?;
-    let mut model = CausalLm::load(&source, &config, device, args.precision.kind())?;
+    device::set_threads(Some(shape.threads));
+    let config = ModelConfig::read(&shape.model.join("config.json"))?;
+    let source = SafetensorsSource::open_dir(&shape.model)?;
+    let mut model = CausalLm::load(&source, &config, device, shape.precision.kind())?;
     let settings = LoraSettings {
-        rank: args.rank,
-        alpha: 2.0 * args.rank as f64,
+        rank: shape.rank,
+        alpha: 2.0 * shape.rank as f64,
         dropout: 0.0,
         target_modules: TargetModules::AllLinear,
         rslora: false,
     };
     model.attach_lora(&settings, &mut Rng::new(0, 0))?;
+    if args.plain {
+        model.set_plain();
+    }
     let adamw = AdamWSettings { betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0.0 };
     let mut optimizer = AdamW::new(model.parameters().share(), adamw)?;
-    let batch = batch(args, config.vocab_size, device)?;
+    let batch = batch(shape, args.tokens.as_deref(), config.vocab_size, device)?;
     let options =
         StepOptions { gradient_checkpointing: args.gradient_checkpointing, dropout: None };
-    let targets = args.batch * (args.length - 1);
+    let targets = shape.batch * (shape.length - 1);
     let (mut seconds, mut losses) = (Vec::new(), Vec::new());
     let mut first_step_seconds = 0.0;
     for step in 0..=args.steps {
@@ -60,7 +65,7 @@ pub fn bench_step(args: &BenchArgs) -> Result<Value> {
     sorted.sort_by(f64::total_cmp);
     let median = sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN);
     Ok(json!({
-        "tokens_per_second": (args.batch * args.length) as f64 / median,
+        "tokens_per_second": (shape.batch * shape.length) as f64 / median,
         "step_seconds": seconds,
         "first_step_seconds": first_step_seconds,
         "peak_rss_bytes": peak_rss_bytes(),
@@ -69,8 +74,13 @@ pub fn bench_step(args: &BenchArgs) -> Result<Value> {
     }))
 }
 
-fn batch(args: &BenchArgs, vocab_size: i64, device: Device) -> Result<ModelBatch> {
-    let ids: Vec<i64> = match &args.tokens {
+fn batch(
+    args: &BenchArgs,
+    tokens: Option<&Path>,
+    vocab_size: i64,
+    device: Device,
+) -> Result<ModelBatch> {
+    let ids: Vec<i64> = match tokens {
         Some(path) => {
             let text = std::fs::read(path).map_err(TrainerError::io(path))?;
             let rows: Vec<Vec<i64>> = serde_json::from_slice(&text).map_err(|error| {
