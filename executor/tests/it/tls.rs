@@ -67,7 +67,6 @@ async fn a_control_plane_is_asked_only_with_a_certificate_that_is_trusted() {
     claim(trusting).await.unwrap();
     assert_eq!(plane.calls().len(), 1);
 
-
     let wrong = client(Some(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"));
     assert!(matches!(wrong, Err(RemoteError::Certificates(_))), "{wrong:?}");
     let none = client(Some(b"what is no certificate"));
