@@ -15,7 +15,7 @@ class FaultyProxy:
     """Passes requests on to `url`.
 
     `faults` takes: an int, the status of an answer of its own with `retry-after-ms`; "lost", the server does what it is asked and its
-    answer is thrown away; "cut:N", the connection breaks after N bytes of the answer's body.
+    answer is thrown away; "cut:N", the connection breaks after N bytes of the answer's body; "flipped", its first byte is another.
     """
 
     def __init__(self, url: str, retry_after_ms: int = 150) -> None:
@@ -46,7 +46,7 @@ class FaultyProxy:
                         answer.read()
                         self.connection.shutdown(socket.SHUT_RDWR)
                     else:
-                        self.relay(answer, int(fault.split(":")[1]) if fault else None)
+                        self.relay(answer, int(fault[4:]) if fault and fault != "flipped" else None, fault == "flipped")
 
             do_GET = do_POST = do_DELETE = do
 
@@ -57,13 +57,15 @@ class FaultyProxy:
                     self.rfile.readline()
                 return body
 
-            def relay(self, answer: http.client.HTTPResponse, left: int | None) -> None:
+            def relay(self, answer: http.client.HTTPResponse, left: int | None, flipped: bool) -> None:
                 self.send_response(answer.status)
                 for name, value in answer.getheaders():
                     if name.lower() not in HOP:
                         self.send_header(name, value)
                 self.end_headers()
                 while piece := answer.read1(65536):
+                    if flipped:
+                        piece, flipped = bytes([piece[0] ^ 1]) + piece[1:], False
                     try:
                         self.wfile.write(piece if left is None else piece[:left])
                         self.wfile.flush()

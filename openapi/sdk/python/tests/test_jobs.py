@@ -14,7 +14,7 @@ import pytest
 from conftest import long, short
 from proxy import FaultyProxy
 
-from trainyard import JobCancelledError, JobFailedError, Trainyard, WaitStoppedError, WaitTimeoutError
+from trainyard import IntegrityError, JobCancelledError, JobFailedError, Trainyard, WaitStoppedError, WaitTimeoutError
 from trainyard.models import Checkpointing, Extension, Job
 
 
@@ -90,6 +90,14 @@ def test_adapter_checkpoints_and_results_are_downloaded(client: Trainyard, job: 
     assert [row["step"] for row in rows][-1] == "5"
     assert client.files.content(job.result_files[0]) == result.read_bytes()
     assert not list(tmp_path.glob("**/*.partial"))
+
+
+def test_an_artifact_that_arrives_changed_is_refused(through: Trainyard, proxy: FaultyProxy, job: Job, tmp_path: Path) -> None:
+    assert job.fine_tuned_model
+    proxy.faults += ["flipped"]
+    with pytest.raises(IntegrityError, match="SHA-256"):
+        through.models.download_artifact(job.fine_tuned_model, "adapter_model.safetensors", tmp_path / "weights")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_pause_resume_and_cancel(client: Trainyard, training_file: str) -> None:

@@ -11,6 +11,7 @@ import {
   BadRequestError,
   ConflictError,
   ConnectionFailedError,
+  IntegrityError,
   JobCancelledError,
   JobFailedError,
   NotFoundError,
@@ -112,6 +113,18 @@ describe("a job", () => {
     assert.equal(readFileSync(result, "utf8"), await (await client.files.content(job.result_files[0] ?? "")).text());
     assert.deepEqual(readdirSync(out, { recursive: true }).filter((name) => String(name).endsWith(".partial")), []);
   });
+});
+
+test("an artifact that arrives changed is refused", async () => {
+  const [model] = (await client.models.list().all()).filter((model) => model.id.startsWith("ft:"));
+  const folder = join(server.directory, "changed");
+  // The list of its files arrives whole, the first of them changed.
+  proxy.faults.push({ cut: Infinity }, "flipped");
+  await assert.rejects(downloadModel(through, model?.id ?? "", folder), (error: unknown) => {
+    assert.ok(error instanceof IntegrityError && error.message.includes("SHA-256"));
+    return true;
+  });
+  assert.deepEqual(readdirSync(folder), []);
 });
 
 describe("a running job", () => {

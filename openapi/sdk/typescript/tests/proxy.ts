@@ -3,8 +3,8 @@
 import { createServer, request, type IncomingHttpHeaders, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 
-/** A status answered at once; the answer thrown away; or the connection cut after so many bytes of the answer's body. */
-export type Fault = number | "lost" | { cut: number };
+/** A status answered at once; the answer thrown away; its first byte changed; or the connection cut after so many bytes of its body. */
+export type Fault = number | "lost" | "flipped" | { cut: number };
 
 export class FaultyProxy {
   readonly faults: Fault[] = [];
@@ -31,8 +31,11 @@ export class FaultyProxy {
         }
         outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
         outgoing.flushHeaders();
-        let left = fault?.cut ?? Infinity;
+        let left = typeof fault === "object" ? fault.cut : Infinity;
+        let flipped = fault === "flipped";
         answer.on("data", (piece: Buffer) => {
+          if (flipped) piece[0] = (piece[0] ?? 0) ^ 1;
+          flipped = false;
           const passed = piece.subarray(0, left);
           left -= piece.length;
           outgoing.write(passed, () => {
