@@ -4,7 +4,7 @@ SHELL := /bin/bash
 export PATH := $(PATH):$(CURDIR)/.cache/tools/bin
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites libtorch python demo-assets build release demo test test-fast test-s3 test-rabbitmq test-schema fuzz lint fmt openapi model-check fair-share nemesis zombies nemesis-mutants bench bench-api bench-cluster clean
+.PHONY: help prerequisites libtorch python demo-assets build release demo test test-fast test-helm test-sdk sdk bench-roofline bench-privacy test-s3 test-rabbitmq test-schema fuzz lint fmt openapi model-check fair-share nemesis zombies nemesis-mutants bench bench-api bench-cluster clean
 
 REDOCLY := @redocly/cli@2.77.0
 # How much `make bench-api` does: jobs of the largest tenant, seconds of each measurement, MiB that stream in.
@@ -41,6 +41,17 @@ test: libtorch python demo-assets build ## Every test
 	@scripts/prerequisites.sh s3
 	@scripts/prerequisites.sh test
 	cargo nextest run --locked --workspace --profile $(NEXTEST_PROFILE)
+	scripts/test_helm.sh
+	scripts/sdk_test.sh
+
+test-helm: ## The chart, its rules and dashboards, without a cluster
+	@scripts/test_helm.sh
+
+test-sdk: build ## The SDKs: drift from the document, types, packages, and both against a live server
+	@scripts/sdk_test.sh
+
+sdk: ## Generate the SDKs anew from openapi/openapi.json
+	@scripts/sdk.sh
 
 test-fast: ## The tests that need neither libtorch nor Python
 	@scripts/prerequisites.sh s3
@@ -99,8 +110,14 @@ openapi: ## Write openapi/openapi.json from the types
 fair-share: ## What tenants get of a pool, played through: shares by weight, a newcomer's turn, a heavy user's wait
 	cargo test --locked -q -p trainyard-scheduler --lib policy::simulation -- --nocapture --test-threads=1
 
-bench: release python demo-assets ## Speed and memory beside HF + PEFT, in one run
-	.venv/bin/python bench/run.py
+bench: release python demo-assets ## Speed and memory beside HF + PEFT, in one run (PRECISION=bf16 or fp32)
+	.venv/bin/python bench/run.py $(if $(PRECISION),--precision $(PRECISION))
+
+bench-roofline: release demo-assets ## The share of the least possible time of a step that is reached (PRECISION=bf16 or fp32)
+	python3 bench/run.py --peers --rounds 1 $(if $(PRECISION),--precision $(PRECISION))
+
+bench-privacy: ## The speed of noise and of accounting
+	cargo nextest run --locked --release -p trainyard-privacy --run-ignored all --no-capture -E 'test(noise_speed) + test(prv_equals_pld)'
 
 bench-api: ## Latency, submits, lists and memory of the API: JOBS, BENCH_SECONDS and FILE_MIB say how much
 	cargo build --locked --release -p trainyard -p trainyard-bench-api

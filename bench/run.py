@@ -39,7 +39,8 @@ def main():
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--length", type=int, default=512)
     parser.add_argument("--rank", type=int, default=16)
-    parser.add_argument("--precision", choices=["fp32", "bf16"], default="bf16")
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default="bf16" if bf16_instructions() else "fp32",
+                        help="by default bf16 where the processor has instructions for it")
     parser.add_argument("--gradient-checkpointing", action="store_true")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--steps", type=int, default=5, help="timed steps of each process")
@@ -132,14 +133,21 @@ def report(runs, roofline, args):
             sys.exit(f"the first losses of trainyard and {name} differ: they did not do the same work")
 
 
+def cpuinfo():
+    with open("/proc/cpuinfo") as file:
+        return file.read().splitlines()
+
+
+def bf16_instructions():
+    """Which of them the processor has."""
+    flags = next((line.split() for line in cpuinfo() if line.startswith("flags")), [])
+    return [flag for flag in ("avx512_bf16", "amx_bf16") if flag in flags]
+
+
 def processor():
     """What the machine says of itself."""
-    with open("/proc/cpuinfo") as file:
-        lines = file.read().splitlines()
-    model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
-    flags = next((line.split() for line in lines if line.startswith("flags")), [])
-    fast = [flag for flag in ("avx512_bf16", "amx_bf16") if flag in flags]
-    return f"{model}, {os.cpu_count()} processors, {' '.join(fast) or 'no bf16 instructions'}"
+    model = next((line.split(":", 1)[1].strip() for line in cpuinfo() if line.startswith("model name")), platform.processor())
+    return f"{model}, {os.cpu_count()} processors, {' '.join(bf16_instructions()) or 'no bf16 instructions'}"
 
 
 if __name__ == "__main__":
