@@ -25,11 +25,13 @@ RUN --mount=type=cache,target=/src/.cache/wheels \
 
 FROM tools AS build
 ENV RUSTUP_TOOLCHAIN=1.95.0
+# The program tells it in its metrics.
+ARG REVISION=unknown
 COPY . .
 COPY --from=libtorch /src/.libtorch .libtorch
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
-    cargo build --locked --release --package trainyard --package trainyard-trainer \
+    TRAINYARD_REVISION="${REVISION}" cargo build --locked --release --package trainyard --package trainyard-trainer \
     && install -D --strip --target-directory=/out/usr/local/bin target/release/trainyard target/release/trainyard-trainer \
     && install -D --mode=644 LICENSE /out/usr/share/doc/trainyard/LICENSE \
     && install -D --mode=644 /etc/ssl/certs/ca-certificates.crt /out/etc/ssl/certs/ca-certificates.crt

@@ -8,11 +8,13 @@ ARG BASE_IMAGE=debian:bookworm-slim@sha256:88200866dfff7ea7f5cbcb6ec7c8a701889ef
 FROM ${RUST_IMAGE} AS build
 # The toolchain that the image has: rust-toolchain.toml also asks for components that only developers need.
 ENV RUSTUP_TOOLCHAIN=1.95.0
+# The program tells it in its metrics.
+ARG REVISION=unknown
 WORKDIR /src
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
-    cargo build --locked --release --package trainyard \
+    TRAINYARD_REVISION="${REVISION}" cargo build --locked --release --package trainyard \
     && install -D --strip target/release/trainyard /out/usr/local/bin/trainyard \
     && install -D --mode=644 LICENSE /out/usr/share/doc/trainyard/LICENSE \
     && install -D --mode=644 /etc/ssl/certs/ca-certificates.crt /out/etc/ssl/certs/ca-certificates.crt

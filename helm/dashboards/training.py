@@ -50,7 +50,7 @@ def make():
         ),
         series(
             "Accelerator memory",
-            "Bytes in use, by executor.",
+            "Of runs whose accelerator is the processor, by executor; GPUs have exporters of their own.",
             [(f"sum by (pool, pod) (trainyard_accelerator_memory_used_bytes{{{POOL}}})", "{{pool}} {{pod}}")],
             "bytes",
         ),

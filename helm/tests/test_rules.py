@@ -96,24 +96,23 @@ def test_keda_asks_for_what_is_there(tmp_path):
         trigger = named(preset(name), "ScaledObject", "ty-trainyard-executor-gpu")["spec"]["triggers"][0]
         query = trigger["metadata"]["query"]
         assert not faults(query)
-    # Two schedulers count the same jobs; the pool that never had one is zero while a scheduler answers, and nothing when none does.
+    # Two schedulers count the same jobs. A pool that no executor served yet has its jobs among those of "_other": one calls for one
+    # executor. Once the pool is known its own count holds, whatever names tenants invent. Without a scheduler there is no answer.
     at = 'namespace="prod",job="ty-trainyard-metrics"'
-    series = [
-        {"series": f'trainyard_jobs{{{at},instance="{instance}",pool="{pool}",state="{state}"}}', "values": f"{count}x9"}
-        for instance in "ab"
-        for pool, state, count in [("gpu", "queued", 3), ("gpu", "running", 2), ("gpu", "paused", 7), ("default", "queued", 5)]
-    ]
-    outbox = [{"series": f'trainyard_outbox_entries{{{at},instance="a"}}', "values": "4x9"}]
-    tests = [
-        {
-            "interval": "1m",
-            "input_series": given,
-            "promql_expr_test": [
-                {"expr": query, "eval_time": "5m", "exp_samples": [{"labels": "{}", "value": value}] if value is not None else []}
-            ],
-        }
-        for given, value in [(series, 5), (outbox, 0), ([], None)]
-    ]
+    known = [("gpu", "queued", 3), ("gpu", "running", 2), ("gpu", "paused", 7), ("default", "queued", 5), ("_other", "queued", 9)]
+    idle = [("gpu", "queued", 0), ("gpu", "running", 0), ("_other", "queued", 9)]
+    unknown = [("_other", "queued", 9), ("_other", "running", 4), ("default", "running", 1)]
+    empty = [("_other", "queued", 0), ("_other", "running", 0)]
+    tests = []
+    for jobs, value in [(known, 5), (idle, 0), (unknown, 1), (empty, 0), ([], None)]:
+        series = [
+            {"series": f'trainyard_jobs{{{at},instance="{instance}",pool="{pool}",state="{state}"}}', "values": f"{count}x9"}
+            for instance in "ab"
+            for pool, state, count in jobs
+        ]
+        samples = [] if value is None else [{"labels": "{}", "value": value}]
+        cases = [{"expr": query, "eval_time": "5m", "exp_samples": samples}]
+        tests.append({"interval": "1m", "input_series": series, "promql_expr_test": cases})
     path = tmp_path / "keda.yaml"
     path.write_text(yaml.safe_dump({"rule_files": [], "tests": tests}))
     done = promtool("test", "rules", path)

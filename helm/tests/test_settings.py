@@ -100,6 +100,21 @@ def test_credentials_are_files_that_are_mounted():
             assert files <= named, pod
 
 
+def test_probes_and_scrapes_ask_for_paths_that_there_are():
+    root = SERVER.parents[1]
+    api = set(re.findall(r'resource\("(/healthz/\w+)"\)', (root / "api" / "src" / "router.rs").read_text()))
+    metrics = set(re.findall(r'\.route\("(/\w+)", web::get', (SERVER / "serve" / "metrics.rs").read_text()))
+    served = {"http": api, "metrics": metrics}
+    objects = preset("cluster")
+    for _, _, spec in pods(objects):
+        [container] = spec["containers"]
+        for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+            asked = container.get(probe, {}).get("httpGet")
+            assert asked is None or asked["path"] in served[asked["port"]], asked
+    [monitor] = [one for one in objects if one["kind"] == "ServiceMonitor"]
+    assert {endpoint["path"] for endpoint in monitor["spec"]["endpoints"]} <= metrics
+
+
 def test_numbers_keep_their_digits():
     """Helm holds numbers as floats: 1200000 must not become 1.2e+06."""
     seen = {}

@@ -107,15 +107,15 @@ readinessProbe:
   failureThreshold: 3
 {{- end -}}
 
-{{/* Probes of parts that answer no requests: their metrics are counted in memory. Without metrics a part that fails ends by itself. */}}
+{{/* Probes of parts that answer no requests: the metrics' listener asks nobody. Without metrics a part that fails ends by itself. */}}
 {{- define "trainyard.metricsProbes" -}}
 {{- if .Values.metrics.enabled -}}
 startupProbe:
-  httpGet: {path: /metrics, port: metrics}
+  httpGet: {path: /healthz, port: metrics}
   periodSeconds: 2
   failureThreshold: 60
 livenessProbe:
-  httpGet: {path: /metrics, port: metrics}
+  httpGet: {path: /healthz, port: metrics}
   periodSeconds: 10
   timeoutSeconds: 5
   failureThreshold: 6
