@@ -119,6 +119,14 @@ def test_keda_asks_for_what_is_there(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_the_pool_of_unserved_jobs_is_the_schedulers():
+    source = (Path(__file__).resolve().parents[2] / "scheduler" / "src" / "metrics.rs").read_text()
+    [other] = re.findall(r'const OTHER_POOL: &str = "(.*)";', source)
+    asked = [rule["expr"] for rule in rules() if '_other"' in rule["expr"]]
+    query = named(preset("gpu"), "ScaledObject", "ty-trainyard-executor-gpu")["spec"]["triggers"][0]["metadata"]["query"]
+    assert len(asked) == 2 and all(f'"{other}"' in expr for expr in [*asked, query])
+
+
 def test_the_prometheus_rule_has_them_all():
     made = named(preset("embedded-full"), "PrometheusRule", "ty-trainyard")["spec"]["groups"]
     of_files = {group["name"] for path in RULES for group in yaml.safe_load(path.read_text())["groups"]}
