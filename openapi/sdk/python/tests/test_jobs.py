@@ -59,6 +59,7 @@ def test_a_stream_gives_what_the_pages_hold(client: Trainyard, job: Job) -> None
     streamed = [event.id for event in client.jobs.stream_events(job.id)]
     assert streamed == [event.id for event in client.jobs.list_events(job.id)][::-1]
     assert [event.id for event in client.jobs.stream_events(job.id, last_event_id=streamed[2])] == streamed[3:]
+    assert [event.id for event in client.jobs.stream_events(job.id, last_event_id="unknown")] == streamed
 
 
 def test_a_live_stream_that_breaks_goes_on(through: Trainyard, proxy: FaultyProxy, client: Trainyard, training_file: str) -> None:

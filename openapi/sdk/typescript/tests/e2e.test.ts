@@ -95,6 +95,7 @@ describe("a job", () => {
     ids.reverse();
     assert.deepEqual(await streamed(client, job.id), ids);
     assert.deepEqual(await streamed(client, job.id, ids[2]), ids.slice(3));
+    assert.deepEqual(await streamed(client, job.id, "unknown"), ids);
   });
 
   test("is found by its metadata", async () => {

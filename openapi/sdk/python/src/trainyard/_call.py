@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 from urllib.parse import quote
@@ -15,7 +15,7 @@ QueryValue = str | int | bool | Mapping[str, str] | None
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """A multipart form: text fields, then one file that is read while it is sent."""
+    """A multipart form: text fields, then one file that is read while it is sent, from its begin at every attempt."""
 
     fields: dict[str, str]
     name: str
@@ -31,7 +31,7 @@ class Call:
     path: str
     query: Mapping[str, QueryValue] = field(default_factory=dict)
     body: BaseModel | Mapping[str, Any] | None = None
-    form: Callable[[], Form] | None = None
+    form: Form | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     idempotency_key: str | None = None
     timeout: float | None = None

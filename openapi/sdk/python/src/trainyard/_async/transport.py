@@ -111,9 +111,9 @@ class AsyncTransport:
         if call.body is not None:
             body["json"] = call.json()
         if call.form is not None:
-            form = call.form()
-            body["data"] = form.fields
-            body["files"] = {form.name: (form.filename, form.content, "application/octet-stream")}
+            # httpx2 seeks to the file's begin before it reads.
+            body["data"] = call.form.fields
+            body["files"] = {call.form.name: (call.form.filename, call.form.content, "application/octet-stream")}
         seconds = self._timeout if call.timeout is None else call.timeout
         return self._client.build_request(
             call.method,

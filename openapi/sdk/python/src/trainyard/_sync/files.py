@@ -32,7 +32,7 @@ class Uploads(UploadsResource):
             call = Call(
                 "POST",
                 f"/v1/uploads/{segment(upload_id)}/parts",
-                form=lambda: rewound(form),
+                form=form,
                 idempotency_key=idempotency_key,
                 timeout=timeout,
             )
@@ -79,7 +79,7 @@ class Files(FilesResource):
                     fields |= {"expires_after[anchor]": "created_at", "expires_after[seconds]": str(expires_after_seconds)}
                 told = (lambda sent: on_progress(sent, size)) if on_progress else None
                 form = Form(fields, "file", name, Slice(file, 0, size, told))  # type: ignore[arg-type]
-                return self._transport.fetch(File, Call("POST", "/v1/files", form=lambda: rewound(form), timeout=timeout))
+                return self._transport.fetch(File, Call("POST", "/v1/files", form=form, timeout=timeout))
             request = CreateUpload(filename=name, purpose=PURPOSE, bytes=size, mime_type="application/jsonl")
             if expires_after_seconds is not None:
                 request.expires_after = ExpiresAfter(anchor="created_at", seconds=expires_after_seconds)
@@ -109,12 +109,6 @@ class Files(FilesResource):
             self._uploads.cancel(upload_id, timeout=5.0)
         except TrainyardError:
             return
-
-
-def rewound(form: Form) -> Form:
-    """The form to be read from its begin, for a first attempt as for a repeat."""
-    form.content.seek(0)
-    return form
 
 
 def told_from(on_progress: Told | None, start: int, size: int) -> Callable[[int], None] | None:
