@@ -102,6 +102,10 @@ pub enum Stop {
     Cancel,
 }
 
+/// The states that are not the last one, by the words that they are counted under.
+pub const LIVE_STATES: [&str; 5] =
+    ["validating_files", "queued", "dispatched", "running", "paused"];
+
 /// What is left of an error's message.
 const ERASED_MESSAGE: &str = "the message was erased with the data of the job";
 
@@ -116,6 +120,18 @@ impl JobState {
             Self::Succeeded { .. } => JobStatus::Succeeded,
             Self::Failed { .. } => JobStatus::Failed,
             Self::Cancelled { .. } => JobStatus::Cancelled,
+        }
+    }
+
+    /// Its word where it is not the last one, of [`LIVE_STATES`]: what the wire calls queued is two of them.
+    pub const fn live_word(&self) -> Option<&'static str> {
+        match self {
+            Self::Validating => Some("validating_files"),
+            Self::Queued { .. } => Some("queued"),
+            Self::Dispatched { .. } => Some("dispatched"),
+            Self::Running { .. } => Some("running"),
+            Self::Paused { .. } => Some("paused"),
+            Self::Succeeded { .. } | Self::Failed { .. } | Self::Cancelled { .. } => None,
         }
     }
 

@@ -19,6 +19,7 @@ use super::news::News;
 use super::queue::Ticket;
 use crate::audit::AuditRecord;
 use crate::clock::Day;
+use crate::job::state::LIVE_STATES;
 use crate::job::{JobRecord, JobState};
 
 /// What a store answered instead of doing it.
@@ -250,6 +251,27 @@ impl QueuedJob {
     }
 }
 
+/// How many jobs are in a state, of one pool.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct JobCount {
+    /// One of [`LIVE_STATES`](crate::job::state::LIVE_STATES).
+    pub state: &'static str,
+    /// The pool.
+    pub pool: String,
+    /// The jobs.
+    pub jobs: u64,
+}
+
+impl JobCount {
+    /// Of a state by its word, as a store kept it.
+    pub(crate) fn new(state: &str, pool: String, jobs: u64) -> Result<Self, StoreError> {
+        let known = LIVE_STATES.into_iter().find(|known| *known == state);
+        let state =
+            known.ok_or_else(|| StoreError::Corrupt(format!("no job is in a state '{state}'")))?;
+        Ok(Self { state, pool, jobs })
+    }
+}
+
 /// A conjunction of conditions on jobs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct JobFilter {
@@ -368,6 +390,9 @@ pub trait Store: Send + Sync {
     async fn queued_jobs(&self) -> Result<Vec<QueuedJob>, StoreError>;
     /// Jobs of all tenants that an executor has or is about to take, oldest first.
     async fn busy_jobs(&self) -> Result<Vec<JobRecord>, StoreError>;
+    /// How many jobs of all tenants are in each state that is not the last one, by pool; what has none may be left out. Costs no more
+    /// where there are more jobs.
+    async fn job_counts(&self) -> Result<Vec<JobCount>, StoreError>;
     /// How many jobs of the tenant have not ended.
     async fn live_count(&self, tenant: &TenantId) -> Result<u64, StoreError>;
     /// Whether a job that has not ended reads this file.

@@ -15,8 +15,8 @@ use crate::job::{JobRecord, JobState};
 use crate::port::document::{Change, Kind, Stored, Write};
 use crate::port::queue::Ticket;
 use crate::port::store::{
-    CheckpointRecord, Commit, Durability, FileRecord, IdempotencyRecord, JobFilter, ModelRecord,
-    QueuedJob, Slice, Store, StoreError, UsageRecord,
+    CheckpointRecord, Commit, Durability, FileRecord, IdempotencyRecord, JobCount, JobFilter,
+    ModelRecord, QueuedJob, Slice, Store, StoreError, UsageRecord,
 };
 
 /// The store.
@@ -414,6 +414,20 @@ impl Store for MemoryStore {
     async fn busy_jobs(&self) -> Result<Vec<JobRecord>, StoreError> {
         let tables = self.tables();
         Ok(tables.jobs.iter().filter(|job| job.state.is_busy()).cloned().collect())
+    }
+
+    async fn job_counts(&self) -> Result<Vec<JobCount>, StoreError> {
+        let tables = self.tables();
+        let mut counts: BTreeMap<(&'static str, &str), u64> = BTreeMap::new();
+        for job in &tables.jobs {
+            if let Some(state) = job.state.live_word() {
+                *counts.entry((state, &job.plan.resources.pool)).or_default() += 1;
+            }
+        }
+        let counts = counts.into_iter();
+        Ok(counts
+            .map(|((state, pool), jobs)| JobCount { state, pool: pool.into(), jobs })
+            .collect())
     }
 
     async fn live_count(&self, tenant: &TenantId) -> Result<u64, StoreError> {

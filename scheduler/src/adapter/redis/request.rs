@@ -53,6 +53,9 @@ pub(super) struct Job<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     lane: Option<&'static str>,
     entry: String,
+    /// What it counts under; absent where it has ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    counted: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -251,6 +254,7 @@ fn job(job: &JobRecord) -> Result<Job<'_>, StoreError> {
         labels,
         lane,
         entry,
+        counted: job.state.live_word().map(|word| format!("{word} {}", job.plan.resources.pool)),
     })
 }
 

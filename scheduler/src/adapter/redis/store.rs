@@ -1,5 +1,7 @@
 //! The port, question by question.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use redis::{Value, cmd};
 use serde_json::json;
@@ -18,8 +20,8 @@ use crate::port::document::{Change, Kind, Stored};
 use crate::port::news::News;
 use crate::port::queue::Ticket;
 use crate::port::store::{
-    CheckpointRecord, Commit, Durability, FileRecord, IdempotencyRecord, JobFilter, ModelRecord,
-    QueuedJob, Slice, Store, StoreError, UsageRecord,
+    CheckpointRecord, Commit, Durability, FileRecord, IdempotencyRecord, JobCount, JobFilter,
+    ModelRecord, QueuedJob, Slice, Store, StoreError, UsageRecord,
 };
 
 /// Records forgotten in one go.
@@ -275,6 +277,17 @@ impl Store for RedisStore {
     async fn busy_jobs(&self) -> Result<Vec<JobRecord>, StoreError> {
         let records: Vec<Value> = self.read(&scripts::BUSY_JOBS, "").await?;
         records.into_iter().map(record).collect()
+    }
+
+    async fn job_counts(&self) -> Result<Vec<JobCount>, StoreError> {
+        let mut all = cmd("HGETALL");
+        all.arg(self.key(&["job_counts"]));
+        let counts: BTreeMap<String, u64> = self.command(&all).await?;
+        let counts = counts.into_iter().map(|(name, jobs)| {
+            let (state, pool) = name.split_once(' ').unwrap_or((&name, ""));
+            JobCount::new(state, pool.to_string(), jobs)
+        });
+        counts.collect()
     }
 
     async fn live_count(&self, tenant: &TenantId) -> Result<u64, StoreError> {

@@ -114,6 +114,7 @@ fn works() -> Vec<Work> {
             transaction.rollback().unwrap();
         }),
     ));
+    works.push(("the counts", Box::new(|filled| drop(jobs::counts(&filled.db).unwrap()))));
     works.push(("the busy jobs", Box::new(|filled| drop(jobs::busy(&filled.db).unwrap()))));
     works
 }

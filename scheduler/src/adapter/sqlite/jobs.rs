@@ -10,7 +10,7 @@ use trainyard_openapi::page::{Order, PageRequest};
 use super::queries::{count, cursor, execute, paged, signed};
 use super::{explain, rows};
 use crate::job::{JobRecord, JobState};
-use crate::port::store::{JobFilter, QueuedJob, Slice, StoreError};
+use crate::port::store::{JobCount, JobFilter, QueuedJob, Slice, StoreError};
 
 /// Which list of the loops a job stands in: the column `lane`.
 fn lane(state: &JobState) -> Option<&'static str> {
@@ -32,19 +32,19 @@ pub(super) fn write(
     expected_rev: u64,
 ) -> Result<usize, StoreError> {
     let live = !job.state.status().is_terminal();
-    let lane = lane(&job.state);
+    let (lane, state) = (lane(&job.state), job.state.live_word());
     let since_ms = QueuedJob::of(job).map(|queued| queued.since_ms);
     let (id, rev, record) = (job.id.as_str(), signed(job.rev), rows::encode(job)?);
     if expected_rev > 0 {
-        let sql = "UPDATE jobs SET rev = ?1, live = ?2, lane = ?3, since_ms = ?4, record = ?5 WHERE id = ?6 AND rev = ?7";
+        let sql = "UPDATE jobs SET rev = ?1, live = ?2, lane = ?3, state = ?4, since_ms = ?5, record = ?6 WHERE id = ?7 AND rev = ?8";
         return execute(
             db,
             sql,
-            params![rev, live, lane, since_ms, record, id, signed(expected_rev)],
+            params![rev, live, lane, state, since_ms, record, id, signed(expected_rev)],
         );
     }
-    let sql = "INSERT INTO jobs (id, tenant, rev, live, lane, since_ms, priority, pool, devices, training_file, validation_file, record)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT DO NOTHING";
+    let sql = "INSERT INTO jobs (id, tenant, rev, live, lane, state, since_ms, priority, pool, devices, training_file, validation_file, record)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) ON CONFLICT DO NOTHING";
     let resources = &job.plan.resources;
     let (priority, pool, devices) =
         (number(resources.priority), &resources.pool, resources.devices);
@@ -54,8 +54,8 @@ pub(super) fn write(
         db,
         sql,
         params![
-            id, tenant, rev, live, lane, since_ms, priority, pool, devices, training, validation,
-            record
+            id, tenant, rev, live, lane, state, since_ms, priority, pool, devices, training,
+            validation, record
         ],
     )
 }
@@ -109,6 +109,19 @@ pub(super) fn queued(db: &Connection) -> Result<Vec<QueuedJob>, StoreError> {
 
 pub(super) fn busy(db: &Connection) -> Result<Vec<JobRecord>, StoreError> {
     rows::all(db, "SELECT record FROM jobs WHERE lane = 'busy' ORDER BY seq", [])
+}
+
+pub(super) fn counts(db: &Connection) -> Result<Vec<JobCount>, StoreError> {
+    let sql = "SELECT state, pool, jobs FROM job_counts WHERE jobs > 0 ORDER BY state, pool";
+    let mut statement = db.prepare_cached(sql).map_err(explain)?;
+    let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?));
+    let found = statement.query_map([], read).map_err(explain)?;
+    found
+        .map(|row| {
+            let (state, pool, jobs): (String, String, i64) = row.map_err(explain)?;
+            JobCount::new(&state, pool, jobs.unsigned_abs())
+        })
+        .collect()
 }
 
 pub(super) fn live_count(db: &Connection, tenant: &str) -> Result<u64, StoreError> {

@@ -135,6 +135,26 @@ const MIGRATIONS: &[&str] = &["
     UPDATE jobs SET pool = record ->> '$.plan.resources.pool', devices = record ->> '$.plan.resources.devices';
     DROP INDEX jobs_in_lane;
     CREATE INDEX jobs_in_lane ON jobs (lane, seq, id, tenant, priority, since_ms, pool, devices) WHERE lane IS NOT NULL;
+", "
+    -- How many jobs of a pool are in each state but the last ones: metrics ask every few seconds.
+    ALTER TABLE jobs ADD COLUMN state TEXT;
+    UPDATE jobs SET state = CASE record ->> '$.state.state' WHEN 'validating' THEN 'validating_files'
+        ELSE record ->> '$.state.state' END WHERE live;
+    CREATE TABLE job_counts (
+        state TEXT NOT NULL, pool TEXT NOT NULL, jobs INTEGER NOT NULL, PRIMARY KEY (state, pool)
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO job_counts SELECT state, pool, count(*) FROM jobs WHERE state IS NOT NULL GROUP BY state, pool;
+    CREATE TRIGGER job_counted AFTER INSERT ON jobs WHEN NEW.state IS NOT NULL BEGIN
+        INSERT INTO job_counts VALUES (NEW.state, NEW.pool, 1) ON CONFLICT DO UPDATE SET jobs = jobs + 1;
+    END;
+    CREATE TRIGGER job_counted_anew AFTER UPDATE OF state ON jobs WHEN NEW.state IS NOT OLD.state BEGIN
+        UPDATE job_counts SET jobs = jobs - 1 WHERE state = OLD.state AND pool = OLD.pool;
+        INSERT INTO job_counts SELECT NEW.state, NEW.pool, 1 WHERE NEW.state IS NOT NULL
+            ON CONFLICT DO UPDATE SET jobs = jobs + 1;
+    END;
+    CREATE TRIGGER job_counted_no_more AFTER DELETE ON jobs WHEN OLD.state IS NOT NULL BEGIN
+        UPDATE job_counts SET jobs = jobs - 1 WHERE state = OLD.state AND pool = OLD.pool;
+    END;
 "];
 
 /// What a commit waits for. Only `Full` makes it durable against a power cut: the others may roll back what was acknowledged.
@@ -267,6 +287,9 @@ mod tests {
         assert_eq!(jobs::validating(&db).unwrap(), [validating.id]);
         assert_eq!(jobs::busy(&db).unwrap(), [busy]);
         assert_eq!(jobs::live_count(&db, tenant.as_str()).unwrap(), 3);
+        let counts = jobs::counts(&db).unwrap();
+        let counts: Vec<_> = counts.iter().map(|count| (count.state, count.jobs)).collect();
+        assert_eq!(counts, [("dispatched", 1), ("queued", 1), ("validating_files", 1)]);
         let page = PageRequest { after: None, limit: 9, order: Order::Desc };
         let found = |value: &str| {
             let metadata = BTreeMap::from([("a".to_string(), value.to_string())]);

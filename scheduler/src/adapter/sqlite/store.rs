@@ -12,8 +12,8 @@ use crate::job::JobRecord;
 use crate::port::document::{Change, Kind, Stored};
 use crate::port::queue::Ticket;
 use crate::port::store::{
-    CheckpointRecord, Commit, Durability, FileRecord, IdempotencyRecord, JobFilter, ModelRecord,
-    QueuedJob, Slice, Store, StoreError, UsageRecord,
+    CheckpointRecord, Commit, Durability, FileRecord, IdempotencyRecord, JobCount, JobFilter,
+    ModelRecord, QueuedJob, Slice, Store, StoreError, UsageRecord,
 };
 
 #[async_trait]
@@ -206,6 +206,10 @@ impl Store for SqliteStore {
 
     async fn busy_jobs(&self) -> Result<Vec<JobRecord>, StoreError> {
         self.read(jobs::busy).await
+    }
+
+    async fn job_counts(&self) -> Result<Vec<JobCount>, StoreError> {
+        self.read(jobs::counts).await
     }
 
     async fn live_count(&self, tenant: &TenantId) -> Result<u64, StoreError> {

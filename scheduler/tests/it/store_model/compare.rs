@@ -101,6 +101,7 @@ pub(super) async fn all(reference: &dyn Store, store: &dyn Store) {
     same!(a, b, validating_jobs());
     same!(a, b, queued_jobs());
     same!(a, b, busy_jobs());
+    same!(a, b, job_counts());
     same!(a, b, outbox());
     same!(a, b, expired_files(5, 2));
     same!(a, b, expired_files(5, 100));

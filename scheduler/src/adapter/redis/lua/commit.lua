@@ -45,6 +45,7 @@ else
 end
 redis.call('HSET', at, 'rev', job.rev, 'state', job.state)
 line_up(seq, job.lane, job.entry)
+count_under(at, job.counted)
 if request.erases then
   for _, kind in ipairs({'event', 'checkpoint'}) do
     for _, id in ipairs(redis.call('ZRANGE', list(kind, job.id), 0, -1)) do redis.call('DEL', row(kind, id)) end

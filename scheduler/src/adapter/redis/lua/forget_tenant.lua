@@ -23,6 +23,7 @@ local function forget_job(_, id)
     redis.call('HDEL', key('tickets'), name)
   end
   redis.call('DEL', key('tickets', id))
+  count_under(row('job', id), nil)
   remove('job', id)
 end
 

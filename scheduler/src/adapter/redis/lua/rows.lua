@@ -72,6 +72,21 @@ local function line_up(seq, lane, entry)
   end
 end
 
+-- Counts a job under its state and pool, or under nothing once it has ended. One that an earlier program wrote counts from its next
+-- change on.
+local function count_under(at, counted)
+  local before = redis.call('HGET', at, 'counted')
+  if before == counted or not (before or counted) then return end
+  if before then
+    if redis.call('HINCRBY', key('job_counts'), before, -1) == 0 then redis.call('HDEL', key('job_counts'), before) end
+    redis.call('HDEL', at, 'counted')
+  end
+  if counted then
+    redis.call('HINCRBY', key('job_counts'), counted, 1)
+    redis.call('HSET', at, 'counted', counted)
+  end
+end
+
 -- Whether another file has this id.
 local function taken_by_another(file)
   local there = redis.call('HGET', row('file', file.id), 'record')
