@@ -3,7 +3,7 @@
 #   scripts/prerequisites.sh        compilers, Python, Rust, cargo-nextest
 #   scripts/prerequisites.sh lint   also npx
 #   scripts/prerequisites.sh s3     only Ceph's gateway, which the tests of S3 start (scripts/rgw.sh)
-#   scripts/prerequisites.sh test   also Redis and RabbitMQ: the tests start their own
+#   scripts/prerequisites.sh test   also Redis, RabbitMQ and Prometheus: the tests start their own
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -66,6 +66,9 @@ fi
 [ ${#missing[@]} = 0 ] || install "${missing[@]}"
 if [ "${1:-}" = test ] && [ ! -x /usr/lib/rabbitmq/bin/rabbitmq-server ]; then
     install_stopped rabbitmq-server
+fi
+if [ "${1:-}" = test ] && ! { command -v prometheus && command -v promtool; } >/dev/null; then
+    install_stopped prometheus
 fi
 
 if ! command -v cargo >/dev/null; then

@@ -7,6 +7,7 @@ use trainyard_scheduler::Scheduler;
 
 use crate::auth::{Authenticator, Oidc};
 use crate::limits::Limits;
+use crate::metrics::Metrics;
 use crate::middleware::BodyPace;
 use crate::routes::stream::{StreamTimes, Streams};
 use crate::{doc, idempotency, middleware, router};
@@ -27,6 +28,8 @@ pub struct ApiOptions {
     pub body_pace: BodyPace,
     /// When event streams speak and look at their credential.
     pub stream_times: StreamTimes,
+    /// What is counted: made once, as the limits are, which count into them too.
+    pub metrics: Metrics,
 }
 
 /// Where the API is mounted, for those of its parts that have to say so.
@@ -48,6 +51,11 @@ pub fn app(scheduler: Scheduler, options: ApiOptions) -> impl HttpServiceFactory
         limits: options.limits.clone(),
         times: options.stream_times,
     };
+    let contract = middleware::Contract {
+        pace: options.body_pace,
+        metrics: options.metrics,
+        prefix: mount.prefix.clone(),
+    };
     let scope = web::scope(&mount.prefix);
     let scope = scope
         .app_data(web::Data::new(mount))
@@ -60,5 +68,5 @@ pub fn app(scheduler: Scheduler, options: ApiOptions) -> impl HttpServiceFactory
         .wrap(from_fn(move |request, next| {
             idempotency::once(scheduler.clone(), authenticator.clone(), request, next)
         }))
-        .wrap(from_fn(move |request, next| middleware::contract(options.body_pace, request, next)))
+        .wrap(from_fn(move |request, next| middleware::contract(contract.clone(), request, next)))
 }

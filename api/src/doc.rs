@@ -106,6 +106,15 @@ pub(crate) fn methods_of(path: &str) -> Vec<String> {
         .collect()
 }
 
+/// The path and the method, in capitals, of every operation.
+pub(crate) fn operations() -> Vec<(String, String)> {
+    let document = openapi();
+    let paths = document["paths"].as_object().into_iter().flatten().map(|(path, _)| path);
+    paths
+        .flat_map(|path| methods_of(path).into_iter().map(move |method| (path.clone(), method)))
+        .collect()
+}
+
 /// Pages name their items' types instead of repeating them.
 fn refer_to_items(schemas: &mut Value) {
     for (name, schema) in schemas.as_object_mut().into_iter().flatten() {

@@ -12,6 +12,7 @@ use trainyard_scheduler::port::queue::{Queue, QueueError, Ticket};
 
 use crate::config::AgentConfig;
 use crate::leftovers;
+use crate::metrics::Metrics;
 use crate::presence;
 use crate::run::run_job;
 
@@ -23,6 +24,7 @@ pub(crate) struct Context {
     pub(crate) config: AgentConfig,
     pub(crate) control: Arc<dyn ControlPlane>,
     pub(crate) objects: Arc<dyn Objects>,
+    pub(crate) metrics: Metrics,
 }
 
 /// An agent.
@@ -41,7 +43,13 @@ impl Agent {
     ) -> Self {
         let config = config.absolute();
         leftovers::clear(&config.work_dir);
-        Self { context: Arc::new(Context { config, control, objects }), queue }
+        let metrics = Metrics::new(&config.pool, config.slots);
+        Self { context: Arc::new(Context { config, control, objects, metrics }), queue }
+    }
+
+    /// What it counts.
+    pub fn metrics(&self) -> &Metrics {
+        &self.context.metrics
     }
 
     /// Runs jobs until `shutdown`; then lets each run write a checkpoint, gives the jobs back, and returns.

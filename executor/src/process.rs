@@ -76,6 +76,11 @@ impl Trainer {
         Ok((Self { child, group: Pid::from_raw(pid), stdin, tail, stderr, exited: false }, lines))
     }
 
+    /// The id of its process, until it has ended.
+    pub(crate) fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     /// Tells it something. A trainer that does not hear any more is about to be found ended.
     pub(crate) async fn tell(&mut self, command: TrainerCommand) {
         let Some(stdin) = &mut self.stdin else { return };

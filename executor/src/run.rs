@@ -19,6 +19,7 @@ use crate::events::Journal;
 use crate::inputs::{InputError, Places, prepare};
 use crate::lease::{Keeper, Order};
 use crate::lines::Line;
+use crate::metrics::Run;
 use crate::oom::kernel_kills;
 use crate::outcome::{Ending, Verdict, judge, persist};
 use crate::process::Trainer;
@@ -57,6 +58,7 @@ async fn attempt(
 ) -> Result<(), Fenced> {
     // The lease is kept from here on: bringing large files may take longer than it holds.
     let keeper = Keeper::start(context, claim);
+    let mut run = context.metrics.take_slot(claim.plan.resources.devices);
     let mut journal = Journal::default();
     let prepared =
         prepare(claim, places, &context.config.models_dir, context.objects.as_ref()).await;
@@ -71,6 +73,7 @@ async fn attempt(
                 running,
                 &mut journal,
                 &keeper,
+                &mut run,
             )
             .await?
         }
@@ -126,6 +129,7 @@ async fn supervise(
     (mut trainer, mut lines): Running,
     journal: &mut Journal,
     keeper: &Keeper,
+    run: &mut Run,
 ) -> Result<Verdict, Fenced> {
     let mut uploader = Uploader::start(context, &claim.lease);
     let mut reports = tokio::time::interval(context.config.report_every);
@@ -153,6 +157,7 @@ async fn supervise(
                     keeper.set_progress(&journal.progress);
                     if let Some(event) = &event {
                         watchdog.hear(event, Instant::now());
+                        run.hear(event);
                     }
                     match event {
                         Some(TrainerEvent::Checkpoint(written)) => {
@@ -169,7 +174,10 @@ async fn supervise(
                 }
             },
             status = trainer.wait(), if exited.is_none() => exited = Some(status),
-            _ = reports.tick() => report(context, claim, journal).await?,
+            _ = reports.tick() => {
+                run.measure(trainer.id());
+                report(context, claim, journal).await?;
+            }
             Some(text) = uploader.troubles.recv() => journal.say(EventLevel::Warn, text),
             Ok(()) = orders.changed() => {
                 let order = *orders.borrow_and_update();
@@ -224,6 +232,7 @@ async fn supervise(
             }
         }
     };
+    run.measure(None);
     // The last checkpoint must be safe before the job is given back or the next attempt would begin further behind.
     uploader.finish().await;
     while let Ok(text) = uploader.troubles.try_recv() {
@@ -318,7 +327,12 @@ async fn complete(
                 JobError { code: JobErrorCode::IntegrityCheckFailed, message: reason, param: None };
             Ok(Some(Verdict::Fail { error, retryable: true }))
         }
-        told => settle(told).map(|()| None),
+        told => {
+            if told.is_ok() {
+                context.metrics.checkpoint_kept();
+            }
+            settle(told).map(|()| None)
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::fs;
 use tokio::sync::{mpsc, watch};
@@ -55,6 +56,8 @@ pub(crate) struct Uploader {
 struct Staged {
     written: CheckpointWritten,
     directory: PathBuf,
+    /// When it was taken.
+    at: Instant,
 }
 
 impl Uploader {
@@ -63,16 +66,22 @@ impl Uploader {
         let (trouble, troubles) = mpsc::unbounded_channel();
         let (control, objects, lease) =
             (Arc::clone(&context.control), Arc::clone(&context.objects), lease.clone());
+        let metrics = context.metrics.clone();
         let task = tokio::spawn(async move {
             while wanted.changed().await.is_ok() {
                 let staged = wanted.borrow_and_update().clone();
                 let Some(staged) = staged else { continue };
-                if let Err(what) =
-                    upload_checkpoint(control.as_ref(), objects.as_ref(), &lease, &staged).await
-                {
-                    let step = staged.written.step;
-                    let _ =
-                        trouble.send(format!("the checkpoint of step {step} was not kept: {what}"));
+                let uploaded =
+                    upload_checkpoint(control.as_ref(), objects.as_ref(), &lease, &staged);
+                match uploaded.await {
+                    Ok(Kept::Yes) => metrics.checkpoint_uploaded(staged.at),
+                    // The lease keeper hears of it too and ends the run.
+                    Ok(Kept::Fenced) => {}
+                    Err(what) => {
+                        let step = staged.written.step;
+                        let text = format!("the checkpoint of step {step} was not kept: {what}");
+                        let _ = trouble.send(text);
+                    }
                 }
                 let _ = fs::remove_dir_all(&staged.directory).await;
             }
@@ -97,7 +106,8 @@ impl Uploader {
             fs::hard_link(entry.path(), &link).await.map_err(io(&link))?;
         }
         if let Some(newest) = &self.newest {
-            newest.send_replace(Some(Staged { written: written.clone(), directory }));
+            let (written, at) = (written.clone(), Instant::now());
+            newest.send_replace(Some(Staged { written, directory, at }));
         }
         Ok(())
     }
@@ -116,12 +126,20 @@ impl Drop for Uploader {
     }
 }
 
+/// What became of a checkpoint that was brought to the object store.
+enum Kept {
+    /// The job can go on from it.
+    Yes,
+    /// The job is another's.
+    Fenced,
+}
+
 async fn upload_checkpoint(
     control: &dyn ControlPlane,
     objects: &dyn Objects,
     lease: &LeaseId,
     staged: &Staged,
-) -> Result<(), String> {
+) -> Result<Kept, String> {
     let written = &staged.written;
     let prefix = format!("{}/step-{:06}", run_prefix(lease), written.step);
     upload_directory(objects, &staged.directory, &prefix)
@@ -143,9 +161,8 @@ async fn upload_checkpoint(
         full_valid_mean_token_accuracy: written.valid_mean_token_accuracy,
     };
     match persist(|| control.checkpoint(lease, &pointer, &metrics)).await {
-        Ok(()) => Ok(()),
-        // The lease keeper hears of it too and ends the run.
-        Err(LeaseError::Fenced) => Ok(()),
+        Ok(()) => Ok(Kept::Yes),
+        Err(LeaseError::Fenced) => Ok(Kept::Fenced),
         Err(error) => Err(error.to_string()),
     }
 }

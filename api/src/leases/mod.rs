@@ -13,6 +13,7 @@ use actix_web::web::{self, post, resource};
 use trainyard_scheduler::Scheduler;
 use trainyard_scheduler::port::lease_call;
 
+use crate::metrics::Metrics;
 use crate::middleware::{self, BodyPace};
 use crate::routes::{docs, health};
 pub use caller::{ExecutorToken, WeakToken};
@@ -27,11 +28,14 @@ pub struct LeaseOptions {
     pub executor_token: ExecutorToken,
     /// How slow a body may be.
     pub body_pace: BodyPace,
+    /// What is counted, together with the API beside it.
+    pub metrics: Metrics,
 }
 
 /// The control plane of `scheduler` as a scope, with the health checks beside it.
 pub fn leases(scheduler: Scheduler, options: LeaseOptions) -> impl HttpServiceFactory {
-    let LeaseOptions { executor_token, body_pace } = options;
+    let LeaseOptions { executor_token, body_pace, metrics } = options;
+    let contract = middleware::Contract { pace: body_pace, metrics, prefix: String::new() };
     let calls = web::scope(lease_call::ROOT)
         .service(resource("/executors/{executor}").route(post().to(routes::enlist)))
         .service(resource(lease_call::CLAIM).route(post().to(routes::claim)))
@@ -53,5 +57,5 @@ pub fn leases(scheduler: Scheduler, options: LeaseOptions) -> impl HttpServiceFa
         .service(resource("/healthz/live").route(web::get().to(health::live)))
         .service(resource("/healthz/ready").route(web::get().to(health::ready)))
         .default_service(web::to(docs::no_such_path))
-        .wrap(from_fn(move |request, next| middleware::contract(body_pace, request, next)))
+        .wrap(from_fn(move |request, next| middleware::contract(contract.clone(), request, next)))
 }

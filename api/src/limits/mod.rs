@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use trainyard_openapi::id::TenantId;
 use trainyard_scheduler::TenantContext;
 
+use crate::metrics::{Limit, Metrics};
 use bucket::Buckets;
 pub(crate) use bucket::{Standing, openai_time};
 pub(crate) use streams::OpenStream;
@@ -58,6 +59,7 @@ struct Inner {
     keys: Buckets<String>,
     peers: Buckets<IpAddr>,
     streams: Streams,
+    metrics: Metrics,
 }
 
 /// A limit that was reached, and for how long.
@@ -71,12 +73,17 @@ pub(crate) struct Reached {
 impl Limits {
     /// Limits of which nothing has been used.
     pub fn new(settings: LimitSettings) -> Self {
-        Self(Arc::new(Inner { settings, ..Inner::default() }))
+        Self::counted(settings, Metrics::default())
+    }
+
+    /// The same, counting into `metrics` who reaches one.
+    pub fn counted(settings: LimitSettings, metrics: Metrics) -> Self {
+        Self(Arc::new(Inner { settings, metrics, ..Inner::default() }))
     }
 
     /// Counts a request of `ctx`; gives how the tighter of its two limits stands.
     pub(crate) fn request(&self, ctx: &TenantContext) -> Result<Standing, Reached> {
-        let Inner { settings, tenants, keys, .. } = self.0.as_ref();
+        let Inner { settings, tenants, keys, metrics, .. } = self.0.as_ref();
         let quota = ctx.quota();
         let (now, tenant) = (Instant::now(), ctx.tenant().to_string());
         // The same subject of an issuer may act for several tenants.
@@ -84,19 +91,23 @@ impl Limits {
         let of_key =
             quota.requests_per_minute_per_key.unwrap_or(settings.requests_per_minute_per_key);
         let of_tenant = quota.requests_per_minute.unwrap_or(settings.requests_per_minute);
-        let reached = |what: &str, limit: u32, wait: Duration| Reached {
-            text: format!(
-                "Rate limit reached for {what}: {limit} requests a minute are allowed. Please try again in {}.",
-                openai_time(wait)
-            ),
-            wait,
-            standing: Some(Standing { limit, remaining: 0, reset: wait }),
+        let reached = |which: Limit, what: &str, limit: u32, wait: Duration| {
+            metrics.limited(which);
+            Reached {
+                text: format!(
+                    "Rate limit reached for {what}: {limit} requests a minute are allowed. Please try again in {}.",
+                    openai_time(wait)
+                ),
+                wait,
+                standing: Some(Standing { limit, remaining: 0, reset: wait }),
+            }
         };
         let own = format!("this {}", ctx.credential());
-        let by_key = keys.take(key, of_key, now).map_err(|wait| reached(&own, of_key, wait))?;
+        let by_key =
+            keys.take(key, of_key, now).map_err(|wait| reached(Limit::Key, &own, of_key, wait))?;
         let by_tenant = tenants
             .take(tenant, of_tenant, now)
-            .map_err(|wait| reached("this organization", of_tenant, wait))?;
+            .map_err(|wait| reached(Limit::Tenant, "this organization", of_tenant, wait))?;
         Ok(if by_key.remaining < by_tenant.remaining { by_key } else { by_tenant })
     }
 
@@ -118,16 +129,21 @@ impl Limits {
     /// Opens an event stream of the tenant; it counts until it is dropped.
     pub(crate) fn open_stream(&self, tenant: &TenantId) -> Result<OpenStream, Reached> {
         let limit = self.0.settings.streams_per_tenant;
-        Streams::open(&self.0.streams, tenant, limit).ok_or_else(|| Reached {
-            text: format!(
-                "this organization has {limit} event streams open, as many as are allowed at once; close one first"
-            ),
-            wait: Duration::from_secs(1),
-            standing: None,
+        let metrics = &self.0.metrics;
+        Streams::open(&self.0.streams, tenant, limit, metrics.streams()).ok_or_else(|| {
+            metrics.limited(Limit::Streams);
+            Reached {
+                text: format!(
+                    "this organization has {limit} event streams open, as many as are allowed at once; close one first"
+                ),
+                wait: Duration::from_secs(1),
+                standing: None,
+            }
         })
     }
 
     fn too_many(&self, wait: Duration) -> Reached {
+        self.0.metrics.limited(Limit::Credentials);
         let limit = self.0.settings.bad_credentials_per_minute;
         let text = format!(
             "too many requests without a valid API key came from this address: {limit} a minute are allowed"

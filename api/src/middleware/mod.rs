@@ -11,17 +11,16 @@ use actix_web::error::InternalError;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
-use actix_web::web::Data;
 use actix_web::{Error, HttpMessage};
 use tracing::Instrument;
 use trainyard_openapi::error::{ApiError, ErrorCode};
 use trainyard_openapi::id::RequestId;
 
-use crate::app::Mount;
 use crate::auth::Organization;
 use crate::doc;
 use crate::error::{answer, of_status};
 use crate::limits::{Standing, openai_time};
+use crate::metrics::Metrics;
 pub use pace::BodyPace;
 use pace::{Cut, Paced};
 use unread::Kept;
@@ -30,9 +29,20 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Characters of a client's own request id: enough for a UUID or a trace, too few to fill a log.
 const REQUEST_ID_CHARS_MAX: usize = 128;
 
+/// What a listener holds every request to.
+#[derive(Debug, Clone)]
+pub(crate) struct Contract {
+    /// How slow a body may be.
+    pub(crate) pace: BodyPace,
+    /// Where answers are counted.
+    pub(crate) metrics: Metrics,
+    /// The path that the listener's routes are mounted under.
+    pub(crate) prefix: String,
+}
+
 /// Wraps every request.
 pub(crate) async fn contract(
-    pace: BodyPace,
+    Contract { pace, metrics, prefix }: Contract,
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
@@ -40,6 +50,10 @@ pub(crate) async fn contract(
     let id = request_id(&request);
     let span =
         tracing::info_span!("request", id, method = %request.method(), path = %request.path());
+    let (pattern, method) = (request.match_pattern(), request.method().clone());
+    // As if the API were mounted at the root.
+    let route = pattern.as_deref().map(|pattern| pattern.strip_prefix(&prefix).unwrap_or(pattern));
+    let count = |status| metrics.answered(route, &method, status, begun.elapsed());
     let (cut, kept) = hold(&mut request, pace);
     // The request itself must not be held here: the router writes into it on its way to the handler.
     let mut response = match next.call(request).instrument(span.clone()).await {
@@ -51,6 +65,7 @@ pub(crate) async fn contract(
                 response = kept.keep_in(response);
             }
             mark(response.headers_mut(), &id, begun, None);
+            count(response.status());
             return Err(InternalError::from_response(error, response).into());
         }
     };
@@ -59,13 +74,10 @@ pub(crate) async fn contract(
         response = response.into_response(answer);
     } else if (status.is_client_error() || status.is_server_error()) && !is_json(response.headers())
     {
-        let pattern = response.request().match_pattern().unwrap_or_default();
-        let mount = response.request().app_data::<Data<Mount>>();
-        let pattern =
-            mount.and_then(|mount| pattern.strip_prefix(&mount.prefix)).unwrap_or(&pattern);
         let mut new = answer(&of_status(status, ""));
         if status == StatusCode::METHOD_NOT_ALLOWED
-            && let Ok(allow) = HeaderValue::from_str(&doc::methods_of(pattern).join(", "))
+            && let Ok(allow) =
+                HeaderValue::from_str(&doc::methods_of(route.unwrap_or_default()).join(", "))
         {
             new.headers_mut().insert(ALLOW, allow);
         }
@@ -82,6 +94,7 @@ pub(crate) async fn contract(
         let (request, answer) = response.into_parts();
         response = ServiceResponse::new(request, kept.keep_in(answer));
     }
+    count(response.status());
     span.in_scope(|| tracing::debug!(status = response.status().as_u16(), "answered"));
     Ok(response)
 }

@@ -2,7 +2,7 @@
 
 use actix_web::{App, HttpServer, dev::ServerHandle};
 use serde_json::{Value, json};
-use trainyard_api::{BodyPace, LeaseOptions, leases};
+use trainyard_api::{BodyPace, LeaseOptions, Metrics, leases};
 use trainyard_openapi::id::{ExecutorId, JobId, Nonce};
 
 use crate::server::{Answer, Server};
@@ -19,8 +19,11 @@ struct Internal {
 impl Internal {
     fn of(server: &Server) -> Self {
         let scheduler = server.scheduler.clone();
-        let options =
-            LeaseOptions { executor_token: TOKEN.parse().unwrap(), body_pace: BodyPace::default() };
+        let options = LeaseOptions {
+            executor_token: TOKEN.parse().unwrap(),
+            body_pace: BodyPace::default(),
+            metrics: Metrics::default(),
+        };
         let server =
             HttpServer::new(move || App::new().service(leases(scheduler.clone(), options.clone())))
                 .workers(1)

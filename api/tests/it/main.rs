@@ -18,6 +18,7 @@ mod isolation;
 mod issuer;
 mod leases;
 mod limits;
+mod metrics;
 mod requests;
 mod server;
 mod streams;

@@ -16,6 +16,7 @@ use super::{Scheduler, event, message};
 use crate::error::SchedulerError;
 use crate::job::JobState;
 use crate::job::state::{IllegalTransition, Lease, Stop, Transition};
+use crate::metrics::LeasedWrite;
 use crate::port::control_plane::{
     CheckpointPointer, Claim, Completion, ControlPlane, Directive, LeaseError, LeaseId, NewEvent,
     Presence, ReleaseReason,
@@ -60,6 +61,7 @@ impl ControlPlane for Scheduler {
         nonce: &Nonce,
     ) -> Result<Claim, LeaseError> {
         let lease_ms = self.lease_ms();
+        let mut waited_ms = None;
         self.hold_ticket(ticket).await?;
         #[cfg(feature = "mutants")]
         let single = self.config().keeps(crate::guard::Guard::SingleClaim);
@@ -78,6 +80,7 @@ impl ControlPlane for Scheduler {
                 _ => return Err(LeaseError::Stale),
             }
             job.epoch += 1;
+            waited_ms = (job.epoch == 1).then_some(now_ms - job.created_at_ms);
             let lease = Lease {
                 epoch: job.epoch,
                 nonce: nonce.clone(),
@@ -99,7 +102,14 @@ impl ControlPlane for Scheduler {
             commit.events.push(message(now_ms, EventLevel::Info, text)?);
             Ok(true)
         });
-        let job = changed.await?.ok_or(LeaseError::Stale)?;
+        let changed = changed.await.and_then(|job| job.ok_or(LeaseError::Stale));
+        if matches!(changed, Err(LeaseError::Stale)) {
+            self.metrics().stale_ticket();
+        }
+        let job = changed?;
+        if let Some(waited_ms) = waited_ms {
+            self.metrics().claimed(&job.plan.resources.pool, waited_ms);
+        }
         self.claim_of(&job, nonce).await
     }
 
@@ -109,15 +119,14 @@ impl ControlPlane for Scheduler {
         progress: &Progress,
     ) -> Result<Directive, LeaseError> {
         let lease_ms = self.lease_ms();
-        let job = self
-            .change_leased(lease, |commit, now_ms| {
-                advance(&mut commit.job, progress);
-                charge(commit, now_ms);
-                let renew = Transition::Renew { now_ms, until_ms: now_ms + lease_ms };
-                commit.job.state = commit.job.state.clone().apply(renew)?;
-                Ok(())
-            })
-            .await?;
+        let renewed = self.change_leased(lease, |commit, now_ms| {
+            advance(&mut commit.job, progress);
+            charge(commit, now_ms);
+            let renew = Transition::Renew { now_ms, until_ms: now_ms + lease_ms };
+            commit.job.state = commit.job.state.clone().apply(renew)?;
+            Ok(())
+        });
+        let job = self.metrics().leased(LeasedWrite::Heartbeat, renewed.await)?;
         self.hold_to_budget(&job).await?;
         let job = self.store().job_of_any_tenant(&lease.job).await?;
         job.filter(|job| self.holds(job, lease))
@@ -145,7 +154,7 @@ impl ControlPlane for Scheduler {
         first: u64,
         events: Vec<NewEvent>,
     ) -> Result<(), LeaseError> {
-        self.change_leased(lease, |commit, now_ms| {
+        let reported = self.change_leased(lease, |commit, now_ms| {
             advance(&mut commit.job, progress);
             let reported = commit.job.state.lease().map_or(0, |lease| lease.reported);
             let known = usize::try_from(reported.saturating_sub(first)).unwrap_or(usize::MAX);
@@ -155,8 +164,8 @@ impl ControlPlane for Scheduler {
                 commit.events.push(event(now_ms, level, kind, message, data)?);
             }
             Ok(())
-        })
-        .await?;
+        });
+        self.metrics().leased(LeasedWrite::Report, reported.await)?;
         Ok(())
     }
 
@@ -168,13 +177,13 @@ impl ControlPlane for Scheduler {
     ) -> Result<(), LeaseError> {
         let taken = self.take_checkpoint(lease, pointer, metrics).await;
         self.clear_up_after(lease, &taken).await;
-        taken
+        self.metrics().leased(LeasedWrite::Checkpoint, taken)
     }
 
     async fn complete(&self, lease: &LeaseId, completion: &Completion) -> Result<(), LeaseError> {
         let taken = self.take_result(lease, completion).await;
         self.clear_up_after(lease, &taken).await;
-        taken
+        self.metrics().leased(LeasedWrite::Complete, taken)
     }
 
     async fn fail(
@@ -184,7 +193,7 @@ impl ControlPlane for Scheduler {
         retryable: bool,
     ) -> Result<(), LeaseError> {
         let budget = self.config().attempts_failed_max;
-        self.change_leased(lease, |commit, now_ms| {
+        let failed = self.change_leased(lease, |commit, now_ms| {
             charge(commit, now_ms);
             let job = &mut commit.job;
             let wish = job.state.owners_wish();
@@ -228,15 +237,15 @@ impl ControlPlane for Scheduler {
             let text = format!("{text}: {}", error.message);
             commit.events.push(message(now_ms, level, text)?);
             Ok(())
-        })
-        .await?;
+        });
+        self.metrics().leased(LeasedWrite::Fail, failed.await)?;
         self.collect(&lease.job).await;
         Ok(())
     }
 
     async fn release(&self, lease: &LeaseId, reason: ReleaseReason) -> Result<(), LeaseError> {
         let budget = self.config().attempts_preempted_max;
-        self.change_leased(lease, |commit, now_ms| {
+        let released = self.change_leased(lease, |commit, now_ms| {
             charge(commit, now_ms);
             let job = &mut commit.job;
             let mut transition = Transition::Return { now_ms };
@@ -262,8 +271,8 @@ impl ControlPlane for Scheduler {
             };
             commit.events.push(message(now_ms, EventLevel::Info, text)?);
             Ok(())
-        })
-        .await?;
+        });
+        self.metrics().leased(LeasedWrite::Release, released.await)?;
         self.collect(&lease.job).await;
         Ok(())
     }

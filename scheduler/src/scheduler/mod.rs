@@ -14,6 +14,7 @@ mod lease_tokens;
 mod line;
 mod lineage;
 mod links;
+mod measure;
 mod models;
 mod news;
 mod pools;
@@ -52,6 +53,7 @@ use crate::base_model::BaseModels;
 use crate::config::SchedulerConfig;
 use crate::error::{Result, SchedulerError};
 use crate::job::JobRecord;
+use crate::metrics::Metrics;
 use crate::port::inspector::Inspector;
 use crate::port::objects::Objects;
 use crate::port::queue::Queue;
@@ -111,6 +113,7 @@ struct Inner {
     keys: KnownKeys,
     lease_secret: KnownSecret,
     line: KnownLine,
+    metrics: Metrics,
 }
 
 impl Scheduler {
@@ -132,6 +135,7 @@ impl Scheduler {
             keys,
             lease_secret,
             line,
+            metrics: Metrics::default(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -150,7 +154,7 @@ impl Scheduler {
         self.store().durability()
     }
 
-    /// Runs the loops until `shutdown`: validation, dispatch, relay, reaper, sweep. Several processes may do it on one record at the same
+    /// Runs the loops until `shutdown`: validation, dispatch, relay, reaper, sweep, and the counts of metrics that are registered. Several processes may do it on one record at the same
     /// time: every step is a compare-and-set, and a ticket that two hand over is stale the second time.
     pub async fn run(&self, shutdown: CancellationToken) {
         let validation = self
@@ -160,7 +164,8 @@ impl Scheduler {
         // Apart from the others: a queue may take long to say no, and leases expire meanwhile.
         let relay = self.repeat(&shutdown, "relay", |this| async move { this.relay().await });
         let (sweep, hear) = (self.sweep_until(&shutdown), self.hear(&shutdown));
-        tokio::join!(validation, dispatch, relay, sweep, hear);
+        let measure = self.measure_until(&shutdown);
+        tokio::join!(validation, dispatch, relay, sweep, hear, measure);
         self.inner.closing.cancel();
     }
 
@@ -265,6 +270,9 @@ impl Scheduler {
                 Err(StoreError::Conflict) => {}
                 Err(error) => return Err(error.into()),
                 Ok(()) => {
+                    if now != status && now.is_terminal() {
+                        self.metrics().ended(now, now_ms - job.created_at_ms);
+                    }
                     self.inner.changed.notify_waiters();
                     // Nobody may be following.
                     let _ = self.inner.news.send(Some(job.id.clone()));

@@ -84,7 +84,9 @@ impl Scheduler {
                 job.seq == ticket.seq && matches!(job.state, JobState::Dispatched { .. })
             };
             if job.is_some_and(good) {
-                self.inner.parts.queue.publish(&ticket).await?;
+                let published = self.inner.parts.queue.publish(&ticket).await;
+                self.metrics().published(published.is_ok());
+                published?;
             }
             self.store().ticket_sent(&ticket).await?;
         }

@@ -76,7 +76,8 @@ impl Scheduler {
         if !matches!(job.state, JobState::Dispatched { .. }) || !self.is_held(&job.tenant).await? {
             return Ok(());
         }
-        self.withdraw_ticket(&job.id, |state| *state == job.state).await
+        self.withdraw_ticket(&job.id, |state| *state == job.state).await?;
+        Ok(())
     }
 
     /// Refuses `bytes` more than the tenant may store. To be asked as soon as the size, or the least of it, is known.

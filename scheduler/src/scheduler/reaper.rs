@@ -11,6 +11,7 @@ use crate::error::{Result, SchedulerError};
 use crate::guard::Guard;
 use crate::job::state::{Lease, Transition};
 use crate::job::{JobRecord, JobState};
+use crate::metrics::Redispatch;
 use crate::port::store::Commit;
 
 impl Scheduler {
@@ -26,7 +27,9 @@ impl Scheduler {
                 JobState::Running { lease, .. }
                     if lease.until_ms + grace_ms < now_ms && config.keeps(Guard::Reaper) =>
                 {
-                    self.take_back(&job.id, lease).await?;
+                    if self.take_back(&job.id, lease).await? {
+                        self.metrics().lease_expired();
+                    }
                 }
                 JobState::Dispatched { since_ms }
                     if since_ms + redispatch_ms < now_ms && config.keeps(Guard::Redispatch) =>
@@ -34,11 +37,15 @@ impl Scheduler {
                     let since_ms = *since_ms;
                     let devices = self.devices().await?;
                     if devices.get(&job.plan.resources.pool).is_none_or(|devices| *devices == 0) {
-                        self.withdraw_ticket(&job.id, is_dispatched).await?;
+                        if self.withdraw_ticket(&job.id, is_dispatched).await? {
+                            self.metrics().redispatched(Redispatch::NoExecutor);
+                        }
                         continue;
                     }
-                    self.issue_ticket(&job.id, |state| *state == JobState::Dispatched { since_ms })
-                        .await?;
+                    let unclaimed = |state: &JobState| *state == JobState::Dispatched { since_ms };
+                    if self.issue_ticket(&job.id, unclaimed).await? {
+                        self.metrics().redispatched(Redispatch::Unclaimed);
+                    }
                 }
                 _ => {}
             }
@@ -55,8 +62,12 @@ impl Scheduler {
     pub async fn recover_embedded(&self) -> Result<()> {
         for job in self.store().busy_jobs().await? {
             match &job.state {
-                JobState::Running { lease, .. } => self.take_back(&job.id, lease).await?,
-                JobState::Dispatched { .. } => self.withdraw_ticket(&job.id, is_dispatched).await?,
+                JobState::Running { lease, .. } => {
+                    self.take_back(&job.id, lease).await?;
+                }
+                JobState::Dispatched { .. } => {
+                    self.withdraw_ticket(&job.id, is_dispatched).await?;
+                }
                 _ => {}
             }
         }
@@ -67,37 +78,43 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Puts a job back into the queue whose ticket nobody can take, if `still` holds of its state; the ticket is stale then.
+    /// Puts a job back into the queue whose ticket nobody can take, if `still` holds of its state; the ticket is stale then. Gives
+    /// whether it did.
     pub(super) async fn withdraw_ticket(
         &self,
         id: &JobId,
         still: impl Fn(&JobState) -> bool,
-    ) -> Result<()> {
+    ) -> Result<bool> {
+        let mut withdrawn = false;
         self.change(id, |commit, now_ms| {
-            if !still(&commit.job.state) {
+            withdrawn = still(&commit.job.state);
+            if !withdrawn {
                 return Ok::<_, SchedulerError>(false);
             }
             commit.job.state = commit.job.state.clone().apply(Transition::Return { now_ms })?;
             Ok(true)
         })
         .await?;
-        Ok(())
+        Ok(withdrawn)
     }
 
-    /// Ends a run whose executor is gone, if it is still that run.
-    async fn take_back(&self, id: &JobId, gone: &Lease) -> Result<()> {
+    /// Ends a run whose executor is gone, if it is still that run; gives whether it was.
+    async fn take_back(&self, id: &JobId, gone: &Lease) -> Result<bool> {
         let budget = self.config().attempts_lost_max;
+        let mut taken = false;
         self.change(id, |commit, now_ms| {
-            match commit.job.state.lease() {
-                Some(lease) if lease.nonce == gone.nonce && lease.seen_ms == gone.seen_ms => {}
-                _ => return Ok::<_, SchedulerError>(false),
+            let lease = commit.job.state.lease();
+            taken =
+                lease.is_some_and(|held| held.nonce == gone.nonce && held.seen_ms == gone.seen_ms);
+            if !taken {
+                return Ok::<_, SchedulerError>(false);
             }
             lose(commit, now_ms, budget)?;
             Ok(true)
         })
         .await?;
         self.collect(id).await;
-        Ok(())
+        Ok(taken)
     }
 }
 

@@ -10,6 +10,7 @@ mod http;
 mod layer;
 mod log;
 pub(crate) mod machine;
+mod metrics;
 mod mode;
 mod oidc;
 mod s3;
@@ -28,6 +29,7 @@ pub(crate) use cluster::{Cluster, ClusterLayer, Control, ControlLayer, Internal,
 pub(crate) use dispatch::{Dispatch, DispatchLayer};
 pub(crate) use http::{Http, HttpLayer};
 pub(crate) use log::{Log, LogFormat, LogLayer};
+pub(crate) use metrics::{Metrics, MetricsLayer};
 pub(crate) use mode::{EXECUTOR_END_SECONDS, Mode};
 pub(crate) use oidc::{KeySet, Oidc, OidcLayer};
 pub(crate) use s3::{S3, S3Layer};
@@ -99,6 +101,7 @@ pub(crate) struct Layers {
     pub(crate) cluster: ClusterLayer,
     pub(crate) internal: InternalLayer,
     pub(crate) control: ControlLayer,
+    pub(crate) metrics: MetricsLayer,
     pub(crate) log: LogLayer,
 }
 
@@ -185,6 +188,8 @@ pub(crate) struct Config {
     pub(crate) internal: Internal,
     /// Where an executor asks for jobs.
     pub(crate) control: Control,
+    /// The listener for Prometheus.
+    pub(crate) metrics: Metrics,
     /// The log.
     pub(crate) log: Log,
 }
@@ -208,6 +213,7 @@ pub(crate) fn load(mode: Mode, flags: Layers, file: Option<&Path>) -> Result<Con
         cluster,
         internal,
         control,
+        metrics,
         log,
     } = flags;
     let config = Config {
@@ -221,6 +227,7 @@ pub(crate) fn load(mode: Mode, flags: Layers, file: Option<&Path>) -> Result<Con
         cluster: cluster.over(file.cluster)?,
         internal: internal.over(file.internal)?,
         control: control.over(file.control)?,
+        metrics: metrics.over(file.metrics)?,
         log: log.over(file.log)?,
     };
     check(mode, &config)?;

@@ -9,10 +9,10 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::signal::Signals;
-use super::{ServeError, jwks, key, listen, parts, start};
+use super::{ServeError, jwks, key, listen, metrics, parts, start};
 use crate::config::{
-    self, ClusterLayer, Config, DispatchLayer, HttpLayer, InternalLayer, Layers, LogLayer, Mode,
-    OidcLayer, S3Layer, StorageLayer, WebhooksLayer,
+    self, ClusterLayer, Config, DispatchLayer, HttpLayer, InternalLayer, Layers, LogLayer,
+    MetricsLayer, Mode, OidcLayer, S3Layer, StorageLayer, WebhooksLayer,
 };
 use crate::exit::Exit;
 
@@ -23,7 +23,7 @@ const SHUTDOWN_MAX: Duration = Duration::from_secs(15);
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "It needs the base models' directory (--models-dir) as the executors have it: jobs are planned with their config.json before
-anybody trains. In the file the groups are the tables http, internal, cluster, oidc, storage, s3, scheduling, webhooks and log, as
+anybody trains. In the file the groups are the tables http, internal, cluster, oidc, storage, s3, scheduling, webhooks, metrics and log, as
 `trainyard serve --help` shows them.
 
 Examples:
@@ -60,6 +60,8 @@ pub(crate) struct ApiArgs {
     #[command(flatten)]
     webhooks: WebhooksLayer,
     #[command(flatten)]
+    metrics: MetricsLayer,
+    #[command(flatten)]
     log: LogLayer,
 }
 
@@ -77,10 +79,11 @@ pub(crate) fn run(args: ApiArgs) -> Exit {
         s3,
         scheduling,
         webhooks,
+        metrics,
         log,
     } = args;
     let mut layers = Layers { http, internal, cluster, oidc, storage, s3, ..Layers::default() };
-    layers = Layers { scheduling, webhooks, log, ..layers };
+    layers = Layers { scheduling, webhooks, metrics, log, ..layers };
     layers.training.memory_per_job_mib = memory_per_job_mib;
     let config = config::load(Mode::Api, layers, config.as_deref());
     start::run(config, |config| async move { api(&config, bootstrap_key_file).await })
@@ -91,10 +94,17 @@ async fn api(config: &Config, key_file: Option<PathBuf>) -> Result<(), ServeErro
     let (_, executor_token) = config.cluster.executor_token()?;
     let tokens = jwks::tokens(&config.oidc).await?;
     let scheduler = parts::scheduler(parts::shared(config).await?);
-    let (http, address) = listen::listen(scheduler.clone(), &config.http, tokens)?;
+    let counted = trainyard_api::Metrics::default();
+    let (http, address) = listen::listen(scheduler.clone(), &config.http, tokens, &counted)?;
     let at = config.internal.internal_listen;
     let (internal, internal_address) =
-        listen::internal(scheduler.clone(), &config.http, at, executor_token)?;
+        listen::internal(scheduler.clone(), &config.http, at, executor_token, &counted)?;
+    let fill = |registry: &_| {
+        counted.register(registry)?;
+        scheduler.metrics().register_calls(registry)
+    };
+    let known = scheduler.clone();
+    metrics::start(config.metrics.metrics_listen, fill, move || known.note_durability())?;
     key::bootstrap(&scheduler, key_file.as_deref(), address).await?;
     let stop = CancellationToken::new();
     let mut parts = Running {

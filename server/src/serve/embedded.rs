@@ -12,10 +12,10 @@ use tokio_util::sync::CancellationToken;
 use trainyard_executor::Agent;
 
 use super::signal::Signals;
-use super::{DirectoryLock, ServeError, jwks, key, listen, parts, start};
+use super::{DirectoryLock, ServeError, jwks, key, listen, metrics, parts, start};
 use crate::config::{
-    self, Config, DispatchLayer, HttpLayer, Layers, LogLayer, Mode, OidcLayer, S3Layer,
-    StorageLayer, TrainingLayer, WebhooksLayer,
+    self, Config, DispatchLayer, HttpLayer, Layers, LogLayer, MetricsLayer, Mode, OidcLayer,
+    S3Layer, StorageLayer, TrainingLayer, WebhooksLayer,
 };
 use crate::exit::Exit;
 
@@ -45,6 +45,8 @@ variable, the variable over the file. In the file each group is a table:
   attempts_failed_max = 3
   [webhooks]
   webhook_allow_networks = \"10.1.0.0/16\"
+  [metrics]
+  metrics_listen = \"127.0.0.1:9464\"
   [log]
   log_format = \"json\"
 
@@ -78,6 +80,8 @@ pub(crate) struct ServeArgs {
     #[command(flatten)]
     webhooks: WebhooksLayer,
     #[command(flatten)]
+    metrics: MetricsLayer,
+    #[command(flatten)]
     log: LogLayer,
 }
 
@@ -93,6 +97,7 @@ pub(crate) fn run(args: ServeArgs) -> Exit {
         training,
         scheduling,
         webhooks,
+        metrics,
         log,
     } = args;
     let layers = Layers {
@@ -103,6 +108,7 @@ pub(crate) fn run(args: ServeArgs) -> Exit {
         training,
         scheduling,
         webhooks,
+        metrics,
         log,
         ..Layers::default()
     };
@@ -122,10 +128,19 @@ async fn serve(config: &Config, key_file: Option<PathBuf>) -> Result<(), ServeEr
     let (queue, objects) = (opened.queue.clone(), opened.objects.clone());
     let scheduler = parts::scheduler(opened);
     scheduler.recover_embedded().await?;
-    let (http, address) = listen::listen(scheduler.clone(), &config.http, tokens)?;
+    let counted = trainyard_api::Metrics::default();
+    let (http, address) = listen::listen(scheduler.clone(), &config.http, tokens, &counted)?;
     key::bootstrap(&scheduler, key_file.as_deref(), address).await?;
 
     let agent = Agent::new(agent_config, std::sync::Arc::new(scheduler.clone()), queue, objects);
+    let fill = |registry: &_| {
+        counted.register(registry)?;
+        scheduler.metrics().register_calls(registry)?;
+        scheduler.metrics().register_loops(registry)?;
+        agent.metrics().register(registry)
+    };
+    let known = scheduler.clone();
+    metrics::start(config.metrics.metrics_listen, fill, move || known.note_durability())?;
     let deliverer = parts::deliverer(config, scheduler.clone())?;
     let (stop_loops, stop_agent) = (CancellationToken::new(), CancellationToken::new());
     let mut parts = Running {

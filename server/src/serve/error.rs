@@ -77,6 +77,9 @@ pub(crate) enum ServeError {
     /// The client of the control plane.
     #[error(transparent)]
     Remote(#[from] RemoteError),
+    /// The metrics.
+    #[error("the metrics could not be registered")]
+    Metrics(#[from] prometheus::Error),
     /// Not everything ended in time.
     #[error("not all parts ended within {0} s")]
     Slow(u64),

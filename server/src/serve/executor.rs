@@ -10,10 +10,10 @@ use trainyard_executor::{Agent, RemoteControlPlane};
 use trainyard_scheduler::adapter::{open_objects, open_queue};
 
 use super::signal::Signals;
-use super::{DirectoryLock, ServeError, parts, start};
+use super::{DirectoryLock, ServeError, metrics, parts, start};
 use crate::config::{
-    self, ClusterLayer, Config, ControlLayer, EXECUTOR_END_SECONDS, Layers, LogLayer, Mode,
-    S3Layer, TrainingLayer,
+    self, ClusterLayer, Config, ControlLayer, EXECUTOR_END_SECONDS, Layers, LogLayer, MetricsLayer,
+    Mode, S3Layer, TrainingLayer,
 };
 use crate::exit::Exit;
 
@@ -22,8 +22,8 @@ use crate::exit::Exit;
 #[command(
     mut_arg("memory_per_job_mib", |arg| arg.hide(true)),
     after_help = "At SIGTERM it takes no more jobs, lets those that run save a checkpoint, gives them back, and ends within 25 seconds. Its work
-directory is its own: two executors on a machine need two. In the file the groups are the tables control, cluster, storage, s3, training
-and log, as `trainyard serve --help` shows them.
+directory is its own: two executors on a machine need two. In the file the groups are the tables control, cluster, storage, s3, training,
+metrics and log, as `trainyard serve --help` shows them.
 
 Examples:
   trainyard executor --control-plane http://api-0:8421,http://api-1:8421 --executor-token-file /run/secrets/executor-token \\
@@ -47,14 +47,17 @@ pub(crate) struct ExecutorArgs {
     #[command(flatten)]
     training: TrainingLayer,
     #[command(flatten)]
+    metrics: MetricsLayer,
+    #[command(flatten)]
     log: LogLayer,
 }
 
 /// Runs the agent until a signal ends it.
 pub(crate) fn run(args: ExecutorArgs) -> Exit {
-    let ExecutorArgs { config, control, cluster, supplies, s3, training, log } = args;
+    let ExecutorArgs { config, control, cluster, supplies, s3, training, metrics, log } = args;
     let storage = supplies.into();
-    let layers = Layers { control, cluster, storage, s3, training, log, ..Layers::default() };
+    let layers =
+        Layers { control, cluster, storage, s3, training, metrics, log, ..Layers::default() };
     let config = config::load(Mode::Executor, layers, config.as_deref());
     start::run(config, |config| async move { executor(&config).await })
 }
@@ -73,6 +76,8 @@ async fn executor(config: &Config) -> Result<(), ServeError> {
     let objects = open_objects(&url, &s3.options(&url).await?).await?;
     let (executor, work_dir) = (agent.executor.clone(), agent.work_dir.clone());
     let agent = Agent::new(agent, Arc::new(control), queue, objects);
+    let listen = config.metrics.metrics_listen;
+    metrics::start(listen, |registry| agent.metrics().register(registry), || {})?;
     let stop = CancellationToken::new();
     let mut runs = tokio::spawn(agent.run(stop.clone()));
     let (pool, slots) = (&training.pool, training.slots);

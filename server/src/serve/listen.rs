@@ -7,7 +7,7 @@ use actix_web::dev::Server;
 use actix_web::web::ServiceConfig;
 use actix_web::{App, HttpServer};
 use trainyard_api::{
-    ApiOptions, BodyPace, ExecutorToken, LeaseOptions, LimitSettings, Limits, Oidc,
+    ApiOptions, BodyPace, ExecutorToken, LeaseOptions, LimitSettings, Limits, Metrics, Oidc,
 };
 use trainyard_scheduler::Scheduler;
 
@@ -22,16 +22,19 @@ pub(crate) fn listen(
     scheduler: Scheduler,
     http: &Http,
     tokens: Option<Oidc>,
+    metrics: &Metrics,
 ) -> Result<(Server, SocketAddr), ServeError> {
+    let settings = LimitSettings {
+        requests_per_minute: http.requests_per_minute,
+        requests_per_minute_per_key: http.requests_per_minute_per_key,
+        bad_credentials_per_minute: http.bad_credentials_per_minute,
+        streams_per_tenant: http.streams_per_tenant,
+    };
     let options = ApiOptions {
-        limits: Limits::new(LimitSettings {
-            requests_per_minute: http.requests_per_minute,
-            requests_per_minute_per_key: http.requests_per_minute_per_key,
-            bad_credentials_per_minute: http.bad_credentials_per_minute,
-            streams_per_tenant: http.streams_per_tenant,
-        }),
+        limits: Limits::counted(settings, metrics.clone()),
         tokens,
         body_pace: pace(http),
+        metrics: metrics.clone(),
         ..ApiOptions::default()
     };
     start(http, http.listen, move |config| {
@@ -45,8 +48,10 @@ pub(crate) fn internal(
     http: &Http,
     address: SocketAddr,
     executor_token: ExecutorToken,
+    metrics: &Metrics,
 ) -> Result<(Server, SocketAddr), ServeError> {
-    let options = LeaseOptions { executor_token, body_pace: pace(http) };
+    let metrics = metrics.clone();
+    let options = LeaseOptions { executor_token, body_pace: pace(http), metrics };
     start(http, address, move |config| {
         config.service(trainyard_api::leases(scheduler.clone(), options.clone()));
     })

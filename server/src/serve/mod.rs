@@ -13,6 +13,7 @@ mod key;
 mod listen;
 mod lock;
 mod log;
+mod metrics;
 mod parts;
 mod scheduler;
 mod signal;

@@ -7,9 +7,10 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::signal::Signals;
-use super::{ServeError, parts, start};
+use super::{ServeError, metrics, parts, start};
 use crate::config::{
-    self, Config, DispatchLayer, Layers, LogLayer, Mode, S3Layer, StorageLayer, WebhooksLayer,
+    self, Config, DispatchLayer, Layers, LogLayer, MetricsLayer, Mode, S3Layer, StorageLayer,
+    WebhooksLayer,
 };
 use crate::exit::Exit;
 
@@ -21,7 +22,7 @@ const SHUTDOWN_MAX: Duration = Duration::from_secs(28);
 #[command(
     mut_arg("models_dir", |arg| arg.hide(true)),
     after_help = "It answers no requests. Leases and numbers of attempts have to be the api's. In the file the groups are the tables storage, s3,
-scheduling, webhooks and log, as `trainyard serve --help` shows them.
+scheduling, webhooks, metrics and log, as `trainyard serve --help` shows them.
 
 Examples:
   trainyard scheduler --store redis://redis:6379 --store-password-file /run/secrets/redis \\
@@ -41,13 +42,15 @@ pub(crate) struct SchedulerArgs {
     #[command(flatten)]
     webhooks: WebhooksLayer,
     #[command(flatten)]
+    metrics: MetricsLayer,
+    #[command(flatten)]
     log: LogLayer,
 }
 
 /// Runs the loops until a signal ends them.
 pub(crate) fn run(args: SchedulerArgs) -> Exit {
-    let SchedulerArgs { config, storage, s3, scheduling, webhooks, log } = args;
-    let layers = Layers { storage, s3, scheduling, webhooks, log, ..Layers::default() };
+    let SchedulerArgs { config, storage, s3, scheduling, webhooks, metrics, log } = args;
+    let layers = Layers { storage, s3, scheduling, webhooks, metrics, log, ..Layers::default() };
     let config = config::load(Mode::Scheduler, layers, config.as_deref());
     start::run(config, |config| async move { scheduler(&config).await })
 }
@@ -55,6 +58,12 @@ pub(crate) fn run(args: SchedulerArgs) -> Exit {
 async fn scheduler(config: &Config) -> Result<(), ServeError> {
     let mut signals = Signals::listen().map_err(ServeError::System)?;
     let scheduler = parts::scheduler(parts::shared(config).await?);
+    let fill = |registry: &_| {
+        scheduler.metrics().register_calls(registry)?;
+        scheduler.metrics().register_loops(registry)
+    };
+    let known = scheduler.clone();
+    metrics::start(config.metrics.metrics_listen, fill, move || known.note_durability())?;
     let deliverer = parts::deliverer(config, scheduler.clone())?;
     let stop = CancellationToken::new();
     let mut loops = tokio::spawn({

@@ -15,6 +15,7 @@ mod erasure;
 mod kills;
 mod lifecycle;
 mod memory;
+mod metrics;
 mod oidc;
 mod openai_client;
 mod operators;
