@@ -38,7 +38,7 @@ from trainyard import Trainyard
 client = Trainyard()
 training = client.files.upload("train.jsonl")
 job = client.jobs.create({"model": "tiny", "training_file": training.id})
-print(client.jobs.wait(job.id, timeout=300).fine_tuned_model)
+print(client.jobs.wait(job.id, timeout=900).fine_tuned_model)
 PY
 report Python "$begin" "$installed" "$(now)"
 
@@ -54,7 +54,7 @@ import { fileFromPath } from "trainyard/node";
 const client = new Trainyard();
 const training = await client.files.upload(await fileFromPath("../train.jsonl"));
 const job = await client.jobs.create({ model: "tiny", training_file: training.id });
-console.log((await client.jobs.wait(job.id, { timeoutMs: 300_000 })).fine_tuned_model);
+console.log((await client.jobs.wait(job.id, { timeoutMs: 900_000 })).fine_tuned_model);
 JS
 node first.mjs
 report TypeScript "$begin" "$installed" "$(now)"
