@@ -2,6 +2,7 @@
 # Runs an image's Dockerfile as it stands, without Docker and without a registry: both base images are made of Debian's packages, the compiler is
 # the machine's own. What comes out has to run as the chart runs it: not root, and on a root that cannot be written to.
 #   images/test.sh [server|executor]     the executor with libtorch's CPU half; works in .cache/images-test, some GB; a second run builds less
+#   QUICK=1 images/test.sh ...           the same without the compiler's optimisations, which take most of the time
 # It needs root, debootstrap, buildah, curl and a Rust toolchain of rust-toolchain.toml's version.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -44,9 +45,17 @@ if ! buildah inspect --type image localhost/trainyard-rust >/dev/null 2>&1; then
     buildah commit --quiet --rm "$rust" localhost/trainyard-rust >/dev/null
 fi
 
+compiler=localhost/trainyard-rust
+if [ -n "${QUICK:-}" ]; then
+    compiler=localhost/trainyard-rust-quick
+    quick=$(buildah from --pull-never localhost/trainyard-rust)
+    buildah config --env CARGO_PROFILE_RELEASE_OPT_LEVEL=0 --env CARGO_PROFILE_RELEASE_LTO=off --env CARGO_PROFILE_RELEASE_DEBUG=0 "$quick"
+    buildah commit --quiet --rm "$quick" "$compiler" >/dev/null
+fi
+
 step "$dockerfile"
 buildah bud --pull-never --layers --file "$dockerfile" --ignorefile "$dockerfile.dockerignore" \
-    --build-arg RUST_IMAGE=localhost/trainyard-rust --build-arg BASE_IMAGE=localhost/trainyard-base --build-arg LIBTORCH=cpu \
+    --build-arg RUST_IMAGE="$compiler" --build-arg BASE_IMAGE=localhost/trainyard-base --build-arg LIBTORCH=cpu \
     --build-arg VERSION=test --build-arg REVISION="$revision" --tag "localhost/trainyard-$name" .
 
 step 'What it says of itself'
