@@ -105,7 +105,7 @@ fn best_seconds(of: &Products, kind: Kind, device: Device) -> Result<f64> {
     let (begun, mut best, mut tries) = (Instant::now(), f64::INFINITY, 0);
     while begun.elapsed() < TRY_FOR || tries < TRIES_MIN {
         let start = Instant::now();
-        out = out.f_mm_out(&a, &b)?;
+        out = a.f_mm_out(&out, &b)?;
         if device.is_cuda() {
             tch::Cuda::synchronize(0);
         }
