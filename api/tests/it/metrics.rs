@@ -47,12 +47,12 @@ async fn requests_count_under_the_pattern_of_their_route() {
         let job = "/v1/fine_tuning/jobs/{fine_tuning_job_id}";
         assert_eq!(requests(&registry, job, "GET", 200), 0.0, "zero before the first");
         assert_eq!(requests(&registry, job, "GET", 500), 0.0);
-        for id in ["ftjob-secret", "ftjob-another"] {
+        for id in ["ftjob-hidden", "ftjob-another"] {
             let answer = server.get(&format!("{prefix}/v1/fine_tuning/jobs/{id}")).await;
             assert_eq!(answer.status, 404, "{}", answer.body);
         }
         assert_eq!(server.get(&format!("{prefix}/v1/models")).await.status, 200);
-        assert_eq!(server.get(&format!("{prefix}/v1/no/such/secret-path")).await.status, 404);
+        assert_eq!(server.get(&format!("{prefix}/v1/no/such/hidden-path")).await.status, 404);
         let method = Method::from_bytes(b"INVENTED").unwrap();
         let path = format!("{prefix}/v1/models");
         assert_eq!(server.request(method, &path).send().await.unwrap().status(), 405);
@@ -67,7 +67,7 @@ async fn requests_count_under_the_pattern_of_their_route() {
         assert_eq!(requests(&registry, "/v1/models", "other", 405), 1.0);
         assert_eq!(requests(&registry, "/v1/fine_tuning/jobs", "POST", 400), 1.0);
         let scrape = scrape(&registry);
-        assert!(!scrape.keys().any(|name| name.contains("secret") || name.contains("INVENTED")));
+        assert!(!scrape.keys().any(|name| name.contains("hidden") || name.contains("INVENTED")));
         let count = "trainyard_http_request_duration_seconds_count{method=\"GET\",route=\"/v1/fine_tuning/jobs/{fine_tuning_job_id}\"}";
         assert_eq!(scrape[count], 2.0);
     }

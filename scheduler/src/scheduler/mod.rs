@@ -182,6 +182,9 @@ impl Scheduler {
     /// # Errors
     /// Where a port does not answer.
     pub async fn tick(&self) -> Result<()> {
+        if self.metrics().is_measured() {
+            self.measure().await?;
+        }
         self.validate_pending().await?;
         self.dispatch_pass().await?;
         self.relay().await?;

@@ -14,6 +14,7 @@ mod erasure_tenant;
 mod executors;
 mod leases;
 mod lifecycle;
+mod metrics;
 mod owner;
 mod power;
 mod quotas;
