@@ -77,6 +77,8 @@ clean() {
 }
 trap clean EXIT
 mount -o remount,bind,ro "$root"
+# By it the loader learns where a program lies, and the trainer's libraries with it.
+mount --bind /proc "$root/proc"
 inside() { chroot --userspec=10001:10001 "$root" "$@"; }
 inside /usr/local/bin/trainyard --version
 for command in api scheduler executor serve; do
@@ -97,7 +99,6 @@ if [ "$name" = executor ]; then
     inside /usr/local/bin/trainyard-trainer --help >/dev/null
     mount -t tmpfs -o uid=10001,gid=10001,mode=700 tmpfs "$root/var/lib/trainyard"
     mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
-    mount --bind /proc "$root/proc"
     port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
     chroot --userspec=10001:10001 "$root" /usr/bin/env TRAINYARD_LISTEN=127.0.0.1:"$port" TRAINYARD_DATA_DIR=/var/lib/trainyard \
         TRAINYARD_BOOTSTRAP_KEY_FILE=/var/lib/trainyard/api-key /usr/local/bin/trainyard serve >"$work/serve.log" 2>&1 &
