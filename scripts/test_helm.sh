@@ -2,7 +2,7 @@
 # Tests the Helm chart, its rules and dashboards: no cluster is needed.
 #   scripts/test_helm.sh [WORD...]                    words go to pytest
 #   HELM_GOLDEN=write scripts/test_helm.sh            takes what is rendered now as what was meant
-# Helm's engine and Kubernetes' schemas go into .cache/helm-venv (about 180 MB), promtool, where the machine has none, into .cache/helm-tools.
+# Helm's engine and Kubernetes' schemas go into .cache/helm-venv (about 500 MB), promtool, where the machine has none, into .cache/helm-tools.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
