@@ -48,7 +48,9 @@ pub enum RemoteError {
     #[error("the certificates for the control plane cannot be used")]
     Certificates(#[source] reqwest::Error),
     /// A file of certificates without any.
-    #[error("the certificates for the control plane hold none: a PEM file with '-----BEGIN CERTIFICATE-----' is needed")]
+    #[error(
+        "the certificates for the control plane hold none: a PEM file with '-----BEGIN CERTIFICATE-----' is needed"
+    )]
     NoCertificate,
     /// The HTTP client.
     #[error("the client of the control plane could not start")]
