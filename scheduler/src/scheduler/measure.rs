@@ -60,9 +60,9 @@ impl Scheduler {
     async fn oldest_ms(&self, outbox: &[Ticket]) -> Result<i64> {
         for ticket in outbox.iter().take(TICKETS_MAX) {
             let job = self.store().job_of_any_tenant(&ticket.job).await?;
-            match job.filter(|job| job.seq == ticket.seq).map(|job| job.state) {
-                Some(JobState::Dispatched { since_ms }) => return Ok(since_ms),
-                _ => {}
+            let state = job.filter(|job| job.seq == ticket.seq).map(|job| job.state);
+            if let Some(JobState::Dispatched { since_ms }) = state {
+                return Ok(since_ms);
             }
         }
         Ok(if outbox.is_empty() { 0 } else { self.store().now_ms().await? })

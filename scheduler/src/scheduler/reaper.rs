@@ -27,9 +27,7 @@ impl Scheduler {
                 JobState::Running { lease, .. }
                     if lease.until_ms + grace_ms < now_ms && config.keeps(Guard::Reaper) =>
                 {
-                    if self.take_back(&job.id, lease).await? {
-                        self.metrics().lease_expired();
-                    }
+                    self.take_back_expired(&job.id, lease).await?;
                 }
                 JobState::Dispatched { since_ms }
                     if since_ms + redispatch_ms < now_ms && config.keeps(Guard::Redispatch) =>
@@ -96,6 +94,14 @@ impl Scheduler {
         })
         .await?;
         Ok(withdrawn)
+    }
+
+    /// Ends a run whose lease ran out, and counts it.
+    async fn take_back_expired(&self, id: &JobId, lease: &Lease) -> Result<()> {
+        if self.take_back(id, lease).await? {
+            self.metrics().lease_expired();
+        }
+        Ok(())
     }
 
     /// Ends a run whose executor is gone, if it is still that run; gives whether it was.
