@@ -165,9 +165,16 @@ impl Bench {
 
     /// The history, oldest first.
     pub(crate) async fn messages(&self, id: &JobId) -> Vec<String> {
-        let page = PageRequest { after: None, limit: 1000, order: Order::Desc };
-        let events = self.scheduler.events(&self.ctx, id, &page).await.unwrap();
-        events.data.into_iter().rev().map(|event| event.message).collect()
+        let mut page = PageRequest { after: None, limit: 1000, order: Order::Asc };
+        let mut messages = Vec::new();
+        loop {
+            let events = self.scheduler.events(&self.ctx, id, &page).await.unwrap();
+            page.after = events.data.last().map(|event| event.id.to_string());
+            messages.extend(events.data.into_iter().map(|event| event.message));
+            if !events.has_more {
+                return messages;
+            }
+        }
     }
 
     /// Waits until nothing is left in the work directory: a job's end is told before its directory goes.
