@@ -4,7 +4,7 @@ SHELL := /bin/bash
 export PATH := $(PATH):$(CURDIR)/.cache/tools/bin
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites libtorch python demo-assets build release demo test test-fast test-helm test-sdk sdk bench-roofline bench-privacy test-s3 test-rabbitmq test-schema fuzz lint fmt openapi model-check fair-share nemesis zombies nemesis-mutants bench bench-api bench-cluster clean
+.PHONY: help prerequisites libtorch python demo-assets build release demo test test-fast test-helm test-images test-sdk sdk bench-roofline bench-privacy test-s3 test-rabbitmq test-schema fuzz lint fmt openapi model-check fair-share nemesis zombies nemesis-mutants bench bench-api bench-cluster clean
 
 REDOCLY := @redocly/cli@2.77.0
 # How much `make bench-api` does: jobs of the largest tenant, seconds of each measurement, MiB that stream in.
@@ -46,6 +46,9 @@ test: libtorch python demo-assets build ## Every test
 
 test-helm: ## The chart, its rules and dashboards, without a cluster
 	@scripts/test_helm.sh
+
+test-images: ## Run an image's Dockerfile without Docker: IMAGE=server or executor (QUICK=1: unoptimised)
+	@images/test.sh $(or $(IMAGE),server)
 
 test-sdk: build ## The SDKs: drift from the document, types, packages, and both against a live server
 	@scripts/sdk_test.sh
