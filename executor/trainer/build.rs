@@ -18,6 +18,7 @@ fn main() {
 }
 
 /// Compiles `src/kernels`: the loops once for each instruction set, and the face of libtorch once.
+#[expect(clippy::disallowed_methods, reason = "build scripts are told by the environment")]
 fn kernels(lib: &Path) {
     let folder = Path::new("src/kernels");
     println!("cargo:rerun-if-changed={}", folder.display());

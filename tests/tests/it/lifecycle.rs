@@ -63,10 +63,10 @@ async fn a_run_makes_room_for_an_urgent_job_and_no_bit_changes() {
         assert_eq!(text(job, "/status"), "succeeded", "{job:#}");
         api.artifact(&text(job, "/fine_tuned_model"), WEIGHTS).await
     };
-    let alone = api.create(request(60, "low")).await;
+    let alone = api.create(request(25, "low")).await;
     let expected = weights(&api.end(&alone, LIMIT).await).await;
 
-    let long = api.create(request(60, "low")).await;
+    let long = api.create(request(25, "low")).await;
     api.wait(&long, LIMIT, |job| number(job, "/trainyard/progress/step") >= 20.0).await;
     let urgent = api.create(request(1, "high")).await;
     let urgent = api.end(&urgent, LIMIT).await;

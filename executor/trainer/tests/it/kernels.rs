@@ -43,8 +43,8 @@ fn rows_in_both_formats_are_those_of_plain_operations() {
     tch::manual_seed(5);
     let random =
         |rows: i64, columns: i64| Tensor::randn([rows, columns], (Kind::Float, Device::Cpu)) * 3.0;
-    // bf16 keeps 8 bits: two roundings that fall on either side differ by one unit of 2^-8, and sums of such by a few.
-    for (kind, tolerance) in [(Kind::Float, 1e-6), (Kind::BFloat16, 1.5e-2)] {
+    // fp32: slopes of the gated unit are products of five factors, and 1 - sigmoid loses digits. bf16 keeps 8 bits: two roundings that fall on either side differ by one unit of 2^-8, and sums of such by a few.
+    for (kind, tolerance) in [(Kind::Float, 5e-6), (Kind::BFloat16, 1.5e-2)] {
         for width in [1, 7, 64, 577] {
             let of = |tensor: Tensor| tensor.to_kind(kind);
             let close = |a: &Tensor, b: &Tensor, what: &str| {
@@ -58,9 +58,8 @@ fn rows_in_both_formats_are_those_of_plain_operations() {
                 (norm.forward(&x, true).unwrap(), norm.forward(&x, false).unwrap());
             close(&y, &plain_y, "norm");
             close(&rstd, &plain_rstd, "root");
-            let (mut dx, mut plain_dx) = (of(random(5, width)), Tensor::new());
-            plain_dx = plain_dx.to_kind(kind).resize([5, width]);
-            plain_dx.copy_(&dx);
+            let mut dx = of(random(5, width));
+            let mut plain_dx = dx.copy();
             norm.backward(&dy, &x, &rstd, &mut dx, true).unwrap();
             norm.backward(&dy, &x, &rstd, &mut plain_dx, false).unwrap();
             close(&dx, &plain_dx, "gradient of the norm");
