@@ -175,12 +175,11 @@ fn dropout_mask(x: &Tensor, p: f64, rng: &mut Rng) -> Result<Tensor> {
     let keep = (1.0 - f64::from(threshold) / 65_536.0).max(f64::MIN_POSITIVE);
     let scale = (1.0 / keep) as f32;
     let count = x.numel();
-    let mut mask = Vec::with_capacity(count + 1);
-    while mask.len() < count {
-        let bits = rng.next_u32();
-        mask.push(if bits & 0xffff >= threshold { scale } else { 0.0 });
-        mask.push(if bits >> 16 >= threshold { scale } else { 0.0 });
-    }
+    let mut words = vec![0; count.div_ceil(2)];
+    rng.fill_u32(&mut words);
+    let factor = |bits: u32| if bits >= threshold { scale } else { 0.0 };
+    let mut mask: Vec<f32> =
+        words.iter().flat_map(|bits| [factor(bits & 0xffff), factor(bits >> 16)]).collect();
     mask.truncate(count);
     let mask = Tensor::f_from_slice(&mask)?.f_view(x.size().as_slice())?;
     Ok(mask.f_to_device(x.device())?.f_to_kind(x.kind())?)
