@@ -30,6 +30,10 @@ pub const SUFFIX_CHARS_MAX: usize = 64;
 pub const SEED_MAX: u64 = 2_147_483_647;
 /// Examples in an effective batch: OpenAI's limit.
 pub const BATCH_SIZE_MAX: u32 = 256;
+/// Units in a step of a private job, on average: noise is spread over them, so that batches of thousands are usual.
+pub const PRIVATE_BATCH_SIZE_MAX: u32 = 65_536;
+/// Characters of the key that names the user of a line.
+pub const USER_FIELD_CHARS_MAX: usize = 64;
 /// Passes over the training file: OpenAI's limit.
 pub const EPOCHS_MAX: u32 = 50;
 /// Characters of a model name: ours, so that it fits a path segment.

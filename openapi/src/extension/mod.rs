@@ -7,6 +7,7 @@ mod adapter;
 mod data;
 mod evaluation;
 mod optimizer;
+mod privacy;
 mod progress;
 mod resources;
 
@@ -14,6 +15,9 @@ pub use adapter::{Adapter, AdapterKind, TargetModules};
 pub use data::{Batching, Overlong, Precision, Sequence};
 pub use evaluation::{Checkpointing, EarlyStopping, Evaluation, Metric};
 pub use optimizer::{Optimizer, OptimizerKind, Schedule, ScheduleKind};
+pub use privacy::{
+    Clipping, JobPrivacy, NamedUnit, Privacy, PrivacyAccountant, PrivacySpent, PrivacyUnit, UserUnit,
+};
 pub use progress::{JobResult, Progress};
 pub use resources::{Priority, Resources};
 
@@ -49,9 +53,8 @@ pub struct Extension {
     /// Data cleaning. Not available in this version: anything but null is refused.
     #[schema(value_type = Option<Object>)]
     pub data: Option<serde_json::Value>,
-    /// Differential privacy. Not available in this version: anything but null is refused.
-    #[schema(value_type = Option<Object>)]
-    pub privacy: Option<serde_json::Value>,
+    /// Differential privacy; null trains without.
+    pub privacy: Option<Privacy>,
     /// Continual learning. Not available in this version: anything but null is refused.
     #[schema(value_type = Option<Object>)]
     pub continual: Option<serde_json::Value>,
@@ -86,9 +89,8 @@ pub struct JobExtension {
     /// Always null in this version.
     #[schema(value_type = Option<Object>)]
     pub data: Option<serde_json::Value>,
-    /// Always null in this version.
-    #[schema(value_type = Option<Object>)]
-    pub privacy: Option<serde_json::Value>,
+    /// Differential privacy, the noise chosen and the cost worked out; null where the job is not private.
+    pub privacy: Option<JobPrivacy>,
     /// Always null in this version.
     #[schema(value_type = Option<Object>)]
     pub continual: Option<serde_json::Value>,

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::extension::PrivacySpent;
+
 /// How far a job is.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default)]
@@ -29,6 +31,8 @@ pub struct Progress {
     pub estimated_start_at: Option<i64>,
     /// Attempts to run the job so far.
     pub attempts: u32,
+    /// What a private job has spent of its budget; null where the job is not private or has not begun.
+    pub privacy: Option<PrivacySpent>,
 }
 
 /// What came out of a job that succeeded.
@@ -60,6 +64,11 @@ pub struct JobResult {
     pub training_data_sha256: Option<String>,
     /// SHA-256 of `adapter_model.safetensors`.
     pub adapter_sha256: Option<String>,
+    /// What a private job spent; null where the job is not private.
+    pub privacy: Option<PrivacySpent>,
+    /// How much louder than the noise the private gradients were: the mean over all steps of signal over noise, in squared norms. Worked
+    /// out from what was released with noise, so it costs nothing. Null where the job is not private.
+    pub signal_to_noise: Option<f64>,
     /// What happened to the rows of the data, by name: truncated, rejected and so on.
     pub data_report: std::collections::BTreeMap<String, u64>,
 }

@@ -9,6 +9,15 @@ use trainyard_openapi::error::{ApiError, ErrorCode};
 pub struct DataFacts {
     /// Lines that are not blank.
     pub examples: u64,
+    /// Users whom the lines name; `None` where nobody looked, as only a job that protects users needs it.
+    pub users: Option<u64>,
+}
+
+impl DataFacts {
+    /// Of a file with so many lines whose users do not matter.
+    pub fn of_examples(examples: u64) -> Self {
+        Self { examples, users: None }
+    }
 }
 
 /// What is known of the base model: the parts of its `config.json` that a request is checked against.

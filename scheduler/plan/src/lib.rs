@@ -9,6 +9,7 @@ mod compatibility;
 mod facts;
 mod memory;
 mod plan;
+mod privacy;
 mod resolve;
 pub mod trainer;
 
@@ -19,4 +20,5 @@ pub use plan::{
     AdapterPlan, BatchingPlan, CheckpointPlan, EarlyStoppingPlan, EvaluationPlan, LoraPlan,
     OptimizerPlan, Plan, SchedulePlan, SequencePlan,
 };
+pub use privacy::PrivacyPlan;
 pub use resolve::resolve;

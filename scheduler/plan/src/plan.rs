@@ -9,6 +9,8 @@ use trainyard_openapi::extension::{
 };
 use trainyard_openapi::method::{Hyperparameters, Method, MethodKind, Supervised};
 
+use crate::privacy::PrivacyPlan;
+
 /// Everything that a run does, resolved. Serialised, its bytes are what a checkpoint is bound to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -39,6 +41,9 @@ pub struct Plan {
     pub evaluation: EvaluationPlan,
     /// When to stop early.
     pub early_stopping: Option<EarlyStoppingPlan>,
+    /// What makes the run differentially private, if it is. Left out where it is not: older plans say nothing of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub privacy: Option<PrivacyPlan>,
     /// What the job may use.
     pub resources: Resources,
 }
@@ -206,7 +211,7 @@ impl Plan {
                 min_delta: early.min_delta,
             }),
             data: None,
-            privacy: None,
+            privacy: self.privacy.as_ref().map(PrivacyPlan::extension),
             continual: None,
             resources: self.resources.clone(),
             webhook: None,

@@ -15,6 +15,7 @@ use trainyard_openapi::method::{Hyperparameters, MethodKind};
 use crate::check::{invalid, not_available, positive, text, within};
 use crate::facts::{DataFacts, HostFacts, ModelFacts};
 use crate::memory::activation_bytes;
+use crate::privacy::{self, resolve_privacy};
 use crate::plan::{
     AdapterPlan, BatchingPlan, CheckpointPlan, EarlyStoppingPlan, EvaluationPlan, LoraPlan,
     OptimizerPlan, Plan, SchedulePlan, SequencePlan,
@@ -104,7 +105,6 @@ pub fn resolve(
         webhook: _,
     } = trainyard.clone().unwrap_or_default();
     for (name, what, given) in [
-        ("trainyard.privacy", "differential privacy", privacy.is_some()),
         ("trainyard.continual", "continual learning", continual.is_some()),
         ("trainyard.data", "data cleaning", cleaning.is_some()),
     ] {
@@ -113,13 +113,24 @@ pub fn resolve(
         }
     }
 
-    let batch_size = hyper.batch_size.resolve(|| auto_batch_size(data.examples));
-    within(&format!("{path}.batch_size"), batch_size, 1..=limits::BATCH_SIZE_MAX)?;
-    let epochs = hyper.n_epochs.resolve(|| auto_epochs(data.examples, batch_size));
+    // What batches and passes are counted in, and how they are chosen.
+    let (units, batch_max) = match &privacy {
+        Some(privacy) => (privacy::units(privacy, data)?, limits::PRIVATE_BATCH_SIZE_MAX),
+        None => (data.examples, limits::BATCH_SIZE_MAX),
+    };
+    let batch_size = hyper.batch_size.resolve(|| match &privacy {
+        Some(_) => privacy::auto_batch_size(units),
+        None => auto_batch_size(units),
+    });
+    within(&format!("{path}.batch_size"), batch_size, 1..=batch_max)?;
+    let epochs = hyper.n_epochs.resolve(|| match &privacy {
+        Some(_) => privacy::auto_epochs(units, batch_size, STEPS_AIM),
+        None => auto_epochs(units, batch_size),
+    });
     within(&format!("{path}.n_epochs"), epochs, 1..=limits::EPOCHS_MAX)?;
     let multiplier = hyper.learning_rate_multiplier.resolve(|| 1.0);
     positive(&format!("{path}.learning_rate_multiplier"), multiplier)?;
-    let total_steps = data.examples.div_ceil(u64::from(batch_size)) * u64::from(epochs);
+    let total_steps = units.div_ceil(u64::from(batch_size)) * u64::from(epochs);
 
     let precision = resolve_precision(precision, host)?;
     if early_stopping.is_some() && request.validation_file.is_none() {
@@ -128,14 +139,25 @@ pub fn resolve(
             "early stopping needs a 'validation_file'",
         ));
     }
-    let sequence = resolve_sequence(sequence, model)?;
+    let mut sequence = resolve_sequence(sequence, model)?;
+    let mut optimizer = resolve_optimizer(optimizer, multiplier)?;
+    let privacy = match privacy {
+        Some(privacy) => {
+            keep_units_apart(&mut sequence)?;
+            // Each unit is cut already; the noise would make the default limit on the sum a different one at every size of model.
+            optimizer.max_grad_norm =
+                optimizer.max_grad_norm.filter(|norm| Some(*norm) != Optimizer::default().max_grad_norm);
+            Some(resolve_privacy(privacy, units, batch_size, total_steps)?)
+        }
+        None => None,
+    };
     Ok(Plan {
         seed,
         epochs,
         batch_size,
         learning_rate_multiplier: multiplier,
         adapter: resolve_adapter(adapter, model)?,
-        optimizer: resolve_optimizer(optimizer, multiplier)?,
+        optimizer,
         schedule: resolve_schedule(schedule)?,
         precision,
         batching: resolve_batching(batching, batch_size, &sequence, precision, model, host)?,
@@ -143,6 +165,7 @@ pub fn resolve(
         checkpoint: resolve_checkpoint(checkpoint)?,
         evaluation: resolve_evaluation(evaluation, total_steps)?,
         early_stopping: early_stopping.map(resolve_early_stopping).transpose()?,
+        privacy,
         resources: resolve_resources(resources)?,
     })
 }
@@ -279,6 +302,16 @@ fn resolve_sequence(sequence: Sequence, model: &ModelFacts) -> Result<SequencePl
     };
     within("trainyard.sequence.max_length", max_length, 8..=limit.max(8))?;
     Ok(SequencePlan { max_length, packing, overlong })
+}
+
+/// Rows of several units in one would share their attention and their gradient.
+fn keep_units_apart(sequence: &mut SequencePlan) -> Result<(), ApiError> {
+    if sequence.packing == Auto::Value(true) {
+        let text = "must be false or \"auto\" in a private job: a packed row holds several units";
+        return Err(invalid("trainyard.sequence.packing", text));
+    }
+    sequence.packing = Auto::Value(false);
+    Ok(())
 }
 
 fn resolve_batching(

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use trainyard_openapi::extension::PrivacySpent;
 use trainyard_openapi::preflight::BadLine;
 
 use crate::plan::Plan;
@@ -49,7 +50,7 @@ pub struct RunSpec {
 }
 
 /// A word from agent to trainer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "command")]
 pub enum TrainerCommand {
     /// End at the next boundary; nothing is kept.
@@ -58,6 +59,14 @@ pub enum TrainerCommand {
     Stop,
     /// Write a checkpoint at the next step boundary and go on.
     Checkpoint,
+    /// The answer to [`TrainerEvent::Reserve`]: the steps up to `until` are charged and may run; none after them, where it is less than was
+    /// asked for, since the budget holds no more.
+    Reserved {
+        /// The last step that may run, from 1.
+        until: u64,
+        /// What the job has spent with them.
+        spent: PrivacySpent,
+    },
 }
 
 /// A word from trainer to agent.
@@ -66,6 +75,13 @@ pub enum TrainerCommand {
 pub enum TrainerEvent {
     /// The model is loaded and the data is read; training begins.
     Started(Started),
+    /// A private run waits until the steps after `from`, up to `until`, are charged. Nothing of the data is touched before.
+    Reserve {
+        /// The step that this run began after.
+        from: u64,
+        /// The last step that it would take, from 1; never less than before.
+        until: u64,
+    },
     /// An optimizer step is done.
     Step(Step),
     /// The validation data was looked at.
@@ -166,17 +182,17 @@ pub struct Step {
     pub total_steps: u64,
     /// Passes begun, as a fraction.
     pub epoch: f64,
-    /// Loss of the step's batch.
-    pub train_loss: f64,
+    /// Loss of the step's batch; none of a private run, as it would tell of the batch without noise.
+    pub train_loss: Option<f64>,
     /// Token accuracy of the same.
-    pub train_mean_token_accuracy: f64,
+    pub train_mean_token_accuracy: Option<f64>,
     /// The rate used.
     pub learning_rate: f64,
-    /// The gradient's norm before clipping.
+    /// The gradient's norm before clipping; in a private run that of the noised gradient.
     pub grad_norm: f64,
-    /// Tokens so far, padding not counted.
+    /// Tokens so far, padding not counted. In a private run what so many steps take on average.
     pub tokens: u64,
-    /// Tokens with a target so far.
+    /// Tokens with a target so far, counted in the same way.
     pub target_tokens: u64,
     /// Tokens a second over the last steps.
     pub tokens_per_second: f64,
@@ -250,6 +266,12 @@ pub struct Finished {
     pub target_tokens: u64,
     /// Seconds of training over all attempts.
     pub training_seconds: f64,
+    /// What a private run spent; null of any other.
+    #[serde(default)]
+    pub privacy: Option<PrivacySpent>,
+    /// The mean over a private run's steps of signal over noise, in squared norms.
+    #[serde(default)]
+    pub signal_to_noise: Option<f64>,
 }
 
 /// What the trainer finds in a run's files without training: the answer of `trainyard-trainer inspect`.

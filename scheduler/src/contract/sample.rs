@@ -73,7 +73,7 @@ fn plan() -> Plan {
     };
     let host = HostFacts { cuda: false, fast_bf16: false, memory_bytes: 1 << 34 };
     let facts = ModelFacts::from_config(&config).unwrap();
-    let mut plan = resolve(&request, 42, DataFacts { examples: 1000 }, &facts, host).unwrap();
+    let mut plan = resolve(&request, 42, DataFacts::of_examples(1000), &facts, host).unwrap();
     // Bits that a number loses which passes through too few decimal digits.
     plan.optimizer.learning_rate = 0.1 + 0.2;
     plan.learning_rate_multiplier = f64::from_bits(0x3fb9_9999_9999_9997);

@@ -218,7 +218,7 @@ impl Scheduler {
             None => None,
         };
         let host = self.inner.parts.host;
-        let data = DataFacts { examples: training.lines };
+        let data = DataFacts::of_examples(training.lines);
         let mut plan = resolve(request, random_seed()?, data, &facts, host)?;
         plan.resources.pool = self.pool(plan.resources.pool)?;
         Ok(JobRecord {

@@ -56,7 +56,7 @@ pub fn read_request(path: &Path, config: impl FnOnce(&Path) -> Result<PathBuf>) 
         std::fs::File::open(file).map_err(unreadable(file, Some("validation_file")))?;
     }
     let host = host_facts();
-    let plan = resolve(&request, SEED, DataFacts { examples }, &facts, host)?;
+    let plan = resolve(&request, SEED, DataFacts::of_examples(examples), &facts, host)?;
     Ok(RunSpec {
         plan,
         model,

@@ -24,7 +24,7 @@ fn plan(more: Value, examples: u64, host: HostFacts) -> Plan {
     let mut request = json!({"model": "m", "training_file": "f"});
     request.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     let request: CreateJob = serde_json::from_value(request).unwrap();
-    resolve(&request, 5, DataFacts { examples }, &facts(), host).unwrap()
+    resolve(&request, 5, DataFacts::of_examples(examples), &facts(), host).unwrap()
 }
 
 #[test]
