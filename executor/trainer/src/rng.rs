@@ -44,14 +44,13 @@ impl Rng {
     }
 
     /// Fills with random words: those that [`Rng::next_u32`] would give, four for the price of one.
-    pub fn fill_u32(&mut self, mut out: &mut [u32]) {
-        while !self.drawn.is_multiple_of(4)
-            && let Some((first, rest)) = out.split_first_mut()
-        {
-            *first = self.next_u32();
-            out = rest;
+    pub fn fill_u32(&mut self, out: &mut [u32]) {
+        let of_begun_block = (self.drawn.next_multiple_of(4) - self.drawn) as usize;
+        let (head, rest) = out.split_at_mut(of_begun_block.min(out.len()));
+        for word in head {
+            *word = self.next_u32();
         }
-        for words in out.chunks_mut(4) {
+        for words in rest.chunks_mut(4) {
             words.copy_from_slice(&self.block(self.drawn / 4)[..words.len()]);
             self.drawn += words.len() as u64;
         }
