@@ -34,6 +34,8 @@ pub const BATCH_SIZE_MAX: u32 = 256;
 pub const PRIVATE_BATCH_SIZE_MAX: u32 = 65_536;
 /// Characters of the key that names the user of a line.
 pub const USER_FIELD_CHARS_MAX: usize = 64;
+/// Characters of a line's user.
+pub const USER_CHARS_MAX: usize = 256;
 /// Passes over the training file: OpenAI's limit.
 pub const EPOCHS_MAX: u32 = 50;
 /// Characters of a model name: ours, so that it fits a path segment.

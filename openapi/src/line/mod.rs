@@ -6,10 +6,11 @@
 mod chat;
 mod parse;
 mod strict;
+mod user;
 pub mod validator;
 
 pub use chat::{Chat, Message, Role};
-pub use parse::parse_line;
+pub use parse::{parse_line, parse_line_of};
 
 /// One example.
 #[derive(Debug, Clone, PartialEq)]

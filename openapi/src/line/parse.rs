@@ -4,13 +4,30 @@ use serde_json::{Map, Value};
 
 use super::chat::{self, wrong_type};
 use super::strict::Strict;
-use super::{DataLine, LineError};
+use super::{DataLine, LineError, user};
 
 /// Reads a line.
 ///
 /// # Errors
 /// The first thing that is wrong, with its place.
 pub fn parse_line(text: &str) -> Result<DataLine, LineError> {
+    data(object(text)?)
+}
+
+/// Reads a line of a file whose lines name their users under the key `user_field`, where there is one. Gives the user beside the data.
+///
+/// # Errors
+/// The first thing that is wrong, with its place; a line without a user is wrong at `user_field`.
+pub fn parse_line_of(
+    text: &str,
+    user_field: Option<&str>,
+) -> Result<(DataLine, Option<String>), LineError> {
+    let mut line = object(text)?;
+    let user = user_field.map(|field| user::take(&mut line, field)).transpose()?;
+    Ok((data(line)?, user))
+}
+
+fn object(text: &str) -> Result<Map<String, Value>, LineError> {
     let Strict(value) = serde_json::from_str(text).map_err(|error| {
         // Lines are single lines: serde's "at line 1 column N" becomes the column alone.
         let column = error.column();
@@ -18,10 +35,13 @@ pub fn parse_line(text: &str) -> Result<DataLine, LineError> {
         let what = text.split(" at line ").next().unwrap_or(&text);
         LineError::new("invalid_json", "", format!("not valid JSON: {what} (column {column})"))
     })?;
-    let mut line = match value {
-        Value::Object(map) => map,
-        other => return Err(wrong_type("", "a JSON object", Some(&other))),
-    };
+    match value {
+        Value::Object(map) => Ok(map),
+        other => Err(wrong_type("", "a JSON object", Some(&other))),
+    }
+}
+
+fn data(mut line: Map<String, Value>) -> Result<DataLine, LineError> {
     if line.contains_key("messages") {
         return chat::parse(line).map(DataLine::Chat);
     }

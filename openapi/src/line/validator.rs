@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{LineError, LineKind, parse_line};
+use super::user::Users;
+use super::{LineError, LineKind, parse_line_of};
 
 /// Bytes of a line at most. A million tokens of text fit; a line is held in memory whole to be parsed.
 pub const LINE_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -16,6 +17,8 @@ pub struct FileValidator {
     partial: Vec<u8>,
     /// Whether the current line is over the limit: the rest of it is passed over.
     overlong: bool,
+    /// Whose lines they are, where that matters.
+    users: Option<Users>,
     report: FileReport,
 }
 
@@ -30,6 +33,8 @@ pub struct FileReport {
     pub examples: u64,
     /// Lines with nothing on them; passed over.
     pub blank_lines: u64,
+    /// Users whom the good lines name; `None` where that was not asked for.
+    pub users: Option<u64>,
     /// Whether it begins with a byte order mark; passed over.
     pub byte_order_mark: bool,
     /// The first line of each kind.
@@ -44,6 +49,11 @@ impl FileValidator {
     /// A checker at the beginning of a file.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A checker of a file whose lines name their users under the key `user_field`, where there is one; it counts them.
+    pub fn of_users(user_field: Option<String>) -> Self {
+        Self { users: user_field.map(Users::named_by), ..Self::default() }
     }
 
     /// The next piece of the file.
@@ -63,6 +73,7 @@ impl FileValidator {
             self.end_line();
         }
         let mut report = self.report;
+        report.users = self.users.as_ref().map(Users::count);
         if report.examples == 0 && report.error_count == 0 {
             let message = match report.bytes {
                 0 => "the file is empty".to_string(),
@@ -114,7 +125,7 @@ impl FileValidator {
             self.report.byte_order_mark = true;
             bytes.drain(..3);
         }
-        self.report.check(number, &bytes);
+        self.report.check(number, &bytes, self.users.as_mut());
         bytes.clear();
         self.partial = bytes;
     }
@@ -137,7 +148,7 @@ impl FileReport {
         Some(format!("{file}: line {line}: {error}{more}"))
     }
 
-    fn check(&mut self, number: u64, bytes: &[u8]) {
+    fn check(&mut self, number: u64, bytes: &[u8], users: Option<&mut Users>) {
         if bytes.iter().all(u8::is_ascii_whitespace) {
             self.blank_lines += 1;
             return;
@@ -152,10 +163,13 @@ impl FileReport {
                 return;
             }
         };
-        match parse_line(text) {
-            Ok(line) => {
+        match parse_line_of(text, users.as_deref().map(|users| users.field.as_str())) {
+            Ok((line, user)) => {
                 self.examples += 1;
                 self.kinds.entry(line.kind()).or_insert(number);
+                if let (Some(users), Some(user)) = (users, user) {
+                    users.add(&user);
+                }
             }
             Err(error) => self.add(number, error),
         }
