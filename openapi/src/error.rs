@@ -49,6 +49,8 @@ error_codes! {
     InvalidFile = "invalid_file", "invalid_request_error", 400;
     /// The file has a purpose that cannot be trained on.
     InvalidPurpose = "invalid_file_purpose", "invalid_request_error", 400;
+    /// The job does not fit what is left of its training file's privacy budget.
+    PrivacyBudgetExceeded = "privacy_budget_exceeded", "invalid_request_error", 400;
     /// The cursor names nothing in this list.
     InvalidCursor = "invalid_cursor", "invalid_request_error", 400;
     /// No credential, or one that is not known.

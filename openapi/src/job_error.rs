@@ -66,6 +66,7 @@ job_error_codes! {
     UnsupportedModel = "unsupported_model", User, "The base model has an architecture or a setting that is not carried out.";
     InvalidGguf = "invalid_gguf", User, "The base model's GGUF file cannot be read.";
     Diverged = "diverged", User, "A loss or a gradient is no number any more.";
+    PrivacyBudgetExceeded = "privacy_budget_exceeded", User, "The privacy budget of the job or of its training file holds no more steps.";
     OutOfMemory = "out_of_memory", User, "The job needs more memory than it may use, with a micro-batch of one row too.";
     MaxRuntimeExceeded = "max_runtime_exceeded", User, "The job ran longer than its `max_runtime_seconds`.";
     CheckpointMismatch = "checkpoint_mismatch", User, "The checkpoint to go on from belongs to another run.";
@@ -79,6 +80,7 @@ job_error_codes! {
     CheckpointError = "checkpoint_error", Infrastructure, "The checkpoint to go on from cannot be read.";
     EngineError = "engine_error", Infrastructure, "libtorch refused an operation.";
     IntegrityCheckFailed = "integrity_check_failed", Infrastructure, "The finished adapter did not pass its checks.";
+    PrivacyRefused = "privacy_refused", Infrastructure, "Steps of a private job could not be charged to its training file's budget.";
     NoProgress = "no_progress", Infrastructure, "The trainer stood still for longer than the limit.";
     TrainerNotStarted = "trainer_not_started", Infrastructure, "The trainer's program did not start.";
     TrainerCrashed = "trainer_crashed", Infrastructure, "The trainer ended without a word.";

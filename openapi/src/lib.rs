@@ -11,6 +11,7 @@ pub mod error;
 pub mod event;
 pub mod extension;
 pub mod file;
+pub mod file_privacy;
 pub mod id;
 pub mod job;
 pub mod job_error;

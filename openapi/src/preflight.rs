@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::extension::JobExtension;
+use crate::file_privacy::PrivacyBudget;
 use crate::id::FileId;
 use crate::method::Method;
 
@@ -14,7 +15,7 @@ pub struct Preflight {
     /// Always `fine_tuning.preflight`.
     #[schema(example = "fine_tuning.preflight")]
     pub object: String,
-    /// Whether the job would get past `validating_files`.
+    /// Whether the job would be taken and get past `validating_files`.
     pub valid: bool,
     /// The base model.
     pub model: String,
@@ -43,6 +44,37 @@ pub struct Preflight {
     pub queue: QueuePlace,
     /// What consumers of the adapter would make of it.
     pub compatibility: Vec<Compatibility>,
+    /// What a private job would cost; null where the job is not private.
+    #[schema(required = true)]
+    pub privacy: Option<PrivacyForecast>,
+}
+
+/// What a private job would cost its training file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct PrivacyForecast {
+    /// Epsilon that earlier jobs on the same content spent.
+    pub spent_before: f64,
+    /// What may be spent in all; null where no budget was set.
+    #[schema(required = true)]
+    pub budget: Option<PrivacyBudget>,
+    /// The budget's epsilon less what was spent; null where no budget was set.
+    #[schema(required = true)]
+    pub remaining: Option<f64>,
+    /// Whether all steps of the job fit now: a job that does not fit is refused.
+    pub fits: bool,
+    /// The file's epsilon as the job goes on, in ten equal parts. By Rényi orders, so a little above what is charged by `prv`.
+    pub forecast: Vec<PrivacyForecastPoint>,
+    /// What the guarantee does not cover.
+    pub not_covered: Vec<String>,
+}
+
+/// A point of a forecast.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct PrivacyForecastPoint {
+    /// Steps of the job done by then.
+    pub step: u64,
+    /// Epsilon of everything up to there.
+    pub epsilon: f64,
 }
 
 /// A file of the request.

@@ -16,7 +16,8 @@ pub use data::{Batching, Overlong, Precision, Sequence};
 pub use evaluation::{Checkpointing, EarlyStopping, Evaluation, Metric};
 pub use optimizer::{Optimizer, OptimizerKind, Schedule, ScheduleKind};
 pub use privacy::{
-    Clipping, JobPrivacy, NamedUnit, Privacy, PrivacyAccountant, PrivacySpent, PrivacyUnit, UserUnit,
+    Clipping, JobPrivacy, NamedUnit, Privacy, PrivacyAccountant, PrivacySpent, PrivacyUnit,
+    UserUnit,
 };
 pub use progress::{JobResult, Progress};
 pub use resources::{Priority, Resources};

@@ -20,5 +20,5 @@ pub use plan::{
     AdapterPlan, BatchingPlan, CheckpointPlan, EarlyStoppingPlan, EvaluationPlan, LoraPlan,
     OptimizerPlan, Plan, SchedulePlan, SequencePlan,
 };
-pub use privacy::PrivacyPlan;
+pub use privacy::{PrivacyPlan, accountant_of, resolve_unit, unit_of};
 pub use resolve::resolve;

@@ -90,7 +90,7 @@ pub(crate) fn resolve_privacy(
         let text = "automatic clipping brings every gradient close to norm 1; leave it out, and set the learning rate instead";
         return Err(invalid(&format!("{PATH}.clip_norm"), text));
     }
-    let (unit, user_field) = resolve_unit(unit)?;
+    let (unit, user_field) = resolve_unit(&format!("{PATH}.unit"), unit)?;
     let population = Population::new(unit, units).map_err(refused)?;
     let sampling_rate = population.sampling_rate(f64::from(batch_size)).map_err(|_| {
         let text = format!("must be at most the number of units, {units}, not {batch_size}");
@@ -128,14 +128,14 @@ pub(crate) fn resolve_privacy(
             return Err(invalid(&format!("{PATH}.target_epsilon"), text));
         }
         (Some(_), Some(_)) => {
-            let text = "give either 'target_epsilon' or 'noise_multiplier': each follows from the other";
+            let text =
+                "give either 'target_epsilon' or 'noise_multiplier': each follows from the other";
             return Err(invalid(&format!("{PATH}.noise_multiplier"), text));
         }
     };
     let phase = Phase::new(noise, sampling_rate, steps).map_err(refused)?;
-    let count_noise = (clipping == Clipping::Adaptive).then(|| {
-        (COUNT_NOISE_SHARE * f64::from(batch_size)).max(COUNT_NOISE_FLOOR * noise)
-    });
+    let count_noise = (clipping == Clipping::Adaptive)
+        .then(|| (COUNT_NOISE_SHARE * f64::from(batch_size)).max(COUNT_NOISE_FLOOR * noise));
     Ok(PrivacyPlan {
         population,
         user_field,
@@ -149,11 +149,18 @@ pub(crate) fn resolve_privacy(
     })
 }
 
-fn resolve_unit(unit: PrivacyUnit) -> Result<(unit::PrivacyUnit, Option<String>), ApiError> {
+/// The unit that a request names at `path`, and the key that names the users where it is a user.
+///
+/// # Errors
+/// A key that is too long, or that holds what is trained on.
+pub fn resolve_unit(
+    path: &str,
+    unit: PrivacyUnit,
+) -> Result<(unit::PrivacyUnit, Option<String>), ApiError> {
     match unit {
         PrivacyUnit::Named(NamedUnit::Example) => Ok((unit::PrivacyUnit::Example, None)),
         PrivacyUnit::User(UserUnit { user_field, examples_per_unit }) => {
-            let path = format!("{PATH}.unit.user_field");
+            let path = format!("{path}.user_field");
             text(&path, &user_field, limits::USER_FIELD_CHARS_MAX)?;
             let own = ["messages", "tools", "prompt", "completion", "text", "input_ids", "labels"];
             if own.contains(&user_field.as_str()) {
@@ -181,27 +188,36 @@ fn refused(error: PrivacyError) -> ApiError {
     invalid(&format!("{PATH}.{field}"), error)
 }
 
+/// A unit as a client names it; `user_field` is the key that names the users.
+pub fn unit_of(unit: unit::PrivacyUnit, user_field: Option<&str>) -> PrivacyUnit {
+    match (unit, user_field) {
+        (unit::PrivacyUnit::User { examples_per_user }, Some(field)) => {
+            let (user_field, examples_per_unit) = (field.to_string(), examples_per_user);
+            PrivacyUnit::User(UserUnit { user_field, examples_per_unit })
+        }
+        _ => PrivacyUnit::default(),
+    }
+}
+
+/// A way of counting as a client names it.
+pub const fn accountant_of(accounting: Accounting) -> PrivacyAccountant {
+    match accounting {
+        Accounting::Prv => PrivacyAccountant::Prv,
+        Accounting::Rdp => PrivacyAccountant::Rdp,
+    }
+}
+
 impl PrivacyPlan {
     /// As a client sees it.
     pub fn extension(&self) -> JobPrivacy {
-        let unit = match (self.population.unit(), &self.user_field) {
-            (unit::PrivacyUnit::User { examples_per_user }, Some(field)) => {
-                let (user_field, examples_per_unit) = (field.clone(), examples_per_user);
-                PrivacyUnit::User(UserUnit { user_field, examples_per_unit })
-            }
-            _ => PrivacyUnit::default(),
-        };
         JobPrivacy {
             target_epsilon: self.limit.epsilon(),
             noise_multiplier: self.phase.noise_multiplier(),
             delta: self.limit.delta(),
             clip_norm: self.clip_norm,
             clipping: self.clipping,
-            unit,
-            accountant: match self.accounting {
-                Accounting::Prv => PrivacyAccountant::Prv,
-                Accounting::Rdp => PrivacyAccountant::Rdp,
-            },
+            unit: unit_of(self.population.unit(), self.user_field.as_deref()),
+            accountant: accountant_of(self.accounting),
             units: self.population.units(),
             sampling_rate: self.phase.sampling_rate(),
             steps: self.phase.steps(),

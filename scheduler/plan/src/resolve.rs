@@ -15,11 +15,11 @@ use trainyard_openapi::method::{Hyperparameters, MethodKind};
 use crate::check::{invalid, not_available, positive, text, within};
 use crate::facts::{DataFacts, HostFacts, ModelFacts};
 use crate::memory::activation_bytes;
-use crate::privacy::{self, resolve_privacy};
 use crate::plan::{
     AdapterPlan, BatchingPlan, CheckpointPlan, EarlyStoppingPlan, EvaluationPlan, LoraPlan,
     OptimizerPlan, Plan, SchedulePlan, SequencePlan,
 };
+use crate::privacy::{self, resolve_privacy};
 
 /// Peak rate of a `LoRA` job where the client names none. Ten times what full fine-tuning takes, as "LoRA Without
 /// Regret" (Thinking Machines, 2025) found best across ranks and model sizes.
@@ -145,8 +145,9 @@ pub fn resolve(
         Some(privacy) => {
             keep_units_apart(&mut sequence)?;
             // Each unit is cut already; the noise would make the default limit on the sum a different one at every size of model.
-            optimizer.max_grad_norm =
-                optimizer.max_grad_norm.filter(|norm| Some(*norm) != Optimizer::default().max_grad_norm);
+            optimizer.max_grad_norm = optimizer
+                .max_grad_norm
+                .filter(|norm| Some(*norm) != Optimizer::default().max_grad_norm);
             Some(resolve_privacy(privacy, units, batch_size, total_steps)?)
         }
         None => None,
