@@ -16,6 +16,7 @@ pub mod guard;
 pub mod job;
 pub mod key;
 pub mod lease_token;
+pub mod ledger;
 pub mod metrics;
 pub mod policy;
 pub mod port;

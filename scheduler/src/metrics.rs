@@ -39,16 +39,20 @@ pub(crate) enum LeasedWrite {
     Complete,
     Fail,
     Release,
+    Reserve,
+    Settle,
 }
 
 impl LeasedWrite {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 8] = [
         Self::Heartbeat,
         Self::Report,
         Self::Checkpoint,
         Self::Complete,
         Self::Fail,
         Self::Release,
+        Self::Reserve,
+        Self::Settle,
     ];
 
     const fn as_str(self) -> &'static str {
@@ -59,6 +63,8 @@ impl LeasedWrite {
             Self::Complete => "complete",
             Self::Fail => "fail",
             Self::Release => "release",
+            Self::Reserve => "reserve",
+            Self::Settle => "settle",
         }
     }
 }
@@ -198,13 +204,14 @@ impl Metrics {
     /// # Errors
     /// Where something of the same name is registered.
     pub fn register_calls(&self, registry: &Registry) -> prometheus::Result<()> {
-        let Self { queue_wait, duration, stale, fenced, durable, .. } = self.clone();
-        let all: [Box<dyn Collector>; 5] = [
+        let Self { queue_wait, duration, stale, fenced, durable, epsilon, .. } = self.clone();
+        let all: [Box<dyn Collector>; 6] = [
             Box::new(queue_wait),
             Box::new(duration),
             Box::new(stale),
             Box::new(fenced),
             Box::new(durable),
+            Box::new(epsilon),
         ];
         all.into_iter().try_for_each(|one| registry.register(one))
     }
@@ -221,18 +228,16 @@ impl Metrics {
             confirms,
             redispatches,
             expirations,
-            epsilon,
             gates,
             ..
         } = self.clone();
-        let all: [Box<dyn Collector>; 8] = [
+        let all: [Box<dyn Collector>; 7] = [
             Box::new(jobs),
             Box::new(outbox_entries),
             Box::new(outbox_oldest),
             Box::new(confirms),
             Box::new(redispatches),
             Box::new(expirations),
-            Box::new(epsilon),
             Box::new(gates),
         ];
         self.measured.store(true, Ordering::Release);
@@ -314,6 +319,11 @@ impl Metrics {
             self.fenced.with_label_values(&[write.as_str()]).inc();
         }
         went
+    }
+
+    /// Adds what a file's epsilon rose by; never less than nothing.
+    pub(crate) fn epsilon_charged(&self, pool: &str, growth: f64) {
+        self.epsilon.with_label_values(&[self.label(pool)]).inc_by(growth);
     }
 
     pub(crate) fn published(&self, taken: bool) {

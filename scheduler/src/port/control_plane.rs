@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use trainyard_openapi::checkpoint::CheckpointMetrics;
 use trainyard_openapi::event::{EventKind, EventLevel};
-use trainyard_openapi::extension::{JobResult, Progress};
+use trainyard_openapi::extension::{JobResult, PrivacySpent, Progress};
 use trainyard_openapi::id::{ExecutorId, FileId, JobId, Nonce};
 use trainyard_openapi::job::JobError;
 use trainyard_plan::Plan;
@@ -149,6 +149,16 @@ pub struct Completion {
     pub result: JobResult,
 }
 
+/// Steps of a private run that were charged.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ReservedSteps {
+    /// The last step that may run: less than was asked for where the file's budget or the job's limit holds no more, more where more was
+    /// reserved before.
+    pub until: u64,
+    /// What the job has spent with them.
+    pub spent: PrivacySpent,
+}
+
 /// Why the control plane did not do it.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum LeaseError {
@@ -232,6 +242,19 @@ pub trait ControlPlane: Send + Sync {
         pointer: &CheckpointPointer,
         metrics: &CheckpointMetrics,
     ) -> Result<(), LeaseError>;
+
+    /// Charges a private run for the steps after `from`, the step that it began after, up to `until`, before they run. `from` is the same in
+    /// every call of a run. Where less is given than was asked for there will be no more, unless the owner raises the file's budget.
+    async fn reserve_steps(
+        &self,
+        lease: &LeaseId,
+        from: u64,
+        until: u64,
+    ) -> Result<ReservedSteps, LeaseError>;
+
+    /// Says that a private run ended in order after `step`, and gives back what it had reserved beyond. A run that does not say so stays
+    /// charged for all of it. Gives what the job has spent.
+    async fn settle_steps(&self, lease: &LeaseId, step: u64) -> Result<PrivacySpent, LeaseError>;
 
     /// Ends the job with a result whose files are already durable.
     async fn complete(&self, lease: &LeaseId, completion: &Completion) -> Result<(), LeaseError>;

@@ -38,6 +38,8 @@ pub enum Kind {
     FirstKey,
     /// Which tenants wait for which pool, and what is added to their shares there.
     Waiting,
+    /// What was spent of the privacy of a file's content; its scope is the tenant.
+    PrivacyLedger,
 }
 
 impl Kind {
@@ -58,6 +60,7 @@ impl Kind {
             Self::LeaseSecret => "lease_secret",
             Self::FirstKey => "first_key",
             Self::Waiting => "waiting",
+            Self::PrivacyLedger => "privacy_ledger",
         }
     }
 }

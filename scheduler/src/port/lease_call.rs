@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 use trainyard_openapi::checkpoint::CheckpointMetrics;
-use trainyard_openapi::extension::Progress;
+use trainyard_openapi::extension::{PrivacySpent, Progress};
 use trainyard_openapi::id::{ExecutorId, Nonce};
 use trainyard_openapi::job::JobError;
 
@@ -95,6 +95,31 @@ pub struct CheckpointCall {
     pub pointer: CheckpointPointer,
     /// The figures at that step.
     pub metrics: CheckpointMetrics,
+}
+
+/// Charges steps before they run; the answer is a [`super::control_plane::ReservedSteps`].
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReserveCall {
+    /// The step that the run began after.
+    pub from: u64,
+    /// The last step that it would take.
+    pub until: u64,
+}
+
+/// Ends a private run in order.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SettleCall {
+    /// The last step that it took.
+    pub step: u64,
+}
+
+/// The answer to [`SettleCall`].
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Settled {
+    /// What the job has spent.
+    pub spent: PrivacySpent,
 }
 
 /// Ends an attempt with an error.

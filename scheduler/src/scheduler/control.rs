@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use trainyard_openapi::checkpoint::CheckpointMetrics;
 use trainyard_openapi::event::EventLevel;
-use trainyard_openapi::extension::Progress;
+use trainyard_openapi::extension::{PrivacySpent, Progress};
 use trainyard_openapi::id::{ExecutorId, Nonce};
 use trainyard_openapi::job::JobError;
 use trainyard_openapi::job_error::JobErrorCode;
@@ -19,7 +19,7 @@ use crate::job::state::{IllegalTransition, Lease, Stop, Transition};
 use crate::metrics::LeasedWrite;
 use crate::port::control_plane::{
     CheckpointPointer, Claim, Completion, ControlPlane, Directive, LeaseError, LeaseId, NewEvent,
-    Presence, ReleaseReason,
+    Presence, ReleaseReason, ReservedSteps,
 };
 use crate::port::queue::Ticket;
 use crate::port::store::StoreError;
@@ -180,6 +180,21 @@ impl ControlPlane for Scheduler {
         self.metrics().leased(LeasedWrite::Checkpoint, taken)
     }
 
+    async fn reserve_steps(
+        &self,
+        lease: &LeaseId,
+        from: u64,
+        until: u64,
+    ) -> Result<ReservedSteps, LeaseError> {
+        let taken = self.take_reservation(lease, from, until).await;
+        self.metrics().leased(LeasedWrite::Reserve, taken)
+    }
+
+    async fn settle_steps(&self, lease: &LeaseId, step: u64) -> Result<PrivacySpent, LeaseError> {
+        let settled = self.take_settlement(lease, step).await;
+        self.metrics().leased(LeasedWrite::Settle, settled)
+    }
+
     async fn complete(&self, lease: &LeaseId, completion: &Completion) -> Result<(), LeaseError> {
         let taken = self.take_result(lease, completion).await;
         self.clear_up_after(lease, &taken).await;
@@ -238,7 +253,8 @@ impl ControlPlane for Scheduler {
             commit.events.push(message(now_ms, level, text)?);
             Ok(())
         });
-        self.metrics().leased(LeasedWrite::Fail, failed.await)?;
+        let job = self.metrics().leased(LeasedWrite::Fail, failed.await)?;
+        self.end_private_run(lease, &job).await;
         self.collect(&lease.job).await;
         Ok(())
     }
@@ -272,7 +288,8 @@ impl ControlPlane for Scheduler {
             commit.events.push(message(now_ms, EventLevel::Info, text)?);
             Ok(())
         });
-        self.metrics().leased(LeasedWrite::Release, released.await)?;
+        let job = self.metrics().leased(LeasedWrite::Release, released.await)?;
+        self.end_private_run(lease, &job).await;
         self.collect(&lease.job).await;
         Ok(())
     }

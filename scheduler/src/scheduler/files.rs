@@ -209,7 +209,7 @@ impl Scheduler {
         }))
     }
 
-    /// Deletes a file that no unfinished job reads, and says what was made of it, which stays.
+    /// Deletes a file that no unfinished job reads, and says what was made of it, which stays. So does what was spent of its privacy.
     ///
     /// # Errors
     /// `file_not_found`, `in_use`.

@@ -2,6 +2,7 @@
 
 use trainyard_openapi::checkpoint::CheckpointMetrics;
 use trainyard_openapi::event::EventLevel;
+use trainyard_openapi::extension::JobResult;
 use trainyard_openapi::file::Purpose;
 use trainyard_openapi::id::{CheckpointId, FileId};
 
@@ -33,6 +34,7 @@ impl Scheduler {
             let text = format!("the pointer is of epoch {said}, the lease of epoch {held}");
             return Err(LeaseError::Refused(text));
         }
+        self.commit_steps(lease, pointer.step).await?;
         let id = CheckpointId::generate()?;
         self.change_leased(lease, |commit, now_ms| {
             match &commit.job.checkpoint {
@@ -83,18 +85,23 @@ impl Scheduler {
                     completion.result_csv_key
                 ))
             })?;
+        let steps = completion.result.steps.max(manifest.step);
+        let spent = self.spent_at_result(lease, steps).await?;
+        // What an executor says of its own spending is not taken.
+        let result = JobResult { privacy: spent, ..completion.result.clone() };
         let result_file = FileId::generate()?;
         let bytes = manifest.files.values().map(|entry| entry.bytes).sum();
         let job = self
             .change_leased(lease, |commit, now_ms| {
                 charge(commit, now_ms);
+                commit.job.progress.privacy = spent;
                 let model = model_name(&commit.job);
                 commit.job.state = commit.job.state.clone().apply(Transition::Succeed {
                     now_ms,
                     model: model.clone(),
                     result_file: result_file.clone(),
                     trained_tokens: completion.trained_tokens,
-                    result: Box::new(completion.result.clone()),
+                    result: Box::new(result.clone()),
                 })?;
                 if !matches!(commit.job.state, JobState::Succeeded { .. }) {
                     commit.events.push(message(now_ms, EventLevel::Info, "The job was cancelled")?);

@@ -105,10 +105,10 @@ pub(super) fn directive_of(job: &JobRecord) -> Directive {
 }
 
 /// Takes what the run says of itself. Heartbeats and reports overtake each other, and a run that goes on from a checkpoint has
-/// not counted its first step yet: what is behind the record is old.
+/// not counted its first step yet: what is behind the record is old. What was spent is the ledger's to say.
 pub(super) fn advance(job: &mut JobRecord, progress: &Progress) {
     if progress.step >= job.progress.step {
-        job.progress = progress.clone();
+        job.progress = Progress { privacy: job.progress.privacy, ..progress.clone() };
     }
 }
 

@@ -19,6 +19,7 @@ mod models;
 mod news;
 mod pools;
 mod preflight;
+mod privacy;
 mod queueing;
 mod quota;
 mod reaper;
@@ -39,7 +40,7 @@ mod waiting;
 mod webhooks;
 
 use std::mem::discriminant;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use serde_json::{Map, Value};
 use tokio::sync::{Notify, broadcast};
@@ -48,6 +49,7 @@ use trainyard_openapi::event::{EventKind, EventLevel, JobEvent};
 use trainyard_openapi::id::{EventId, JobId};
 use trainyard_openapi::webhook::EventType;
 use trainyard_plan::HostFacts;
+use trainyard_privacy::Accountant;
 
 use crate::base_model::BaseModels;
 use crate::config::SchedulerConfig;
@@ -114,6 +116,8 @@ struct Inner {
     lease_secret: KnownSecret,
     line: KnownLine,
     metrics: Metrics,
+    /// What is known of the mechanisms of private jobs; never held while something is counted.
+    accountant: Arc<Mutex<Accountant>>,
 }
 
 impl Scheduler {
@@ -136,6 +140,7 @@ impl Scheduler {
             lease_secret,
             line,
             metrics: Metrics::default(),
+            accountant: Arc::default(),
         };
         Self { inner: Arc::new(inner) }
     }

@@ -57,18 +57,23 @@ impl Scheduler {
         };
         let total_tokens = inspection.map(of_epochs);
         let by_lines = files.first().map_or(0, |file| file.examples);
-        let total_steps = match inspection {
-            Some(inspection) => inspection.total_steps,
-            None => by_lines.div_ceil(u64::from(job.plan.batch_size)) * u64::from(job.plan.epochs),
+        let total_steps = match (inspection, &job.plan.privacy) {
+            (_, Some(privacy)) => privacy.phase.steps(),
+            (Some(inspection), None) => inspection.total_steps,
+            (None, None) => {
+                by_lines.div_ceil(u64::from(job.plan.batch_size)) * u64::from(job.plan.epochs)
+            }
         };
         let parameters = facts.as_ref().map_or(0, trainyard_plan::ModelFacts::parameters_estimate);
         let host = self.inner.parts.host;
         let memory = facts.map(|facts| memory_fit(&job.plan, &facts, host));
         let rows = files.iter().filter_map(|file| file.data_report.as_ref());
+        let privacy = self.privacy_forecast(ctx, &job).await?;
+        let fits = privacy.as_ref().is_none_or(|forecast| forecast.fits);
         let empty = rows.filter(|report| report.get("rows") == Some(&0)).count() > 0;
         Ok(Preflight {
             object: "fine_tuning.preflight".to_string(),
-            valid: !empty && files.iter().all(|file| file.error_count == 0),
+            valid: fits && !empty && files.iter().all(|file| file.error_count == 0),
             model: job.model.clone(),
             seed: job.plan.seed,
             method: job.plan.method(),
@@ -81,6 +86,7 @@ impl Scheduler {
             queue: self.place(job.clone()).await?,
             compatibility: compatibility(&job.plan),
             files,
+            privacy,
         })
     }
 

@@ -12,6 +12,7 @@ use crate::guard::Guard;
 use crate::job::state::{Lease, Transition};
 use crate::job::{JobRecord, JobState};
 use crate::metrics::Redispatch;
+use crate::port::control_plane::LeaseId;
 use crate::port::store::Commit;
 
 impl Scheduler {
@@ -108,7 +109,7 @@ impl Scheduler {
     async fn take_back(&self, id: &JobId, gone: &Lease) -> Result<bool> {
         let budget = self.config().attempts_lost_max;
         let mut taken = false;
-        self.change(id, |commit, now_ms| {
+        let job = self.change(id, |commit, now_ms| {
             let lease = commit.job.state.lease();
             taken =
                 lease.is_some_and(|held| held.nonce == gone.nonce && held.seen_ms == gone.seen_ms);
@@ -116,9 +117,14 @@ impl Scheduler {
                 return Ok::<_, SchedulerError>(false);
             }
             lose(commit, now_ms, budget)?;
-            Ok(true)
-        })
-        .await?;
+            Ok::<_, SchedulerError>(true)
+        });
+        let job = job.await?;
+        if let Some(job) = job.filter(|_| taken) {
+            let (epoch, nonce) = (gone.epoch, gone.nonce.clone());
+            let lease = LeaseId { job: id.clone(), epoch, nonce };
+            self.end_private_run(&lease, &job).await;
+        }
         self.collect(id).await;
         Ok(taken)
     }

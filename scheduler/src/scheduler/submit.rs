@@ -9,7 +9,6 @@ use trainyard_openapi::id::JobId;
 use trainyard_openapi::job::{CreateJob, Job};
 use trainyard_openapi::limits::SEED_MAX;
 use trainyard_openapi::webhook::{EventType, JobWebhook};
-use trainyard_plan::{DataFacts, resolve};
 
 use super::documents::json as json_error;
 use super::{Scheduler, message};
@@ -118,6 +117,7 @@ impl Scheduler {
         }
         self.check_accelerator(ctx).await?;
         let mut record = self.new_job(ctx, &request).await?;
+        self.admit_private(&record).await?;
         record.traceparent = trace;
         let now_ms = record.created_at_ms;
         let new = request.trainyard.as_ref().and_then(|extension| extension.webhook.as_ref());
@@ -217,10 +217,15 @@ impl Scheduler {
             Some(id) => Some(self.input(ctx, "validation_file", id).await?),
             None => None,
         };
-        let host = self.inner.parts.host;
-        let data = DataFacts::of_examples(training.lines);
-        let mut plan = resolve(request, random_seed()?, data, &facts, host)?;
+        let private =
+            request.trainyard.as_ref().is_some_and(|extension| extension.privacy.is_some());
+        self.check_privacy_of_files(private, &training, validation.as_ref()).await?;
+        let data = self.data_facts(request, &training).await?;
+        let mut plan = self.plan_of(request, random_seed()?, data, facts).await?;
         plan.resources.pool = self.pool(plan.resources.pool)?;
+        if let Some(privacy) = &plan.privacy {
+            self.check_unit(&training, privacy).await?;
+        }
         Ok(JobRecord {
             id: JobId::generate()?,
             tenant: ctx.tenant().clone(),

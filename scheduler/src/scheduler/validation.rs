@@ -13,6 +13,7 @@ use crate::error::{Result, SchedulerError};
 use crate::job::state::Transition;
 use crate::job::{JobRecord, JobState};
 use crate::port::objects::ObjectError;
+use crate::port::store::FileRecord;
 
 /// Jobs whose files are read at the same time. Reading takes a processor each.
 const FILES_AT_ONCE: usize = 4;
@@ -127,8 +128,19 @@ impl Scheduler {
     ) -> Result<(String, FileReport)> {
         let gone = || SchedulerError::Object(ObjectError::NotFound(id.to_string()));
         let file = self.store().file(&job.tenant, id).await?.ok_or_else(gone)?;
+        let user_field = job.plan.privacy.as_ref().and_then(|privacy| privacy.user_field.clone());
+        let report = self.lines_of(&file, user_field).await?;
+        Ok((file.filename, report))
+    }
+
+    /// What is in a file whose lines name their users under `user_field`, where there is one.
+    pub(super) async fn lines_of(
+        &self,
+        file: &FileRecord,
+        user_field: Option<String>,
+    ) -> Result<FileReport> {
         let (_, mut stream) = self.objects().read(&file.key, None).await?;
-        let mut validator = FileValidator::new();
+        let mut validator = FileValidator::of_users(user_field);
         while let Some(piece) = stream.next().await {
             let piece = piece?;
             // Parsing is work for a processor: the async threads go on serving meanwhile.
@@ -139,7 +151,7 @@ impl Scheduler {
             .await
             .map_err(|error| SchedulerError::Internal(format!("validation panicked: {error}")))?;
         }
-        Ok((file.filename, validator.finish()))
+        Ok(validator.finish())
     }
 }
 

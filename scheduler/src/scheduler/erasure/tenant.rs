@@ -16,6 +16,7 @@ use crate::erasure::{ErasureRecord, Subject};
 use crate::error::{Result, SchedulerError};
 use crate::job::JobRecord;
 use crate::job::state::Transition;
+use crate::ledger::PrivacyLedger;
 use crate::port::document::{Change, Document};
 use crate::port::store::{FileRecord, JobFilter, StoreError};
 use crate::request::RequestRecord;
@@ -153,6 +154,9 @@ impl Scheduler {
         if !all_ended {
             return Ok(false);
         }
+        // The deletion of a file keeps its ledger: the same content, uploaded again, would have its whole budget once more. With the tenant it
+        // goes, once no run can draw on it: nobody is left who could upload that content in its name.
+        self.forget_all::<PrivacyLedger>(tenant.as_str()).await?;
         self.store().forget_tenant(tenant).await?;
         if let Some((record, _)) = self.document::<TenantRecord>(tenant.as_str()).await? {
             self.forget(&record).await?;
