@@ -14,7 +14,7 @@ use trainyard_openapi::result::COLUMNS;
 use utoipa::OpenApi as _;
 
 use crate::routes::{
-    artifacts, erasures, files, health, jobs, models, tenants, uploads, usage, webhooks,
+    artifacts, erasures, files, health, jobs, models, privacy, tenants, uploads, usage, webhooks,
 };
 
 const METHODS: [&str; 3] = ["get", "post", "delete"];
@@ -23,6 +23,7 @@ const METHODS: [&str; 3] = ["get", "post", "delete"];
 #[openapi(
     paths(
         files::create, files::list, files::retrieve, files::remove, files::content, files::link, erasures::lineage, erasures::retrieve,
+        privacy::retrieve, privacy::set,
         uploads::create, uploads::add_part, uploads::complete, uploads::cancel,
         jobs::create, jobs::preflight, jobs::list, jobs::retrieve, jobs::cancel, jobs::pause, jobs::resume, jobs::events, jobs::checkpoints,
         models::list, models::retrieve, models::remove, artifacts::list, artifacts::download, artifacts::link,
@@ -201,6 +202,11 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
         "createUpload" | "addUploadPart" | "completeUpload" => {
             codes.extend([ErrorCode::InvalidValue, ErrorCode::InvalidState, ErrorCode::TooLarge])
         }
+        "setFilePrivacyBudget" => codes.extend([
+            ErrorCode::InvalidValue,
+            ErrorCode::TooLarge,
+            ErrorCode::UnsupportedMediaType,
+        ]),
         "cancelUpload" => codes.push(ErrorCode::InvalidState),
         "deleteTenant" => codes.extend([ErrorCode::InUse, ErrorCode::InvalidValue]),
         "deleteFile" => codes.extend([ErrorCode::InUse, ErrorCode::InvalidValue]),

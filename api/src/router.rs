@@ -4,7 +4,8 @@ use actix_web::web::{delete, get, post, resource, scope};
 use actix_web::{Scope, web};
 
 use crate::routes::{
-    artifacts, docs, erasures, files, health, jobs, models, tenants, uploads, usage, webhooks,
+    artifacts, docs, erasures, files, health, jobs, models, privacy, tenants, uploads, usage,
+    webhooks,
 };
 
 /// The routes.
@@ -19,6 +20,11 @@ pub(crate) fn routes(root: Scope) -> Scope {
         .service(resource("/files/{file_id}/content").route(get().to(files::content)))
         .service(resource("/files/{file_id}/link").route(get().to(files::link)))
         .service(resource("/files/{file_id}/lineage").route(get().to(erasures::lineage)))
+        .service(
+            resource("/files/{file_id}/privacy")
+                .route(get().to(privacy::retrieve))
+                .route(post().to(privacy::set)),
+        )
         .service(resource("/erasures/{erasure_id}").route(get().to(erasures::retrieve)))
         .service(
             resource("/fine_tuning/jobs")

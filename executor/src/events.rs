@@ -106,8 +106,9 @@ impl Journal {
                 let data = json!({"step": step, "micro_batch_size": to, "reason": reason});
                 self.pending.push(new_event(EventLevel::Warn, EventKind::Message, text, data));
             }
-            // These end a run or are told by the control plane when they count.
+            // These end a run, are between trainer and agent, or are told by the control plane when they count.
             TrainerEvent::Working { .. }
+            | TrainerEvent::Reserve { .. }
             | TrainerEvent::Checkpoint(CheckpointWritten { .. })
             | TrainerEvent::Finished(_)
             | TrainerEvent::Stopped { .. }
@@ -153,7 +154,7 @@ impl Journal {
             tokens: step.tokens,
             tokens_per_second: Some(step.tokens_per_second),
             eta_seconds: Some(step.eta_seconds),
-            train_loss: Some(step.train_loss),
+            train_loss: step.train_loss,
             ..self.progress.clone()
         };
         self.steps += 1;
@@ -161,10 +162,13 @@ impl Journal {
             self.thinned += 1;
             return;
         }
-        let text = format!(
-            "Step {}/{}: training loss={:.4}",
-            step.step, step.total_steps, step.train_loss
-        );
+        // A private run has no loss to tell; what its steps cost the owner is told instead.
+        let figure = match (step.train_loss, &self.progress.privacy) {
+            (Some(loss), _) => format!(": training loss={loss:.4}"),
+            (None, Some(spent)) => format!(": epsilon charged={:.4}", spent.epsilon),
+            (None, None) => String::new(),
+        };
+        let text = format!("Step {}/{}{figure}", step.step, step.total_steps);
         let data = json!({
             "step": step.step,
             "total_steps": step.total_steps,

@@ -6,6 +6,7 @@
 mod agent;
 mod config;
 mod events;
+mod finish;
 mod inputs;
 mod inspect;
 mod lease;
@@ -17,6 +18,7 @@ mod outcome;
 mod presence;
 mod process;
 mod remote;
+mod reservation;
 mod run;
 mod upload;
 mod watchdog;

@@ -8,14 +8,14 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use trainyard_openapi::event::EventLevel;
-use trainyard_openapi::extension::JobResult;
 use trainyard_openapi::job::JobError;
 use trainyard_openapi::job_error::JobErrorCode;
-use trainyard_plan::trainer::{Finished, TrainerCommand, TrainerEvent};
-use trainyard_scheduler::port::control_plane::{Claim, Completion, Directive, LeaseError};
+use trainyard_plan::trainer::{TrainerCommand, TrainerEvent};
+use trainyard_scheduler::port::control_plane::{Claim, Directive, LeaseError};
 
 use crate::agent::Context;
 use crate::events::Journal;
+use crate::finish::{complete, settle_steps};
 use crate::inputs::{InputError, Places, prepare};
 use crate::lease::{Keeper, Order};
 use crate::lines::Line;
@@ -23,11 +23,12 @@ use crate::metrics::Run;
 use crate::oom::kernel_kills;
 use crate::outcome::{Ending, Verdict, judge, persist};
 use crate::process::Trainer;
-use crate::upload::{Uploader, run_prefix, upload_directory};
+use crate::reservation::Reservations;
+use crate::upload::Uploader;
 use crate::watchdog::{Limits, Watchdog};
 
 /// The job is another's: nothing more is said or written.
-struct Fenced;
+pub(crate) struct Fenced;
 
 /// A started trainer and what it writes.
 type Running = (Trainer, mpsc::Receiver<Line>);
@@ -35,8 +36,6 @@ type Running = (Trainer, mpsc::Receiver<Line>);
 /// Time that a cancelled trainer has to end by itself. Nothing of it is kept, so there is nothing to wait for: the owner sees the end
 /// within two seconds, however long a step takes.
 const CANCEL_GRACE: Duration = Duration::from_millis(1500);
-/// Tries to bring the finished adapter to the object store.
-const UPLOAD_TRIES: u32 = 5;
 
 /// Runs a claimed job to its end, whatever that is.
 pub(crate) async fn run_job(context: &Arc<Context>, claim: Claim, shutdown: &CancellationToken) {
@@ -132,6 +131,7 @@ async fn supervise(
     run: &mut Run,
 ) -> Result<Verdict, Fenced> {
     let mut uploader = Uploader::start(context, &claim.lease);
+    let mut reservations = Reservations::of(context, &claim.lease);
     let mut reports = tokio::time::interval(context.config.report_every);
     reports.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let time_up = Instant::now() + Duration::from_secs(claim.runtime_seconds_left);
@@ -139,7 +139,7 @@ async fn supervise(
     let mut frozen = false;
     let limits = Limits { floor: context.config.stall, start: context.config.stall_start };
     let mut watchdog = Watchdog::new(limits, Instant::now());
-    let mut stuck = None;
+    let (mut stuck, mut refused) = (None, None);
     let kernel_kills_before = kernel_kills();
     let grace = context.config.stop_grace;
     let mut lines_open = true;
@@ -167,6 +167,10 @@ async fn supervise(
                                 journal.say(EventLevel::Warn, format!("the checkpoint of step {} was not kept: {error}", written.step));
                             }
                         }
+                        Some(TrainerEvent::Reserve { from, until }) => {
+                            reservations.ask(from, until);
+                            watchdog.hold(true, Instant::now());
+                        }
                         Some(end @ (TrainerEvent::Finished(_) | TrainerEvent::Failed { .. } | TrainerEvent::Stopped { .. } | TrainerEvent::Cancelled { .. })) => last = Some(end),
                         _ if journal.is_garbage() => trainer.kill(),
                         _ => {}
@@ -178,13 +182,30 @@ async fn supervise(
                 run.measure(trainer.id());
                 report(context, claim, journal).await?;
             }
+            answer = reservations.answer(), if reservations.is_asked() => match answer {
+                Ok(reserved) => {
+                    journal.progress.privacy = Some(reserved.spent);
+                    watchdog.hold(frozen, Instant::now());
+                    let (until, spent) = (reserved.until, reserved.spent);
+                    trainer.tell(TrainerCommand::Reserved { until, spent }).await;
+                }
+                Err(LeaseError::Refused(reason)) => {
+                    refused = Some(reason);
+                    trainer.kill();
+                }
+                Err(_) => {
+                    trainer.kill();
+                    let _ = trainer.wait().await;
+                    return Err(Fenced);
+                }
+            },
             Some(text) = uploader.troubles.recv() => journal.say(EventLevel::Warn, text),
             Ok(()) = orders.changed() => {
                 let order = *orders.borrow_and_update();
                 if frozen != (order == Order::Freeze) {
                     frozen = order == Order::Freeze;
                     trainer.freeze(frozen);
-                    watchdog.hold(frozen, Instant::now());
+                    watchdog.hold(frozen || reservations.is_asked(), Instant::now());
                 }
                 match order {
                     Order::Fenced => {
@@ -238,9 +259,15 @@ async fn supervise(
     while let Ok(text) = uploader.troubles.try_recv() {
         journal.say(EventLevel::Warn, text);
     }
+    settle_steps(context, claim, last.as_ref(), journal).await?;
     if let (Some(message), Ending::Own) = (stuck, ending) {
         let error = JobError { code: JobErrorCode::NoProgress, message, param: None };
         return Ok(Verdict::Fail { error, retryable: true });
+    }
+    if let (Some(message), Ending::Own) = (refused, ending) {
+        let param = Some("trainyard.privacy".to_string());
+        let error = JobError { code: JobErrorCode::PrivacyRefused, message, param };
+        return Ok(Verdict::Fail { error, retryable: false });
     }
     let out_of_memory = kernel_kills() > kernel_kills_before;
     match status {
@@ -288,74 +315,7 @@ async fn report_all(context: &Context, claim: &Claim, journal: &mut Journal) -> 
     settle(told)
 }
 
-/// Brings the adapter to the object store and ends the job with it; gives what to tell instead where that fails.
-async fn complete(
-    context: &Context,
-    claim: &Claim,
-    places: &Places,
-    journal: &Journal,
-    finished: &Finished,
-) -> Result<Option<Verdict>, Fenced> {
-    let prefix = format!("{}/adapter", run_prefix(&claim.lease));
-    let directory = places.out.join(&finished.directory);
-    let mut tries = 0;
-    let manifest = loop {
-        tries += 1;
-        match upload_directory(context.objects.as_ref(), &directory, &prefix).await {
-            Ok(manifest) => break manifest,
-            Err(error) if tries < UPLOAD_TRIES => {
-                tracing::warn!(job = %claim.lease.job, %error, "the adapter was not uploaded; trying again");
-                tokio::time::sleep(Duration::from_secs(u64::from(tries))).await;
-            }
-            Err(error) => {
-                return Ok(Some(Verdict::Fail { error: trouble(error), retryable: true }));
-            }
-        }
-    };
-    let csv_bytes = manifest.files.get("metrics.csv").map_or(0, |entry| entry.bytes);
-    let completion = Completion {
-        result_csv_key: format!("{prefix}/metrics.csv"),
-        result_csv_bytes: csv_bytes,
-        prefix,
-        manifest_sha256: finished.manifest_sha256.clone(),
-        trained_tokens: finished.tokens,
-        result: result(journal, finished),
-    };
-    match persist(|| context.control.complete(&claim.lease, &completion)).await {
-        Err(LeaseError::Refused(reason)) => {
-            let error =
-                JobError { code: JobErrorCode::IntegrityCheckFailed, message: reason, param: None };
-            Ok(Some(Verdict::Fail { error, retryable: true }))
-        }
-        told => {
-            if told.is_ok() {
-                context.metrics.checkpoint_kept();
-            }
-            settle(told).map(|()| None)
-        }
-    }
-}
-
-fn result(journal: &Journal, finished: &Finished) -> JobResult {
-    let started = journal.started.as_ref();
-    JobResult {
-        train_loss: finished.train_loss,
-        initial_valid_loss: finished.initial_valid_loss,
-        valid_loss: finished.valid_loss,
-        valid_mean_token_accuracy: finished.valid_mean_token_accuracy,
-        steps: finished.steps,
-        stopped_early: finished.stopped_early,
-        micro_batch_size: finished.micro_batch_size,
-        target_tokens: finished.target_tokens,
-        trainable_parameters: started.map_or(0, |started| started.trainable_parameters),
-        training_seconds: finished.training_seconds,
-        training_data_sha256: started.map(|started| started.training_data_sha256.clone()),
-        adapter_sha256: Some(finished.adapter_sha256.clone()),
-        data_report: started.map(|started| started.data_report.clone()).unwrap_or_default(),
-    }
-}
-
-fn settle(told: Result<(), LeaseError>) -> Result<(), Fenced> {
+pub(crate) fn settle(told: Result<(), LeaseError>) -> Result<(), Fenced> {
     match told {
         Ok(()) => Ok(()),
         Err(LeaseError::Unavailable(reason)) => {
@@ -370,6 +330,6 @@ fn settle(told: Result<(), LeaseError>) -> Result<(), Fenced> {
     }
 }
 
-fn trouble(error: InputError) -> JobError {
+pub(crate) fn trouble(error: InputError) -> JobError {
     JobError { code: error.code(), message: error.to_string(), param: None }
 }

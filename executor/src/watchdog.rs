@@ -56,6 +56,7 @@ impl Watchdog {
             }
             TrainerEvent::Working { stage } => self.exporting = *stage == Stage::Exporting,
             TrainerEvent::MicroBatchReduced { .. }
+            | TrainerEvent::Reserve { .. }
             | TrainerEvent::Evaluation(_)
             | TrainerEvent::Checkpoint(_)
             | TrainerEvent::Finished(_)
@@ -128,8 +129,8 @@ mod tests {
             step,
             total_steps: 1000,
             epoch: 0.0,
-            train_loss: 1.0,
-            train_mean_token_accuracy: 0.5,
+            train_loss: Some(1.0),
+            train_mean_token_accuracy: Some(0.5),
             learning_rate: 0.1,
             grad_norm: 1.0,
             tokens: 1,

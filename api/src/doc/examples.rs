@@ -56,6 +56,9 @@ fn request(id: &str) -> Option<Value> {
             "method": {"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 3}}},
             "trainyard": {"adapter": {"rank": 16, "alpha": 32}},
         })),
+        "setFilePrivacyBudget" => {
+            Some(json!({"budget": {"epsilon": 8.0, "delta": "auto"}, "unit": "example"}))
+        }
         "createUpload" => Some(
             json!({"filename": "train.jsonl", "purpose": "fine-tune", "bytes": 48213, "mime_type": "text/jsonl"}),
         ),
@@ -102,6 +105,15 @@ fn receipt() -> Value {
     })
 }
 
+fn file_privacy() -> Value {
+    json!({
+        "object": "file.privacy", "file": FILE, "sha256": HASH, "unit": "example", "units": 4096, "accountant": "prv",
+        "budget": {"epsilon": 8.0, "delta": 0.000_106}, "spent_epsilon": 2.87, "remaining_epsilon": 5.13, "delta": 0.000_106,
+        "jobs": [{"job": JOB, "epoch": 1, "noise_multiplier": 0.91, "sampling_rate": 0.125, "steps_reserved": 80, "steps_committed": 80,
+                  "steps_charged": 80, "state": "settled"}],
+    })
+}
+
 fn tenant_receipt() -> Value {
     let mut receipt = receipt();
     receipt["id"] = json!("erase_3nM2lK1jI0hG9fE8dC7bA6zY");
@@ -133,6 +145,7 @@ fn response(id: &str) -> (&'static str, Value) {
             "same_content": [], "has_more": false,
         })),
         "retrieveErasure" => json(receipt()),
+        "retrieveFilePrivacy" | "setFilePrivacyBudget" => json(file_privacy()),
         "deleteTenant" => json(
             json!({"id": TENANT, "object": "tenant", "deleted": true, "erasure": tenant_receipt()}),
         ),
@@ -252,6 +265,7 @@ fn preflight() -> Value {
                    "largest_micro_batch_size": 8},
         "time": {"seconds": 157.6, "tokens_per_second": 497.0, "basis": "earlier_jobs"},
         "queue": {"position": 1, "waiting_reason": null, "estimated_start_at": 1_764_000_000},
+        "privacy": null,
         "compatibility": [
             {"consumer": "peft", "accepted": true, "notes": []}, {"consumer": "vllm", "accepted": true, "notes": []},
             {"consumer": "llama.cpp", "accepted": true, "notes": ["convert it with convert_lora_to_gguf.py and the base model's directory"]},
@@ -329,7 +343,7 @@ fn extension() -> Value {
             "resources": {"pool": "default", "devices": 1, "priority": "normal", "preemptible": true, "max_runtime_seconds": 86400},
             "webhook": null,
             "progress": {"step": 10, "total_steps": 54, "tokens": 20143, "tokens_per_second": 497.0, "eta_seconds": 152.0,
-                         "train_loss": 0.9847, "valid_loss": 0.8956, "queue_position": null, "waiting_reason": null, "estimated_start_at": null, "attempts": 1},
+                         "train_loss": 0.9847, "valid_loss": 0.8956, "queue_position": null, "waiting_reason": null, "estimated_start_at": null, "attempts": 1, "privacy": null},
             "result": null,
             "erased": null,
     })

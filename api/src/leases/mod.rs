@@ -45,6 +45,8 @@ pub fn leases(scheduler: Scheduler, options: LeaseOptions) -> impl HttpServiceFa
                 .service(resource("/directive").route(post().to(routes::directive)))
                 .service(resource("/report").route(post().to(routes::report)))
                 .service(resource("/checkpoint").route(post().to(routes::checkpoint)))
+                .service(resource("/reserve").route(post().to(routes::reserve)))
+                .service(resource("/settle").route(post().to(routes::settle)))
                 .service(resource("/complete").route(post().to(routes::complete)))
                 .service(resource("/fail").route(post().to(routes::fail)))
                 .service(resource("/release").route(post().to(routes::release))),

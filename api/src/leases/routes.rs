@@ -6,10 +6,12 @@ use actix_web::HttpResponse;
 use actix_web::web::{Data, Json, Path};
 use trainyard_openapi::error::{ApiError, ErrorCode};
 use trainyard_scheduler::Scheduler;
-use trainyard_scheduler::port::control_plane::{Completion, ControlPlane, Directive, Presence};
+use trainyard_scheduler::port::control_plane::{
+    Completion, ControlPlane, Directive, Presence, ReservedSteps,
+};
 use trainyard_scheduler::port::lease_call::{
     CheckpointCall, ClaimCall, Claimed, Directed, DirectiveCall, FailCall, HeartbeatCall,
-    ReleaseCall, ReportCall, WAIT_MS_MAX,
+    ReleaseCall, ReportCall, ReserveCall, SettleCall, Settled, WAIT_MS_MAX,
 };
 
 use super::caller::{Known, Leased, executor_of};
@@ -76,6 +78,20 @@ pub(super) async fn checkpoint(
 ) -> Result<HttpResponse> {
     scheduler.checkpoint(&lease, &call.pointer, &call.metrics).await?;
     Ok(HttpResponse::NoContent().finish())
+}
+
+pub(super) async fn reserve(
+    scheduler: Data<Scheduler>,
+    Leased { lease, call }: Leased<ReserveCall>,
+) -> Result<Json<ReservedSteps>> {
+    Ok(Json(scheduler.reserve_steps(&lease, call.from, call.until).await?))
+}
+
+pub(super) async fn settle(
+    scheduler: Data<Scheduler>,
+    Leased { lease, call }: Leased<SettleCall>,
+) -> Result<Json<Settled>> {
+    Ok(Json(Settled { spent: scheduler.settle_steps(&lease, call.step).await? }))
 }
 
 pub(super) async fn complete(

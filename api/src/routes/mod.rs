@@ -7,6 +7,7 @@ pub(crate) mod files;
 pub(crate) mod health;
 pub(crate) mod jobs;
 pub(crate) mod models;
+pub(crate) mod privacy;
 pub(crate) mod stream;
 pub(crate) mod tenants;
 pub(crate) mod uploads;

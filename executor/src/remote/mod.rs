@@ -15,16 +15,17 @@ use reqwest::Url;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use trainyard_openapi::checkpoint::CheckpointMetrics;
-use trainyard_openapi::extension::Progress;
+use trainyard_openapi::extension::{PrivacySpent, Progress};
 use trainyard_openapi::id::{ExecutorId, Nonce};
 use trainyard_openapi::job::JobError;
 use trainyard_scheduler::port::control_plane::{
     CheckpointPointer, Claim, Completion, ControlPlane, Directive, LeaseError, LeaseId, NewEvent,
-    Presence, ReleaseReason,
+    Presence, ReleaseReason, ReservedSteps,
 };
 use trainyard_scheduler::port::lease_call::{
     CLAIM, CheckpointCall, ClaimCall, Claimed, Directed, DirectiveCall, FailCall, HeartbeatCall,
-    ReleaseCall, ReportCall, WAIT_MS_MAX, executor_path, lease_path,
+    ReleaseCall, ReportCall, ReserveCall, SettleCall, Settled, WAIT_MS_MAX, executor_path,
+    lease_path,
 };
 use trainyard_scheduler::port::queue::Ticket;
 
@@ -34,6 +35,8 @@ use endpoints::Endpoints;
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// A whole call; one that may wait for something new has this much more than its wait.
 const CALL_MAX: Duration = Duration::from_secs(10);
+/// A call whose answer takes counting: what a file has spent, over the mechanisms of all its jobs.
+const COUNT_MAX: Duration = Duration::from_secs(60);
 
 /// Why there is no client.
 #[derive(Debug, thiserror::Error)]
@@ -180,6 +183,21 @@ impl ControlPlane for RemoteControlPlane {
     ) -> Result<(), LeaseError> {
         let call = CheckpointCall { pointer: pointer.clone(), metrics: metrics.clone() };
         self.speak(lease, "checkpoint", &call, CALL_MAX).await
+    }
+
+    async fn reserve_steps(
+        &self,
+        lease: &LeaseId,
+        from: u64,
+        until: u64,
+    ) -> Result<ReservedSteps, LeaseError> {
+        self.speak(lease, "reserve", &ReserveCall { from, until }, COUNT_MAX).await
+    }
+
+    async fn settle_steps(&self, lease: &LeaseId, step: u64) -> Result<PrivacySpent, LeaseError> {
+        let call = SettleCall { step };
+        let Settled { spent } = self.speak(lease, "settle", &call, COUNT_MAX).await?;
+        Ok(spent)
     }
 
     async fn complete(&self, lease: &LeaseId, completion: &Completion) -> Result<(), LeaseError> {

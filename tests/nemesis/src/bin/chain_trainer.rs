@@ -143,7 +143,8 @@ impl Run {
                     return Ok(exit::STOPPED);
                 }
                 Ok(TrainerCommand::Checkpoint) => self.checkpoint()?,
-                Err(TryRecvError::Empty) => {}
+                // It reserves nothing: a private job is not its to run.
+                Ok(TrainerCommand::Reserved { .. }) | Err(TryRecvError::Empty) => {}
                 Err(TryRecvError::Disconnected) => return Err(Error::other("the agent is gone")),
             }
             std::thread::sleep(self.pause);
@@ -163,8 +164,8 @@ impl Run {
             step: self.step,
             total_steps: self.steps,
             epoch: self.step as f64 * f64::from(self.spec.plan.epochs) / self.steps as f64,
-            train_loss: 1.0 / self.step as f64,
-            train_mean_token_accuracy: 0.0,
+            train_loss: Some(1.0 / self.step as f64),
+            train_mean_token_accuracy: Some(0.0),
             learning_rate: self.spec.plan.optimizer.learning_rate,
             grad_norm: 0.0,
             tokens: self.step,
@@ -218,6 +219,8 @@ impl Run {
             tokens: self.steps,
             target_tokens: self.steps,
             training_seconds: self.begun.elapsed().as_secs_f64(),
+            privacy: None,
+            signal_to_noise: None,
         }))
     }
 
