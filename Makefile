@@ -4,7 +4,7 @@ SHELL := /bin/bash
 export PATH := $(PATH):$(CURDIR)/.cache/tools/bin
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites libtorch python demo-assets build release demo test test-fast test-helm test-images test-sdk sdk bench-roofline bench-privacy test-s3 test-rabbitmq test-schema fuzz lint fmt openapi model-check fair-share nemesis zombies nemesis-mutants bench bench-api bench-cluster clean
+.PHONY: help prerequisites libtorch python demo-assets build release demo test test-fast test-helm test-images test-sdk sdk bench-roofline bench-privacy audit-privacy test-s3 test-rabbitmq test-schema fuzz lint fmt openapi model-check fair-share nemesis zombies nemesis-mutants bench bench-api bench-cluster clean
 
 REDOCLY := @redocly/cli@2.77.0
 # How much `make bench-api` does: jobs of the largest tenant, seconds of each measurement, MiB that stream in.
@@ -119,8 +119,12 @@ bench: release python demo-assets ## Speed and memory beside HF + PEFT, in one r
 bench-roofline: release demo-assets ## The share of the least possible time of a step that is reached (PRECISION=bf16 or fp32)
 	python3 bench/run.py --peers --rounds 1 $(if $(PRECISION),--precision $(PRECISION))
 
-bench-privacy: ## The speed of noise and of accounting
+bench-privacy: release python demo-assets ## Private steps beside Opacus and beside our own without privacy; the speed of noise and of accounting
+	.venv/bin/python bench/run.py --private $(if $(PRECISION),--precision $(PRECISION))
 	cargo nextest run --locked --release -p trainyard-privacy --run-ignored all --no-capture -E 'test(noise_speed) + test(prv_equals_pld)'
+
+audit-privacy: libtorch ## A private step under audit, and each part of it left out once: it has to be missed
+	cargo nextest run --locked -p trainyard-trainer --features mutants --no-capture -E 'test(/^audit::/)'
 
 bench-api: ## Latency, submits, lists and memory of the API: JOBS, BENCH_SECONDS and FILE_MIB say how much
 	cargo build --locked --release -p trainyard -p trainyard-bench-api

@@ -28,6 +28,11 @@ PEERS = {
     "the same, compiled, jemalloc": (["--compile"], True),
 }
 JEMALLOC = [Path(folder) / "libjemalloc.so.2" for folder in ("/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64")]
+# The same of private steps, beside our own that are not private.
+PRIVATE_PEERS = {
+    "opacus, hooks": (["--private"], False),
+    "opacus, hooks, jemalloc": (["--private"], True),
+}
 # Before training the two differ only by the rounding of their kernels.
 LOSS_TOLERANCE = {"fp32": 1e-3, "bf16": 3e-2}
 
@@ -44,11 +49,14 @@ def main():
     parser.add_argument("--gradient-checkpointing", action="store_true")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--steps", type=int, default=5, help="timed steps of each process")
+    parser.add_argument("--private", action="store_true", help="private steps, beside Opacus and beside our own without privacy")
     parser.add_argument("--rounds", type=int, default=3, help="processes of each side")
-    parser.add_argument("--peers", nargs="*", choices=list(PEERS), default=list(PEERS), help="whom to run beside it")
+    parser.add_argument("--peers", nargs="*", choices=list(PEERS | PRIVATE_PEERS), help="whom to run beside it; by default all of its kind")
     parser.add_argument("--json", type=Path, help="also write all figures here")
     args = parser.parse_args()
 
+    if args.peers is None:
+        args.peers = list(PRIVATE_PEERS if args.private else PEERS)
     if not args.trainer.is_file():
         sys.exit(f"{args.trainer} is missing: make release")
     if args.model == MODEL and not MODEL.is_dir():
@@ -66,8 +74,11 @@ def main():
             common.append("--gradient-checkpointing")
         ours = [args.trainer, "bench-step", "--batch", args.batch, "--length", args.length, *common]
         peer = [sys.executable, ROOT / "bench/peft_step.py", *common]
-        commands = {"trainyard": (ours, {})}
-        commands |= {name: (peer + PEERS[name][0], environment(name)) for name in args.peers}
+        commands = {"trainyard": (ours + ["--private"] * args.private, {})}
+        if args.private:
+            commands["trainyard, not private"] = (ours, {})
+        known = PEERS | PRIVATE_PEERS
+        commands |= {name: (peer + known[name][0], environment(known[name][1])) for name in args.peers}
         runs = {name: [] for name in commands}
         for number in range(args.rounds):
             for name, (command, more) in commands.items():
@@ -79,13 +90,13 @@ def main():
     report(runs, step([args.trainer, "bench-roofline", *shape], args.threads, {}), args)
 
 
-def environment(name):
+def environment(jemalloc):
     """What a peer is started with."""
-    if not PEERS[name][1]:
+    if not jemalloc:
         return {}
     library = next((path for path in JEMALLOC if path.is_file()), None)
     if library is None:
-        sys.exit(f"{name} needs jemalloc: apt-get install libjemalloc2")
+        sys.exit("peers with jemalloc need it: apt-get install libjemalloc2")
     return {"LD_PRELOAD": str(library)}
 
 
@@ -111,7 +122,8 @@ def report(runs, roofline, args):
             "last_loss": figures[0]["losses"][-1],
         }
     ours = rows["trainyard"]
-    recomputing = ", gradient checkpointing" if args.gradient_checkpointing else ""
+    private = ", private steps" if args.private else ""
+    recomputing = private + (", gradient checkpointing" if args.gradient_checkpointing else "")
     print(f"\n{args.model.name}, LoRA rank {args.rank} on all linear layers, batch {args.batch} x {args.length}, {args.precision}{recomputing}, "
           f"{args.threads} threads, {args.rounds} x {args.steps} steps\n{processor()}\n")
     print(f"{'':34}{'tokens/s':>10}{'(range)':>16}{'peak MiB':>10}{'first step s':>14}{'first loss':>12}{'last loss':>11}"

@@ -144,6 +144,9 @@ pub struct BenchStepArgs {
     /// Use libtorch's operators alone, without the kernels of this program.
     #[arg(long)]
     pub plain: bool,
+    /// Take private steps: each row a unit, its gradient cut, noise on their sum.
+    #[arg(long)]
+    pub private: bool,
     /// Steps to time, after one that is not.
     #[arg(long, default_value_t = 5)]
     pub steps: usize,

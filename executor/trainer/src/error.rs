@@ -57,6 +57,9 @@ pub enum TrainerError {
     /// A checkpoint that cannot be resumed from.
     #[error("checkpoint: {0}")]
     Checkpoint(String),
+    /// A step of a private run could not be charged, or its noise not be drawn: it was not taken.
+    #[error("privacy: {0}")]
+    Privacy(String),
 }
 
 impl TrainerError {
@@ -109,6 +112,7 @@ impl TrainerError {
             Self::Torch(_) => JobErrorCode::EngineError,
             Self::Integrity(_) => JobErrorCode::IntegrityCheckFailed,
             Self::Checkpoint(_) => JobErrorCode::CheckpointError,
+            Self::Privacy(_) => JobErrorCode::PrivacyRefused,
         }
     }
 

@@ -17,6 +17,7 @@ pub mod nn;
 pub mod objective;
 pub mod optim;
 pub mod peft;
+pub mod privacy;
 pub mod rng;
 pub mod run;
 pub mod train;

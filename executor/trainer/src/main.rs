@@ -57,7 +57,8 @@ fn run_job(args: &RunArgs) -> i32 {
         };
         let out = OutputDir::open(&args.out)?;
         let spec = read_spec(args, &out, &events)?;
-        run::run(&spec, &out, &resume, args.threads, &control, &events)
+        let asks = args.control.is_some();
+        run::run(&spec, &out, &resume, args.threads, asks, &control, &events)
     });
     match outcome {
         Ok(Ending::Done) => exit::DONE,
@@ -125,6 +126,7 @@ fn obey_stdin(control: &Arc<Control>) {
                 Ok(TrainerCommand::Cancel) => control.cancel(),
                 Ok(TrainerCommand::Stop) => control.stop(),
                 Ok(TrainerCommand::Checkpoint) => control.checkpoint(),
+                Ok(TrainerCommand::Reserved { until, spent }) => control.reserved(until, spent),
                 Err(_) => {
                     let _ = writeln!(std::io::stderr(), "unknown command: {line}");
                 }

@@ -56,12 +56,21 @@ pub struct PrivacyPlan {
 
 /// Units of a private job: what its batches and passes are counted in.
 pub(crate) fn units(privacy: &Privacy, data: DataFacts) -> Result<u64, ApiError> {
-    match &privacy.unit {
-        PrivacyUnit::Named(NamedUnit::Example) => Ok(data.examples),
-        PrivacyUnit::User(_) => data.users.ok_or_else(|| {
+    let (unit, user_field) = resolve_unit(&format!("{PATH}.unit"), privacy.unit.clone())?;
+    let (unit::PrivacyUnit::User { examples_per_user }, Some(field)) = (unit, user_field) else {
+        return Ok(data.examples);
+    };
+    within(&format!("{PATH}.unit.examples_per_unit"), examples_per_user, 1..=1_000_000)?;
+    match data.users {
+        Some(0) => {
+            let text = format!("no line of the training file names its user under '{field}'");
+            Err(invalid(&format!("{PATH}.unit.user_field"), text))
+        }
+        Some(users) => Ok(users),
+        None => {
             let text = "the lines of the training file were not looked at for their users";
-            invalid(&format!("{PATH}.unit"), text)
-        }),
+            Err(invalid(&format!("{PATH}.unit"), text))
+        }
     }
 }
 

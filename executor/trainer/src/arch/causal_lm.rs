@@ -15,6 +15,7 @@ use crate::nn::rope::Rotation;
 use crate::objective::cross_entropy::{LossStats, linear_cross_entropy};
 use crate::optim::parameters::Parameters;
 use crate::peft::lora::{Lora, LoraSettings, Pass, check_targets};
+use crate::privacy::gradients::RowUnits;
 use crate::rng::Rng;
 use crate::weights::WeightSource;
 
@@ -38,6 +39,8 @@ pub struct StepOptions {
     pub gradient_checkpointing: bool,
     /// The stream of this micro-batch's dropout; `None` drops nothing.
     pub dropout: Option<Rng>,
+    /// Whose each row is: its gradient, times the row's weight, is added to its unit's. `None` sums over the rows.
+    pub units: Option<(RowUnits, Vec<f32>)>,
 }
 
 /// The model.
@@ -187,7 +190,12 @@ impl CausalLm {
         options: &StepOptions,
     ) -> Result<LossStats> {
         let _no_grad = tch::no_grad_guard();
-        let pass = Pass { adapter: self.adapter_enabled, dropout: options.dropout.clone() };
+        let units = options.units.as_ref();
+        let pass = Pass {
+            adapter: self.adapter_enabled,
+            dropout: options.dropout.clone(),
+            units: units.map(|(units, _)| units.clone()),
+        };
         let (mut x_nd, rotation) = self.embed(batch)?;
         let context = self.context(batch, &rotation, &pass);
         let mut kept = Vec::with_capacity(self.body.blocks.len());
@@ -204,7 +212,16 @@ impl CausalLm {
         let (hidden, rstd) = self.body.norm.forward(&x_nd, self.compute.fused)?;
         let (stats, dhidden) = self.loss(&hidden, batch, Some(scale))?;
         drop(hidden);
-        let Some(dhidden) = dhidden else { return Ok(stats) };
+        let Some(mut dhidden) = dhidden else { return Ok(stats) };
+        if let Some((_, weights)) = units {
+            // Everything from here on is linear in it, row by row.
+            let weights = Tensor::f_from_slice(weights)?.f_to_device(self.compute.device)?;
+            let rows = dhidden.f_view([weights.size()[0], context.length, -1])?;
+            let _ = rows
+                .shallow_clone()
+                .f_mul_(&weights.f_view([-1, 1, 1])?.f_to_kind(self.compute.kind)?)?;
+            dhidden = rows.f_view_as(&dhidden)?;
+        }
         let mut gradient = dhidden.f_zeros_like()?;
         self.body.norm.backward(&dhidden, &x_nd, &rstd, &mut gradient, self.compute.fused)?;
         drop((dhidden, x_nd));
@@ -271,7 +288,7 @@ impl CausalLm {
     /// Hidden states (n, d) after the last norm, without dropout, and with nothing kept.
     fn hidden(&self, batch: &ModelBatch) -> Result<Tensor> {
         let _no_grad = tch::no_grad_guard();
-        let pass = Pass { adapter: self.adapter_enabled, dropout: None };
+        let pass = Pass { adapter: self.adapter_enabled, dropout: None, units: None };
         let (mut x_nd, rotation) = self.embed(batch)?;
         let context = self.context(batch, &rotation, &pass);
         for block in &self.body.blocks {

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use trainyard_openapi::extension::Precision;
+use trainyard_openapi::extension::{Precision, PrivacyUnit};
+use trainyard_plan::PrivacyPlan;
 use trainyard_plan::trainer::RunSpec;
 
 use crate::peft::lora::LoraSettings;
@@ -11,6 +12,48 @@ use crate::train::state::RunState;
 
 /// Ranks that vLLM can be told to serve.
 const VLLM_RANKS: [i64; 9] = [1, 8, 16, 32, 64, 128, 256, 320, 512];
+
+/// What is promised to whom, and what it rests on.
+fn privacy_section(plan: &PrivacyPlan, state: &RunState) -> String {
+    let says = plan.extension();
+    let unit = match &says.unit {
+        PrivacyUnit::Named(_) => "a line of the training file".to_string(),
+        PrivacyUnit::User(user) => format!(
+            "a user, named by `{}`, with at most {} lines a step",
+            user.user_field, user.examples_per_unit
+        ),
+    };
+    let name =
+        |value: serde_json::Result<String>| value.unwrap_or_default().trim_matches('"').to_string();
+    let mut section = String::from("## Differential privacy\n\n");
+    if let Some(spent) = state.privacy.and_then(|private| private.spent) {
+        let _ = writeln!(
+            section,
+            "This adapter is ({epsilon:.4}, {delta:.3e})-differentially private for data sets that differ by one unit added or removed.\n\n\
+             | | |\n|---|---|\n| Unit | {unit}, {units} in all |\n| Steps charged | {charged} |",
+            epsilon = spent.epsilon,
+            delta = spent.delta,
+            units = says.units,
+            charged = spent.steps,
+        );
+    }
+    let _ = writeln!(
+        section,
+        "| Accountant | {} |\n| Sampling | each unit on its own, with probability {} |\n| Clipping | {}, norm {} |\n\
+         | Noise multiplier | {} |\n| Signal over noise, mean of the steps | {} |\n\nNot covered by it:\n",
+        name(serde_json::to_string(&says.accountant)),
+        says.sampling_rate,
+        name(serde_json::to_string(&says.clipping)),
+        says.clip_norm,
+        says.noise_multiplier,
+        state.signal_to_noise().map_or("not measured".to_string(), |ratio| format!("{ratio:.4}")),
+    );
+    for exclusion in &says.not_covered {
+        let _ = writeln!(section, "- {exclusion}");
+    }
+    section.push('\n');
+    section
+}
 
 /// The card as Markdown with the front matter that model hubs read.
 pub fn render(
@@ -53,6 +96,9 @@ pub fn render(
         data = state.binding.training_data,
         model = state.binding.model,
     );
+    if let Some(privacy) = &spec.plan.privacy {
+        card.push_str(&privacy_section(privacy, state));
+    }
     card.push_str("## Data\n\n");
     for (file, report) in reports {
         let counts: Vec<String> =

@@ -6,17 +6,25 @@ use std::time::Instant;
 use serde_json::{Value, json};
 use tch::{Device, Kind, Tensor};
 use trainyard_openapi::error::ErrorCode;
-use trainyard_openapi::extension::TargetModules;
+use trainyard_openapi::extension::{Clipping, TargetModules};
+use trainyard_plan::PrivacyPlan;
+use trainyard_privacy::unit::{self, Population};
+use trainyard_privacy::{Accounting, Budget, Phase, PrivacyError};
 
 use crate::arch::config::ModelConfig;
 use crate::arch::{CausalLm, ModelBatch, StepOptions};
 use crate::cli::{BenchArgs, BenchStepArgs};
 use crate::device;
 use crate::error::{Result, TrainerError};
+use crate::objective::cross_entropy::LossStats;
 use crate::optim::adamw::{AdamW, AdamWSettings};
 use crate::optim::clip::clip_global_norm;
+use crate::optim::parameters::Parameters;
 use crate::peft::lora::LoraSettings;
+use crate::privacy::reserve::Reservations;
+use crate::privacy::units::Units;
 use crate::rng::Rng;
+use crate::train::private::{Private, Sum};
 use crate::weights::safetensors::SafetensorsSource;
 
 /// Runs the steps; tokens a second (median), seconds of each step, losses, and the process's peak memory.
@@ -45,15 +53,26 @@ pub fn bench_step(args: &BenchStepArgs) -> Result<Value> {
     let adamw = AdamWSettings { betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0.0 };
     let mut optimizer = AdamW::new(model.parameters().share(), adamw)?;
     let batch = batch(shape, args.tokens.as_deref(), config.vocab_size, device)?;
-    let options =
-        StepOptions { gradient_checkpointing: args.gradient_checkpointing, dropout: None };
+    let options = StepOptions {
+        gradient_checkpointing: args.gradient_checkpointing,
+        ..StepOptions::default()
+    };
     let targets = shape.batch * (shape.length - 1);
+    let mut private = args.private.then(|| private(shape, model.parameters())).transpose()?;
     let (mut seconds, mut losses) = (Vec::new(), Vec::new());
     let mut first_step_seconds = 0.0;
     for step in 0..=args.steps {
         let start = Instant::now();
-        let stats = model.accumulate_gradients(&batch, 1.0 / targets as f64, &options)?;
-        clip_global_norm(&mut optimizer.gradients(), Some(1.0))?;
+        let stats = match &mut private {
+            None => {
+                let stats = model.accumulate_gradients(&batch, 1.0 / targets as f64, &options)?;
+                clip_global_norm(&mut optimizer.gradients(), Some(1.0))?;
+                stats
+            }
+            Some(private) => {
+                private_gradients(private, &model, &mut optimizer.gradients(), &batch, &options)?
+            }
+        };
         optimizer.update(1e-4)?;
         losses.push(stats.mean_loss());
         match step {
@@ -72,6 +91,52 @@ pub fn bench_step(args: &BenchStepArgs) -> Result<Value> {
         "losses": losses,
         "device": device::name(device),
     }))
+}
+
+/// A private run of as many units as make this batch the expected one.
+fn private(shape: &BenchArgs, parameters: &Parameters) -> Result<Private> {
+    let units = (shape.batch * 100) as u64;
+    let broken = |error: PrivacyError| TrainerError::Privacy(error.to_string());
+    let population = Population::new(unit::PrivacyUnit::Example, units).map_err(broken)?;
+    let plan = PrivacyPlan {
+        population,
+        user_field: None,
+        phase: Phase::new(
+            1.0,
+            population.sampling_rate(shape.batch as f64).map_err(broken)?,
+            1_000,
+        )
+        .map_err(broken)?,
+        limit: Budget::new(8.0, population.default_delta()).map_err(broken)?,
+        accounting: Accounting::Prv,
+        expected_epsilon: 8.0,
+        clipping: Clipping::Flat,
+        clip_norm: 1.0,
+        count_noise: None,
+    };
+    let lines = (0..units as u32).map(|line| line..line + 1).collect();
+    let place = (shape.threads, 0);
+    Private::new(&plan, Units::new(lines, None), (0, 0), parameters, place, Reservations::Agent)
+}
+
+/// The gradient of a private step over `batch`, whose rows are the units.
+fn private_gradients(
+    private: &mut Private,
+    model: &CausalLm,
+    sum_p: &mut Tensor,
+    batch: &ModelBatch,
+    options: &StepOptions,
+) -> Result<LossStats> {
+    let (rows, length) = batch.input_ids.size2()?;
+    let room = private.room(rows as usize, rows as usize, sum_p)?;
+    let weights = vec![1.0 / (length - 1) as f32; rows as usize];
+    let units = Some((room.rows((0..rows).collect())?, weights));
+    let stats =
+        model.accumulate_gradients(batch, 1.0, &StepOptions { units, ..options.clone() })?;
+    let mut state = private.start();
+    let below = private.fold(rows as usize, &state, sum_p)?;
+    private.release(sum_p, &Sum { drawn: rows as usize, below }, &mut state)?;
+    Ok(stats)
 }
 
 fn batch(

@@ -3,14 +3,16 @@
 //! Lines are read in blocks and written as tokens by several threads; their order is the file's, so the same file gives the same
 //! rows.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
+use std::ops::Range;
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
 use trainyard_openapi::extension::Overlong;
 use trainyard_openapi::job_error::JobErrorCode;
-use trainyard_openapi::line::parse_line;
+use trainyard_openapi::line::parse_line_of;
 use trainyard_openapi::line::validator::LINE_BYTES_MAX;
 use trainyard_openapi::preflight::BadLine;
 
@@ -20,6 +22,7 @@ use crate::data::packing;
 use crate::data::report::DataReport;
 use crate::data::tokenizer::ChatTokenizer;
 use crate::error::{Result, TrainerError};
+use crate::privacy::units::Units;
 
 /// Lines written as tokens at a time: enough to keep the threads busy, few enough to hold.
 const BLOCK_LINES: usize = 1024;
@@ -27,7 +30,7 @@ const BLOCK_LINES: usize = 1024;
 const BAD_LINES_KEPT: usize = 10_000;
 
 /// How lines become rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DatasetOptions {
     /// Tokens in a row at most.
     pub max_length: usize,
@@ -37,6 +40,8 @@ pub struct DatasetOptions {
     pub vocab_size: i64,
     /// Threads that write tokens.
     pub threads: usize,
+    /// The key of each line that names its user, where users are told apart.
+    pub user_field: Option<String>,
 }
 
 /// Rows of one or, where packed, several examples each.
@@ -47,6 +52,10 @@ pub struct Dataset {
     rows: Vec<Vec<usize>>,
     packed: bool,
     max_length: usize,
+    /// The examples that each line became.
+    lines: Vec<Range<u32>>,
+    /// The user of each line by number, in the order of their first lines, where they are told apart.
+    users: Option<Vec<u32>>,
     /// SHA-256 of the file, in hexadecimal.
     pub sha256: String,
 }
@@ -66,8 +75,7 @@ impl Dataset {
         let (scanned, mut report) = scan(path, tokenizer, options, progress, &mut |line, bad| {
             Err(refuse(param, name, line, &bad.field, &bad.message))
         })?;
-        let Scanned { examples, sha256 } = scanned;
-        if examples.is_empty() {
+        if scanned.examples.is_empty() {
             let counts: Vec<String> = report
                 .to_map()
                 .into_iter()
@@ -81,8 +89,8 @@ impl Dataset {
                 message,
             ));
         }
-        count(&examples, &mut report);
-        Ok((Self::of(examples, sha256, options), report))
+        count(&scanned.examples, &mut report);
+        Ok((Self::of(scanned, options), report))
     }
 
     /// Reads `path` to its end whatever is on its lines: what can be trained on, and what cannot.
@@ -104,13 +112,14 @@ impl Dataset {
                 Ok(())
             })?;
         count(&scanned.examples, &mut report);
-        let dataset = Self::of(scanned.examples, scanned.sha256, options);
-        Ok((dataset, report, errors, error_count))
+        Ok((Self::of(scanned, options), report, errors, error_count))
     }
 
-    fn of(examples: Vec<Example>, sha256: String, options: &DatasetOptions) -> Self {
+    fn of(scanned: Scanned, options: &DatasetOptions) -> Self {
+        let Scanned { examples, lines, users, sha256 } = scanned;
         let rows = (0..examples.len()).map(|index| vec![index]).collect();
-        Self { examples, rows, packed: false, max_length: options.max_length, sha256 }
+        let max_length = options.max_length;
+        Self { examples, rows, packed: false, max_length, lines, users, sha256 }
     }
 
     /// Puts several examples into a row, best fit first.
@@ -136,6 +145,16 @@ impl Dataset {
         self.rows[row].iter().map(|&index| self.examples[index].ids.len()).sum()
     }
 
+    /// Target tokens of a row.
+    pub fn row_targets(&self, row: usize) -> usize {
+        self.rows[row].iter().map(|&index| self.examples[index].targets()).sum()
+    }
+
+    /// Whose the rows are: lines, or users where they are told apart. Only where rows are not packed.
+    pub fn units(&self) -> Units {
+        Units::new(self.lines.clone(), self.users.as_deref())
+    }
+
     /// The rows as one batch, padded at the end with `pad`.
     pub fn batch(&self, rows: &[usize], pad: u32) -> Batch {
         let rows: Vec<Vec<&Example>> = rows
@@ -148,6 +167,8 @@ impl Dataset {
 
 struct Scanned {
     examples: Vec<Example>,
+    lines: Vec<Range<u32>>,
+    users: Option<Vec<u32>>,
     sha256: String,
 }
 
@@ -164,6 +185,9 @@ fn scan(
     let mut hash = Sha256::new();
     let mut report = DataReport::default();
     let mut examples = Vec::new();
+    let mut lines = Vec::new();
+    let mut users = options.user_field.is_some().then(Vec::new);
+    let mut known = HashMap::new();
     let mut number = 0;
     loop {
         let block =
@@ -175,15 +199,22 @@ fn scan(
         for (line, outcome) in encode_block(&block, tokenizer, options) {
             match outcome {
                 Outcome::Blank => report.blank_lines += 1,
-                Outcome::Example(example) => {
+                Outcome::Example(example, user) => {
                     report.examples += 1;
+                    let first = examples.len() as u32;
                     fit(example, options, &mut examples, &mut report);
+                    lines.push(first..examples.len() as u32);
+                    if let (Some(users), Some(user)) = (&mut users, user) {
+                        let next = known.len() as u32;
+                        users.push(*known.entry(user).or_insert(next));
+                    }
                 }
                 Outcome::Refused(bad) => refused(line, bad)?,
             }
         }
     }
-    Ok((Scanned { examples, sha256: hex::encode(hash.finalize()) }, report))
+    let sha256 = hex::encode(hash.finalize());
+    Ok((Scanned { examples, lines, users, sha256 }, report))
 }
 
 fn count(examples: &[Example], report: &mut DataReport) {
@@ -194,7 +225,8 @@ fn count(examples: &[Example], report: &mut DataReport) {
 
 enum Outcome {
     Blank,
-    Example(Example),
+    /// An example, and its user where users are told apart.
+    Example(Example, Option<String>),
     Refused(BadLine),
 }
 
@@ -254,9 +286,7 @@ fn encode_block(
     let work = |lines: &[(u64, Vec<u8>)]| -> Vec<(u64, Outcome)> {
         lines
             .iter()
-            .map(|(number, line)| {
-                (*number, encode_line(*number, line, tokenizer, options.vocab_size))
-            })
+            .map(|(number, line)| (*number, encode_line(*number, line, tokenizer, options)))
             .collect()
     };
     std::thread::scope(|scope| {
@@ -271,7 +301,12 @@ fn encode_block(
     })
 }
 
-fn encode_line(number: u64, line: &[u8], tokenizer: &ChatTokenizer, vocab_size: i64) -> Outcome {
+fn encode_line(
+    number: u64,
+    line: &[u8],
+    tokenizer: &ChatTokenizer,
+    options: &DatasetOptions,
+) -> Outcome {
     let line = match number {
         1 => line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line),
         _ => line,
@@ -285,11 +320,11 @@ fn encode_line(number: u64, line: &[u8], tokenizer: &ChatTokenizer, vocab_size: 
     let Ok(text) = std::str::from_utf8(line) else {
         return bad("invalid_utf8", "", "is not UTF-8");
     };
-    match parse_line(text) {
+    match parse_line_of(text, options.user_field.as_deref()) {
         Err(error) => bad(error.code, &error.field, &error.message),
-        Ok(line) => match encode(&line, tokenizer, vocab_size) {
+        Ok((line, user)) => match encode(&line, tokenizer, options.vocab_size) {
             Err(error) => bad("not_encodable", &error.field, &error.message),
-            Ok(example) => Outcome::Example(example),
+            Ok(example) => Outcome::Example(example, user),
         },
     }
 }

@@ -91,6 +91,30 @@ impl Compute {
         }
         Ok(())
     }
+
+    /// Adds `scale * dy^T x` of each row of the batch to its own gradient in `sum_boi`, which is fp32 in every format and whose matrices
+    /// may lie apart.
+    pub fn outers_onto(
+        &self,
+        sum_boi: &mut Tensor,
+        dy_bto: &Tensor,
+        x_bti: &Tensor,
+        scale: f64,
+    ) -> Result<()> {
+        let dy_bot = dy_bto.f_transpose(1, 2)?;
+        if self.kind != Kind::Float && !self.widened {
+            let products = dy_bot.f_bmm(x_bti)?.f_to_kind(Kind::Float)?;
+            let _ = sum_boi.f_add_(&products.f_mul_scalar(scale)?)?;
+            return Ok(());
+        }
+        let (dy, x) = (wide(&dy_bot)?, wide(x_bti)?);
+        let _ = match scale {
+            1.0 => sum_boi.f_baddbmm_(&dy, &x)?,
+            _ if dy.numel() <= x.numel() => sum_boi.f_baddbmm_(&dy.f_mul_scalar(scale)?, &x)?,
+            _ => sum_boi.f_baddbmm_(&dy, &x.f_mul_scalar(scale)?)?,
+        };
+        Ok(())
+    }
 }
 
 /// `sum + scale * a b` in place of `sum`. The scale is folded into the smaller factor: tch's in-place product takes none.

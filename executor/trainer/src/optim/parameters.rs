@@ -2,6 +2,8 @@
 //!
 //! The optimizer, the norm of all gradients and their clearing are then one operation each, whatever the number of parameters.
 
+use std::ops::Range;
+
 use tch::{Device, Kind, Tensor};
 
 use crate::error::Result;
@@ -13,6 +15,8 @@ pub struct Parameter {
     pub value: Tensor,
     /// The sum of gradients since the last update.
     pub gradient: Tensor,
+    /// Its first place in the flat buffers.
+    pub start: i64,
 }
 
 /// All parameters of a run.
@@ -43,7 +47,10 @@ impl Parameters {
     pub fn each(&self) -> Result<Vec<Parameter>> {
         let values = self.views(&self.values)?.into_iter();
         let pairs = values.zip(self.views(&self.gradients)?);
-        Ok(pairs.map(|(value, gradient)| Parameter { value, gradient }).collect())
+        let places = pairs.zip(self.places());
+        Ok(places
+            .map(|((value, gradient), place)| Parameter { value, gradient, start: place.start })
+            .collect())
     }
 
     /// The values with their names.
@@ -60,16 +67,41 @@ impl Parameters {
     /// # Errors
     /// As libtorch reports.
     pub fn views(&self, flat: &Tensor) -> Result<Vec<Tensor>> {
-        let mut start = 0;
-        self.shapes
-            .iter()
-            .map(|(_, shape)| {
-                let count = shape.iter().product();
-                let view = flat.f_narrow(0, start, count)?.f_view(shape.as_slice())?;
-                start += count;
-                Ok(view)
+        let shapes = self.shapes.iter().map(|(_, shape)| shape);
+        shapes
+            .zip(self.places())
+            .map(|(shape, place)| {
+                let flat = flat.f_narrow(0, place.start, place.end - place.start)?;
+                Ok(flat.f_view(shape.as_slice())?)
             })
             .collect()
+    }
+
+    /// How many numbers there are in all.
+    pub fn count(&self) -> i64 {
+        self.places().last().map_or(0, |place| place.end)
+    }
+
+    /// Where each layer's parameters lie in the flat buffers: those in a row whose names differ only in their last two parts, as
+    /// `lora_A.weight` and `lora_B.weight` of one module do.
+    pub fn layers(&self) -> Vec<Range<i64>> {
+        let mut layers: Vec<(&str, Range<i64>)> = Vec::new();
+        for ((name, _), place) in self.shapes.iter().zip(self.places()) {
+            let module = name.rsplitn(3, '.').nth(2).unwrap_or(name);
+            match layers.last_mut() {
+                Some((same, layer)) if *same == module => layer.end = place.end,
+                _ => layers.push((module, place)),
+            }
+        }
+        layers.into_iter().map(|(_, layer)| layer).collect()
+    }
+
+    fn places(&self) -> impl Iterator<Item = Range<i64>> {
+        self.shapes.iter().scan(0, |next, (_, shape)| {
+            let start = *next;
+            *next += shape.iter().product::<i64>();
+            Some(start..*next)
+        })
     }
 
     /// Clears the gradients.

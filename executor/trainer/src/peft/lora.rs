@@ -11,6 +11,7 @@ use trainyard_openapi::job_error::JobErrorCode;
 use crate::error::{Result, TrainerError};
 use crate::nn::compute::Compute;
 use crate::optim::parameters::Parameter;
+use crate::privacy::gradients::RowUnits;
 use crate::rng::Rng;
 
 /// Settings of an adapter.
@@ -57,6 +58,24 @@ pub struct Pass {
     /// The stream that dropout draws from; `None` drops nothing. Each adapter forks it by its own number, so that a pass
     /// can be repeated with the same masks.
     pub dropout: Option<Rng>,
+    /// Where each row's gradient goes, if not all of them into the parameters' own.
+    pub units: Option<RowUnits>,
+}
+
+impl Pass {
+    /// Adds `scale * dy^T x` to the parameter's gradient, or that of each row to its unit's.
+    fn add_outer(
+        &self,
+        parameter: &Parameter,
+        (dy_no, x_ni): (&Tensor, &Tensor),
+        scale: f64,
+        compute: &Compute,
+    ) -> Result<()> {
+        match &self.units {
+            Some(units) => units.add(parameter.start, (dy_no, x_ni), scale, compute),
+            None => compute.outer_onto(&mut parameter.gradient.shallow_clone(), dy_no, x_ni, scale),
+        }
+    }
 }
 
 /// The adapter of one projection.
@@ -129,9 +148,9 @@ impl Lora {
     ) -> Result<()> {
         let mask = self.mask(x_ni, pass)?;
         let g_nr = compute.product(dy_no, &self.scaled_b(compute.kind)?)?;
-        compute.outer_onto(&mut self.b_or.gradient.shallow_clone(), dy_no, &low.0, self.scale)?;
+        pass.add_outer(&self.b_or, (dy_no, &low.0), self.scale, compute)?;
         let dropped = dropped(x_ni, mask.as_ref())?;
-        compute.outer_onto(&mut self.a_ri.gradient.shallow_clone(), &g_nr, &dropped, 1.0)?;
+        pass.add_outer(&self.a_ri, (&g_nr, &dropped), 1.0, compute)?;
         if let Some(dx) = dx_ni {
             let a = self.a_ri.value.f_to_kind(compute.kind)?;
             match mask {

@@ -84,10 +84,10 @@ fn describe(event: &TrainerEvent) -> Option<String> {
             }
         ),
         TrainerEvent::Step(step) => format!(
-            "step {}/{}  loss {:.4}  lr {:.2e}  {:.0} tok/s  {:.0} s left",
+            "step {}/{}{}  lr {:.2e}  {:.0} tok/s  {:.0} s left",
             step.step,
             step.total_steps,
-            step.train_loss,
+            step.train_loss.map(|loss| format!("  loss {loss:.4}")).unwrap_or_default(),
             step.learning_rate,
             step.tokens_per_second,
             step.eta_seconds
@@ -97,7 +97,7 @@ fn describe(event: &TrainerEvent) -> Option<String> {
             report.step, report.valid_loss, report.valid_mean_token_accuracy
         ),
         TrainerEvent::Checkpoint(written) => format!("checkpoint {}", written.directory.display()),
-        TrainerEvent::Working { .. } => return None,
+        TrainerEvent::Working { .. } | TrainerEvent::Reserve { .. } => return None,
         TrainerEvent::MicroBatchReduced { step, from, to, reason } => format!(
             "warn: memory ran out in step {step} with micro-batches of {from}; going on with {to} ({reason})"
         ),

@@ -75,5 +75,7 @@ pub fn export(
         tokens: state.tokens,
         target_tokens: state.target_tokens,
         training_seconds: state.training_seconds,
+        privacy: state.privacy.and_then(|private| private.spent),
+        signal_to_noise: state.signal_to_noise(),
     })
 }

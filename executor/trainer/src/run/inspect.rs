@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use trainyard_plan::trainer::{InspectedFile, Inspection, RunSpec};
 
-use super::{dataset_options, pack_if_it_pays};
+use super::{dataset_options, pack_if_it_pays, sampler};
 use crate::arch::config::ModelConfig;
-use crate::data::{ChatTokenizer, Dataset, Sampler};
+use crate::data::{ChatTokenizer, Dataset, DatasetOptions};
 use crate::device;
 use crate::error::{Result, TrainerError};
 
@@ -28,16 +28,14 @@ pub fn inspect(spec: &RunSpec, threads: Option<u32>) -> Result<Inspection> {
     let (mut training, mut report, errors, error_count) =
         Dataset::examine(&spec.training_file, &tokenizer, &options)?;
     let packing = !training.is_empty() && pack_if_it_pays(&mut training, &mut report, spec);
-    let total_steps = match training.len() {
-        0 => 0,
-        rows => {
-            let (batch, epochs) = (spec.plan.batch_size as usize, spec.plan.epochs as usize);
-            Sampler::new(rows, batch, epochs, spec.plan.seed).total_steps()
-        }
+    let total_steps = match training.is_empty() {
+        true => 0,
+        false => sampler(&spec.plan, &training).total_steps(),
     };
     let training = InspectedFile { report: report.to_map(), errors, error_count };
     let validation = match &spec.validation_file {
         Some(path) => {
+            let options = DatasetOptions { user_field: None, ..options };
             let (_, report, errors, error_count) = Dataset::examine(path, &tokenizer, &options)?;
             Some(InspectedFile { report: report.to_map(), errors, error_count })
         }

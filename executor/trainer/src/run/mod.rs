@@ -11,7 +11,7 @@ pub mod tensors;
 use std::path::PathBuf;
 
 use trainyard_plan::trainer::{RunSpec, Stage, Started, TrainerEvent};
-use trainyard_plan::{AdapterPlan, LoraPlan};
+use trainyard_plan::{AdapterPlan, LoraPlan, Plan};
 
 use crate::arch::CausalLm;
 use crate::artifact::directory;
@@ -23,12 +23,15 @@ use crate::error::{Result, TrainerError};
 use crate::optim::adamw::{AdamW, AdamWSettings};
 use crate::optim::schedule::Schedule;
 use crate::peft::lora::LoraSettings;
+use crate::privacy::local::{self, LocalLedger};
+use crate::privacy::reserve::Reservations;
 use crate::rng::Rng;
 use crate::run::events::Events;
 use crate::run::output::OutputDir;
 use crate::train::checkpoint;
 use crate::train::control::Control;
-use crate::train::session::{Ending, Session};
+use crate::train::private::Private;
+use crate::train::session::{Ending, Mode, Session};
 use crate::train::state::{Binding, RunState};
 use crate::weights::safetensors::SafetensorsSource;
 
@@ -46,7 +49,7 @@ pub enum Resume {
     From(PathBuf),
 }
 
-/// Runs `spec` in `out`.
+/// Runs `spec` in `out`. A private run asks whoever commands it for leave to take steps where it `asks`, and else keeps a ledger of its own.
 ///
 /// # Errors
 /// A user error where request or data cannot be trained; anything else where the machine failed.
@@ -55,6 +58,7 @@ pub fn run(
     out: &OutputDir,
     resume: &Resume,
     threads: Option<u32>,
+    asks: bool,
     control: &Control,
     events: &Events,
 ) -> Result<Ending> {
@@ -90,8 +94,7 @@ pub fn run(
     let AdapterPlan::Lora(lora) = &plan.adapter;
     let settings = lora_settings(lora);
     model.attach_lora(&settings, &mut Rng::new(plan.seed, INIT_STREAM))?;
-    let sampler =
-        Sampler::new(training.len(), plan.batch_size as usize, plan.epochs as usize, plan.seed);
+    let sampler = sampler(plan, &training);
     let schedule = &plan.schedule;
     let binding = Binding {
         plan: plan_sha256(spec)?,
@@ -130,8 +133,25 @@ pub fn run(
         state: RunState::new(binding, format!("{}, {threads} threads", device::name(device))),
         control,
         events,
+        mode: Mode::default(),
     };
     let resumed_from_step = go_on(&mut session, resume)?;
+    if let Some(privacy) = &plan.privacy {
+        let reservations = match asks {
+            true => Reservations::Agent,
+            false => {
+                let path = out.path.join(local::FILE);
+                let ledger = LocalLedger::open(path, privacy, &session.training.sha256)?;
+                Reservations::Local(Box::new(ledger))
+            }
+        };
+        let (units, tokens) = (session.training.units(), (report.tokens, report.target_tokens));
+        let place = (threads, session.state.step);
+        let parameters = session.model.parameters();
+        let private = Private::new(privacy, units, tokens, parameters, place, reservations)?;
+        session.state.privacy.get_or_insert_with(|| private.start());
+        session.mode = Mode::Private(Box::new(private));
+    }
     loading()?;
     let trainable: usize =
         session.optimizer.parameters()?.iter().map(|(_, parameter)| parameter.numel()).sum();
@@ -148,6 +168,7 @@ pub fn run(
     }))?;
 
     let ending = session.train()?;
+    session.settle()?;
     match ending {
         Ending::Done => {
             let finished =
@@ -166,7 +187,17 @@ fn dataset_options(spec: &RunSpec, vocab_size: i64, threads: u32) -> DatasetOpti
         overlong: spec.plan.sequence.overlong,
         vocab_size,
         threads: threads as usize,
+        user_field: spec.plan.privacy.as_ref().and_then(|privacy| privacy.user_field.clone()),
     }
+}
+
+/// The steps of a run. Those of a private one are counted in units, whatever rows they became.
+fn sampler(plan: &Plan, training: &Dataset) -> Sampler {
+    let rows = match &plan.privacy {
+        Some(privacy) => privacy.population.units() as usize,
+        None => training.len(),
+    };
+    Sampler::new(rows, plan.batch_size as usize, plan.epochs as usize, plan.seed)
 }
 
 /// Packs if the plan says so, or leaves it to the rule and padding would waste too much; whether it did.
@@ -198,7 +229,9 @@ fn load_validation(
     let (Some(path), Some(name)) = (&spec.validation_file, &spec.validation_file_name) else {
         return Ok(None);
     };
-    Dataset::load(path, ("validation_file", name), tokenizer, options, progress).map(Some)
+    // Nobody's gradient comes from it, so it may leave out whose its lines are.
+    let options = DatasetOptions { user_field: None, ..options.clone() };
+    Dataset::load(path, ("validation_file", name), tokenizer, &options, progress).map(Some)
 }
 
 fn lora_settings(plan: &LoraPlan) -> LoraSettings {

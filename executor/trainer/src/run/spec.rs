@@ -1,12 +1,14 @@
 //! A create request as a file: what `trainyard-trainer run SPEC.json` takes, with paths in place of ids.
 
-use std::io::{BufRead, ErrorKind};
+use std::io::{BufRead, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use trainyard_openapi::body;
 use trainyard_openapi::error::ErrorCode;
+use trainyard_openapi::extension::{PrivacyUnit, UserUnit};
 use trainyard_openapi::job::CreateJob;
 use trainyard_openapi::job_error::JobErrorCode;
+use trainyard_openapi::line::validator::FileValidator;
 use trainyard_plan::trainer::RunSpec;
 use trainyard_plan::{DataFacts, HostFacts, ModelFacts, resolve};
 
@@ -56,7 +58,8 @@ pub fn read_request(path: &Path, config: impl FnOnce(&Path) -> Result<PathBuf>) 
         std::fs::File::open(file).map_err(unreadable(file, Some("validation_file")))?;
     }
     let host = host_facts();
-    let plan = resolve(&request, SEED, DataFacts::of_examples(examples), &facts, host)?;
+    let users = count_users(&request, &training_file)?;
+    let plan = resolve(&request, SEED, DataFacts { examples, users }, &facts, host)?;
     Ok(RunSpec {
         plan,
         model,
@@ -78,6 +81,24 @@ fn unreadable(path: &Path, param: Option<&str>) -> impl FnOnce(std::io::Error) -
             TrainerError::user(JobErrorCode::FileNotFound, param, message)
         }
         _ => TrainerError::io(path)(error),
+    }
+}
+
+/// Users whom the training file names, where the request protects users.
+fn count_users(request: &CreateJob, training_file: &Path) -> Result<Option<u64>> {
+    let privacy = request.trainyard.as_ref().and_then(|extension| extension.privacy.as_ref());
+    let Some(PrivacyUnit::User(UserUnit { user_field, .. })) = privacy.map(|privacy| &privacy.unit)
+    else {
+        return Ok(None);
+    };
+    let mut file = std::fs::File::open(training_file).map_err(TrainerError::io(training_file))?;
+    let mut validator = FileValidator::of_users(Some(user_field.clone()));
+    let mut piece = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut piece).map_err(TrainerError::io(training_file))? {
+            0 => return Ok(validator.finish().users),
+            bytes => validator.push(&piece[..bytes]),
+        }
     }
 }
 

@@ -5,6 +5,7 @@ pub mod control;
 pub mod history;
 pub mod memory;
 pub mod pace;
+pub mod private;
 pub mod session;
 pub mod state;
 pub mod step;

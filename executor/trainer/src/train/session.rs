@@ -23,6 +23,7 @@ use crate::train::control::Control;
 use crate::train::history::Row;
 use crate::train::memory::halve;
 use crate::train::pace::Pace;
+use crate::train::private::Private;
 use crate::train::state::{Measured, RunState};
 use crate::train::step::EpochOrder;
 
@@ -69,6 +70,23 @@ pub struct Session<'a> {
     pub control: &'a Control,
     /// Where events go.
     pub events: &'a Events,
+    /// How a step is taken.
+    pub mode: Mode,
+}
+
+/// How a step is taken. Not something that a step can be made to forget: a guarantee that can be unhooked is none.
+#[derive(Debug)]
+pub enum Mode {
+    /// On the rows of the epoch at hand, as they come.
+    Plain(EpochOrder),
+    /// On units drawn at random, each cut to a limit, with noise on their sum.
+    Private(Box<Private>),
+}
+
+impl Default for Mode {
+    fn default() -> Self {
+        Self::Plain(EpochOrder::default())
+    }
 }
 
 impl Session<'_> {
@@ -78,7 +96,6 @@ impl Session<'_> {
     /// `diverged` where a loss is no number any more; anything that libtorch or the disk reports.
     pub fn train(&mut self) -> Result<Ending> {
         let mut pace = Pace::new();
-        let mut order = EpochOrder::default();
         let mut last_checkpoint = Instant::now();
         loop {
             // An evaluation that was cut short stays due: a resume makes up for it.
@@ -97,12 +114,33 @@ impl Session<'_> {
             if self.is_done() {
                 return Ok(Ending::Done);
             }
-            self.step(&mut order, &mut pace)?;
+            match std::mem::take(&mut self.mode) {
+                Mode::Plain(mut order) => {
+                    self.step(&mut order, &mut pace)?;
+                    self.mode = Mode::Plain(order);
+                }
+                Mode::Private(mut private) => {
+                    self.private_step(&mut private, &mut pace)?;
+                    self.mode = Mode::Private(private);
+                }
+            }
         }
     }
 
+    /// Says of a private run that it ended in order.
+    ///
+    /// # Errors
+    /// Where its ledger cannot be written.
+    pub fn settle(&mut self) -> Result<()> {
+        if let (Mode::Private(private), Some(state)) = (&mut self.mode, &mut self.state.privacy) {
+            state.spent = private.settle(self.state.step)?.or(state.spent);
+        }
+        Ok(())
+    }
+
     fn is_done(&self) -> bool {
-        self.state.step >= self.sampler.total_steps() || self.state.stopped_early
+        let exhausted = self.state.privacy.is_some_and(|private| private.exhausted);
+        self.state.step >= self.sampler.total_steps() || self.state.stopped_early || exhausted
     }
 
     /// Before the first step, after the last, and every so many between.

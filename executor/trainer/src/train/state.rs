@@ -3,6 +3,8 @@
 //! Orders of rows and dropout masks are functions of seed and step, so no random state is here.
 
 use serde::{Deserialize, Serialize};
+use trainyard_openapi::extension::PrivacySpent;
+use trainyard_privacy::clip::ClipState;
 
 use crate::train::history::Row;
 
@@ -38,8 +40,25 @@ pub struct RunState {
     /// Rows of a micro-batch, once memory ran out with the planned number; it stays so for the rest of the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub micro_batch_size: Option<u32>,
+    /// What a private run has to remember; of any other there is nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub privacy: Option<PrivateState>,
     /// The figures of every step.
     pub history: Vec<Row>,
+}
+
+/// What a private run has to remember. All of it comes from what was noised, or tells nothing of the data.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PrivateState {
+    /// The limit on a unit's gradient in the next step.
+    pub clip: ClipState,
+    /// Sum over the steps of signal over noise, in squared norms.
+    pub signal_to_noise: f64,
+    /// What was spent when steps were last charged.
+    pub spent: Option<PrivacySpent>,
+    /// The budget holds no further step.
+    pub exhausted: bool,
 }
 
 /// Hashes of what the state belongs to, all SHA-256 in hexadecimal.
@@ -89,6 +108,12 @@ impl Best {
 }
 
 impl RunState {
+    /// The mean over a private run's steps of signal over noise, in squared norms; `None` of any other run, and before the first step.
+    pub fn signal_to_noise(&self) -> Option<f64> {
+        let private = self.privacy.filter(|_| self.step > 0)?;
+        Some(private.signal_to_noise / self.step as f64)
+    }
+
     /// The state before the first step.
     pub fn new(binding: Binding, machine: String) -> Self {
         Self {
@@ -104,6 +129,7 @@ impl RunState {
             best: Best::default(),
             stopped_early: false,
             micro_batch_size: None,
+            privacy: None,
             history: Vec::new(),
         }
     }

@@ -16,7 +16,7 @@ use crate::train::pace::Pace;
 use crate::train::session::Session;
 
 /// The stream of the run's random numbers that dropout draws from.
-const DROPOUT_STREAM: u64 = 0x4452_4f50;
+pub(super) const DROPOUT_STREAM: u64 = 0x4452_4f50;
 
 /// The order of the rows of the epoch at hand, kept from step to step.
 #[derive(Debug, Default)]
@@ -34,6 +34,17 @@ impl EpochOrder {
         self.0 = Some((epoch, order));
         rows
     }
+}
+
+/// The figures of a step that are told.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Figures {
+    pub(super) train_loss: Option<f64>,
+    pub(super) train_accuracy: Option<f64>,
+    pub(super) tokens: u64,
+    pub(super) target_tokens: u64,
+    pub(super) learning_rate: f64,
+    pub(super) grad_norm: f64,
 }
 
 impl Session<'_> {
@@ -61,8 +72,19 @@ impl Session<'_> {
         let Some((stats, tokens)) = computed else {
             return self.optimizer.discard_gradients();
         };
-        let (learning_rate, grad_norm) = self.update(step, &stats)?;
-        self.record(&stats, tokens, learning_rate, grad_norm, pace)
+        if !stats.loss_sum.is_finite() {
+            return Err(self.diverged(&format!("loss {}", stats.mean_loss())));
+        }
+        let (learning_rate, grad_norm) = self.update(step)?;
+        let figures = Figures {
+            train_loss: Some(stats.mean_loss()),
+            train_accuracy: Some(stats.accuracy()),
+            tokens,
+            target_tokens: stats.target_tokens as u64,
+            learning_rate,
+            grad_norm,
+        };
+        self.record(&figures, pace)
     }
 
     /// The gradient of a step's whole batch; its loss and its tokens. `None` where it was cut short.
@@ -84,6 +106,7 @@ impl Session<'_> {
             let options = StepOptions {
                 gradient_checkpointing: self.plan.batching.gradient_checkpointing,
                 dropout: Some(dropout.fork(number as u64)),
+                units: None,
             };
             let batch = to_device(batch, self.model.device())?;
             stats.add(self.model.accumulate_gradients(&batch, scale, &options)?);
@@ -92,46 +115,44 @@ impl Session<'_> {
     }
 
     /// Clips, updates, and gives the rate and the norm before clipping.
-    fn update(&mut self, step: u64, stats: &LossStats) -> Result<(f64, f64)> {
+    pub(super) fn update(&mut self, step: u64) -> Result<(f64, f64)> {
         let learning_rate = self.schedule.rate(step);
         let grad_norm =
             clip_global_norm(&mut self.optimizer.gradients(), self.plan.optimizer.max_grad_norm)?;
-        if !stats.loss_sum.is_finite() || !grad_norm.is_finite() {
-            let message = format!(
-                "training diverged at step {}: loss {}, gradient norm {grad_norm}; lower the learning rate (now {learning_rate}) \
-                 or set max_grad_norm",
-                step + 1,
-                stats.mean_loss(),
-            );
-            let param = "trainyard.optimizer.learning_rate".to_string();
-            return Err(TrainerError::user(JobErrorCode::Diverged, Some(param), message));
+        if !grad_norm.is_finite() {
+            return Err(self.diverged(&format!("gradient norm {grad_norm}")));
         }
         self.optimizer.update(learning_rate)?;
         Ok((learning_rate, grad_norm))
     }
 
+    fn diverged(&self, what: &str) -> TrainerError {
+        let step = self.state.step;
+        let message = format!(
+            "training diverged at step {}: {what}; lower the learning rate (now {}) or set max_grad_norm",
+            step + 1,
+            self.schedule.rate(step),
+        );
+        let param = "trainyard.optimizer.learning_rate".to_string();
+        TrainerError::user(JobErrorCode::Diverged, Some(param), message)
+    }
+
     /// Counts the step and tells of it.
-    fn record(
-        &mut self,
-        stats: &LossStats,
-        tokens: u64,
-        learning_rate: f64,
-        grad_norm: f64,
-        pace: &mut Pace,
-    ) -> Result<()> {
+    pub(super) fn record(&mut self, figures: &Figures, pace: &mut Pace) -> Result<()> {
+        let Figures { train_loss, train_accuracy, tokens, target_tokens, learning_rate, grad_norm } =
+            *figures;
         let took = pace.end(tokens);
         let state = &mut self.state;
         state.step += 1;
         state.tokens += tokens;
-        state.target_tokens += stats.target_tokens as u64;
+        state.target_tokens += target_tokens;
         state.training_seconds += took.as_secs_f64();
         let epoch = self.sampler.epoch_after(state.step);
-        let (train_loss, accuracy) = (stats.mean_loss(), stats.accuracy());
         state.history.push(Row {
             step: state.step,
             epoch,
-            train_loss: Some(train_loss),
-            train_accuracy: Some(accuracy),
+            train_loss,
+            train_accuracy,
             learning_rate: Some(learning_rate),
             grad_norm: Some(grad_norm),
             tokens: state.tokens,
@@ -143,7 +164,7 @@ impl Session<'_> {
             total_steps,
             epoch,
             train_loss,
-            train_mean_token_accuracy: accuracy,
+            train_mean_token_accuracy: train_accuracy,
             learning_rate,
             grad_norm,
             tokens: state.tokens,

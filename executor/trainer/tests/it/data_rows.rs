@@ -13,7 +13,8 @@ fn load(text: &str, max_length: usize, overlong: Overlong) -> Result<(Dataset, D
     let file = temporary(text);
     let config = ModelConfig::read(&golden::path("models/llama/config.json")).unwrap();
     let tokenizer = ChatTokenizer::load(&golden::path("chat"), &config).unwrap();
-    let options = DatasetOptions { max_length, overlong, vocab_size: 400, threads: 2 };
+    let options =
+        DatasetOptions { max_length, overlong, vocab_size: 400, threads: 2, user_field: None };
     let loaded =
         Dataset::load(&file, ("training_file", "train.jsonl"), &tokenizer, &options, &|| Ok(()));
     std::fs::remove_file(file).unwrap();

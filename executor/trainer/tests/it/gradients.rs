@@ -59,7 +59,7 @@ fn recomputation_gives_the_same_gradients_dropout_included() {
     let model = adapted("llama", 0.3);
     let ids = ids(2, 12, 1);
     let batch = golden::batch(&ids, &ids);
-    let plain = StepOptions { gradient_checkpointing: false, dropout: Some(Rng::new(5, 5)) };
+    let plain = StepOptions { dropout: Some(Rng::new(5, 5)), ..StepOptions::default() };
     let again = StepOptions { gradient_checkpointing: true, ..plain.clone() };
     let without = StepOptions::default();
     let expected = gradients(&model, &batch, &plain);

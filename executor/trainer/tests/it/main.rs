@@ -7,6 +7,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod audit;
 mod corpus;
 mod data_chat;
 mod data_rows;
@@ -17,7 +18,9 @@ mod gradients;
 mod kernels;
 mod logits;
 mod memory;
+mod private;
 mod resume;
 mod run;
 mod sft_parity;
 mod trainer;
+mod unit_gradients;

@@ -64,7 +64,7 @@ fn run_within(place: &Place, out: &str, kib: u64) -> Ended {
 
 fn losses(ended: &Ended) -> Vec<f64> {
     let loss = |event: &TrainerEvent| match event {
-        TrainerEvent::Step(step) => Some(step.train_loss),
+        TrainerEvent::Step(step) => step.train_loss,
         _ => None,
     };
     ended.events.iter().filter_map(loss).collect()

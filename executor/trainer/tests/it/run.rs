@@ -105,7 +105,7 @@ fn how_a_batch_is_cut_does_not_change_what_is_learned() {
         let ended = Place::new(&request).run("out", &[]);
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
         let losses = ended.events.iter().filter_map(|event| match event {
-            TrainerEvent::Step(step) => Some(step.train_loss),
+            TrainerEvent::Step(step) => step.train_loss,
             _ => None,
         });
         losses.collect()

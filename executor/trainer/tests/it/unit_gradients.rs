@@ -1,0 +1,142 @@
+//! Gradients of units side by side equal those of a backward pass of each unit alone.
+
+use tch::{Device, Kind, Tensor};
+use trainyard_trainer::arch::{CausalLm, ModelBatch, StepOptions};
+use trainyard_trainer::privacy::gradients::UnitGradients;
+
+use crate::golden;
+use crate::gradients::{adapted, ids};
+
+/// Rows of `lengths` tokens, padded to the longest.
+fn padded(lengths: &[i64]) -> ModelBatch {
+    let longest = *lengths.iter().max().unwrap();
+    let ids = ids(lengths.len() as i64, longest, 4);
+    let labels = ids.copy();
+    for (row, length) in lengths.iter().enumerate() {
+        let _ = labels.get(row as i64).narrow(0, *length, longest - length).fill_(-100);
+    }
+    let position_ids = Tensor::arange(longest, (Kind::Int64, Device::Cpu)).unsqueeze(0);
+    ModelBatch { input_ids: ids, labels, position_ids, segment_ids: None }
+}
+
+fn row(batch: &ModelBatch, row: i64, length: i64) -> ModelBatch {
+    let cut = |tensor: &Tensor| tensor.narrow(0, row, 1).narrow(1, 0, length);
+    ModelBatch {
+        input_ids: cut(&batch.input_ids),
+        labels: cut(&batch.labels),
+        position_ids: batch.position_ids.narrow(1, 0, length),
+        segment_ids: None,
+    }
+}
+
+/// The gradient of one batch, its rows summed.
+fn summed(model: &CausalLm, batch: &ModelBatch, scale: f64) -> Tensor {
+    let mut parameters = model.parameters().share();
+    parameters.clear_gradients().unwrap();
+    model.accumulate_gradients(batch, scale, &StepOptions::default()).unwrap();
+    let gradient = parameters.gradients.copy();
+    parameters.clear_gradients().unwrap();
+    gradient
+}
+
+/// The gradients of `units` units whose rows are `of_rows`, with these weights.
+fn side_by_side(
+    model: &CausalLm,
+    batch: &ModelBatch,
+    (of_rows, weights): (&[i64], &[f32]),
+    gradient_checkpointing: bool,
+) -> Vec<Tensor> {
+    let units = of_rows.iter().max().unwrap() + 1;
+    let (count, device) = (model.parameters().count(), Device::Cpu);
+    let room = UnitGradients::new(units, count, device).unwrap();
+    let options = StepOptions {
+        gradient_checkpointing,
+        units: Some((room.rows(of_rows.to_vec()).unwrap(), weights.to_vec())),
+        ..StepOptions::default()
+    };
+    model.accumulate_gradients(batch, 1.0, &options).unwrap();
+    let own = &model.parameters().gradients;
+    assert_eq!(own.abs().max().double_value(&[]), 0.0, "the sum got some of it too");
+    let one = |unit: i64| {
+        let mut sum = Tensor::zeros([count], (Kind::Float, device));
+        let factors: Vec<Vec<f64>> =
+            (0..units).map(|other| vec![f64::from(u8::from(other == unit))]).collect();
+        room.add_to(&mut sum, &factors, &[0..count]).unwrap();
+        sum
+    };
+    (0..units).map(one).collect()
+}
+
+fn assert_equal(seen: &Tensor, expected: &Tensor, what: &str) {
+    let size = expected.abs().max().double_value(&[]);
+    let difference = golden::max_difference(seen, expected);
+    assert!(size > 0.0 && difference < 1e-5 * size.max(1.0), "{what}: {difference} of {size}");
+}
+
+/// Every layer that takes an adapter, with biases, norms on heads, windows, tied and untied heads.
+#[test]
+fn each_unit_has_the_gradient_of_its_own_backward_pass() {
+    let lengths = [12, 7, 3];
+    let batch = padded(&lengths);
+    for name in ["llama", "mistral", "qwen2", "qwen3"] {
+        for plain in [false, true] {
+            let mut model = adapted(name, 0.0);
+            if plain {
+                model.set_plain();
+            }
+            let alone: Vec<Tensor> = (0..3)
+                .map(|at| summed(&model, &row(&batch, at, lengths[at as usize]), 0.25))
+                .collect();
+            for checkpointing in [false, true] {
+                let units = side_by_side(&model, &batch, (&[0, 1, 2], &[0.25; 3]), checkpointing);
+                for (unit, (seen, expected)) in units.iter().zip(&alone).enumerate() {
+                    let what = format!("{name}, unit {unit}, plain {plain}, again {checkpointing}");
+                    assert_equal(seen, expected, &what);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_unit_of_several_rows_is_their_weighted_sum() {
+    let lengths = [12, 7, 3];
+    let (batch, model) = (padded(&lengths), adapted("llama", 0.0));
+    let alone =
+        |at: i64, weight: f64| summed(&model, &row(&batch, at, lengths[at as usize]), weight);
+    let units = side_by_side(&model, &batch, (&[1, 0, 1], &[0.5, 1.0, 0.125]), false);
+    assert_equal(&units[0], &alone(1, 1.0), "one row");
+    assert_equal(&units[1], &(alone(0, 0.5) + alone(2, 0.125)), "two rows apart");
+}
+
+#[test]
+fn norms_are_those_of_the_parts_and_what_is_left_out_is_gone() {
+    let (batch, model) = (padded(&[9, 5]), adapted("llama", 0.0));
+    let (count, layers) = (model.parameters().count(), model.parameters().layers());
+    assert_eq!((layers[0].start, layers.last().unwrap().end), (0, count));
+    let mut room = UnitGradients::new(2, count, Device::Cpu).unwrap();
+    let options = StepOptions {
+        units: Some((room.rows(vec![0, 1]).unwrap(), vec![1.0, f32::INFINITY])),
+        ..StepOptions::default()
+    };
+    model.accumulate_gradients(&batch, 1.0, &options).unwrap();
+    let alone = summed(&model, &row(&batch, 0, 9), 1.0);
+    let whole = room.norms(2, &[0..count]).unwrap();
+    assert!((whole[0][0] / alone.norm().double_value(&[]) - 1.0).abs() < 1e-5, "{whole:?}");
+    assert!(!whole[1][0].is_finite());
+    let by_layer = room.norms(2, &layers).unwrap();
+    let squares: f64 = by_layer[0].iter().map(|norm| norm * norm).sum();
+    assert!((squares.sqrt() / whole[0][0] - 1.0).abs() < 1e-6);
+
+    room.leave_out(1).unwrap();
+    let mut sum = Tensor::zeros([count], (Kind::Float, Device::Cpu));
+    room.add_to(&mut sum, &[vec![0.5], vec![0.0]], &[0..count]).unwrap();
+    assert_equal(&sum, &(alone * 0.5), "the other one alone");
+    let factors: Vec<f64> =
+        (0..layers.len()).map(|layer| f64::from(u8::from(layer == 1))).collect();
+    let mut of_layer = Tensor::zeros([count], (Kind::Float, Device::Cpu));
+    room.add_to(&mut of_layer, &[factors], &layers).unwrap();
+    let inside = of_layer.narrow(0, layers[1].start, layers[1].end - layers[1].start);
+    assert!(inside.norm().double_value(&[]) > 0.0);
+    assert_eq!(of_layer.norm().double_value(&[]), inside.norm().double_value(&[]));
+}
