@@ -4,7 +4,7 @@ SHELL := /bin/bash
 export PATH := $(PATH):$(CURDIR)/.cache/tools/bin
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites libtorch python demo-assets build release demo test test-fast test-helm test-images test-sdk sdk bench-roofline bench-privacy audit-privacy test-s3 test-rabbitmq test-schema fuzz lint fmt openapi model-check fair-share nemesis zombies nemesis-mutants bench bench-api bench-cluster clean
+.PHONY: help prerequisites libtorch python demo-assets build release demo demo-private test test-fast test-helm test-images test-sdk sdk bench-roofline bench-privacy audit-privacy test-s3 test-rabbitmq test-schema fuzz lint fmt openapi model-check fair-share nemesis zombies nemesis-mutants bench bench-api bench-cluster clean
 
 REDOCLY := @redocly/cli@2.77.0
 # How much `make bench-api` does: jobs of the largest tenant, seconds of each measurement, MiB that stream in.
@@ -36,6 +36,9 @@ release: libtorch ## Build server and trainer (optimised) into target/release
 
 demo: libtorch demo-assets ## Train a real model on real data through the real server
 	@scripts/demo.sh
+
+demo-private: release python demo-assets ## A real private job at epsilon 8, with the openai package, through the real server
+	.venv/bin/python bench/private_job.py
 
 test: libtorch python demo-assets build ## Every test
 	@scripts/prerequisites.sh s3

@@ -21,6 +21,7 @@ mod openai_client;
 mod operators;
 mod peft_parity;
 mod preflight;
+mod private;
 mod rabbitmq;
 mod real_cluster;
 mod redis_store;
