@@ -130,7 +130,9 @@ async fn only_who_was_given_a_job_speaks_of_it() {
     ] {
         refused(&internal.call(&path, token, &beat).await, 404, "unknown_lease");
     }
-    for name in ["directive", "report", "checkpoint", "complete", "fail", "release"] {
+    for name in
+        ["directive", "report", "checkpoint", "reserve", "settle", "complete", "fail", "release"]
+    {
         let path = format!("/leases/{job}/1/{nonce}/{name}");
         refused(&internal.call(&path, TOKEN, &json!({})).await, 404, "unknown_lease");
     }
@@ -166,6 +168,9 @@ async fn garbage_is_refused_by_name_and_changes_nothing() {
         ("heartbeat", "{}", "missing_required_parameter"),
         ("directive", r#"{"wait_ms": 30001}"#, "invalid_value"),
         ("report", r#"{"progress": {}, "events": [{"level": "loud"}]}"#, "invalid_value"),
+        ("reserve", r#"{"from": 0}"#, "missing_required_parameter"),
+        ("reserve", r#"{"from": -1, "until": 4}"#, "invalid_value"),
+        ("settle", r#"{"step": 1, "spent": {}}"#, "unknown_parameter"),
         ("release", r#"{"reason": "tired"}"#, "invalid_value"),
         ("complete", r#"{"prefix": "jobs/x"}"#, "missing_required_parameter"),
     ] {
@@ -180,6 +185,13 @@ async fn garbage_is_refused_by_name_and_changes_nothing() {
     let call = json!({"pointer": pointer, "metrics": {}});
     let answer = internal.call(&format!("{path}/checkpoint"), &token, &call).await;
     refused(&answer, 422, "refused");
+    for (name, call) in
+        [("reserve", json!({"from": 0, "until": 1})), ("settle", json!({"step": 0}))]
+    {
+        let answer = internal.call(&format!("{path}/{name}"), &token, &call).await;
+        refused(&answer, 422, "refused");
+        assert!(answer.body.to_string().contains("is not private"), "{}", answer.body);
+    }
     for (presence, said) in [
         (json!({"pool": "a/b", "devices": 1, "draining": false}), "a/b"),
         (json!({"pool": "", "devices": 1, "draining": false}), "pool"),

@@ -19,6 +19,7 @@ mod issuer;
 mod leases;
 mod limits;
 mod metrics;
+mod privacy;
 mod requests;
 mod server;
 mod streams;

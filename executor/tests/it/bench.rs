@@ -122,7 +122,7 @@ impl Bench {
     pub(crate) async fn submit_with(&self, settings: serde_json::Value) -> JobId {
         let mut upload =
             self.scheduler.begin_upload(&self.ctx, "train.jsonl", Purpose::FineTune).await.unwrap();
-        upload.write("{\"text\": \"a line\"}\n".repeat(8).into()).await.unwrap();
+        upload.write("{\"text\": \"a line\"}\n".repeat(20).into()).await.unwrap();
         let file = upload.finish().await.unwrap();
         let request = serde_json::json!({
             "model": "tiny", "training_file": file.id, "trainyard": settings,

@@ -65,6 +65,19 @@ def command():
     return None
 
 
+def reserve(until):
+    """Asks for steps, and waits for them."""
+    say("reserve", **{"from": begin}, until=until)
+    answer = json.loads(sys.stdin.readline())
+    assert answer["command"] == "reserved", answer
+    return answer["until"]
+
+
+def private_step(number):
+    say("step", step=number, total_steps=TOTAL, epoch=0.5, train_loss=None, train_mean_token_accuracy=None, learning_rate=1e-4,
+        grad_norm=1.0, tokens=number * 10, target_tokens=number, tokens_per_second=100.0, eta_seconds=1.0, training_seconds=1.0)
+
+
 kept = sorted((out / "checkpoints").glob("step-*")) if (out / "checkpoints").is_dir() else []
 begin = int(kept[-1].name.removeprefix("step-")) if kept else 0
 started(begin)
@@ -74,6 +87,21 @@ if behaviour == "complete":
         if number == 5:
             checkpoint(number)
     finish()
+elif behaviour == "private":
+    if begin == 0:
+        assert reserve(5) == 5
+        for number in (1, 2, 3):
+            private_step(number)
+        checkpoint(3)
+        time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGKILL)
+    assert reserve(8) == 8
+    assert reserve(12) == 12
+    for number in range(begin + 1, TOTAL + 1):
+        private_step(number)
+    finish()
+elif behaviour == "greedy":
+    reserve(1_000_000)
 elif behaviour == "flood":
     for number in range(1, 5001):
         step(number)

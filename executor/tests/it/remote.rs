@@ -18,7 +18,9 @@ use trainyard_scheduler::adapter::memory::MemoryQueue;
 use trainyard_scheduler::port::control_plane::{
     Claim, ControlPlane, Directive, LeaseError, Presence, ReleaseReason,
 };
-use trainyard_scheduler::port::lease_call::{ClaimCall, Claimed, HeartbeatCall, ReleaseCall};
+use trainyard_scheduler::port::lease_call::{
+    ClaimCall, Claimed, HeartbeatCall, ReleaseCall, ReserveCall, SettleCall, Settled,
+};
 use trainyard_scheduler::port::queue::{Queue, Ticket};
 
 use crate::bench::Bench;
@@ -113,6 +115,15 @@ async fn answer(plane: Data<Plane>, request: HttpRequest, body: Bytes) -> HttpRe
                 .await
                 .map(|directive| json!({"directive": directive}))
         }
+        "reserve" => {
+            let ReserveCall { from, until } = serde_json::from_slice(&body).unwrap();
+            scheduler.reserve_steps(&lease(&path), from, until).await.map(|given| json!(given))
+        }
+        "settle" => {
+            let SettleCall { step } = serde_json::from_slice(&body).unwrap();
+            let spent = scheduler.settle_steps(&lease(&path), step).await;
+            spent.map(|spent| json!(Settled { spent }))
+        }
         "release" => {
             let ReleaseCall { reason } = serde_json::from_slice(&body).unwrap();
             scheduler.release(&lease(&path), reason).await.map(|()| json!(null))
@@ -143,10 +154,15 @@ fn lease(path: &str) -> trainyard_scheduler::port::control_plane::LeaseId {
 
 /// A scheduler with a job that waits to be claimed, and no agent.
 pub(crate) async fn bench() -> (Bench, Ticket) {
+    bench_with(json!({})).await
+}
+
+/// The same, with these settings of the job.
+async fn bench_with(settings: serde_json::Value) -> (Bench, Ticket) {
     let queue = Arc::new(MemoryQueue::new());
     let mut bench = Bench::start_on(queue.clone(), "complete").await;
     bench.stop_agent().await;
-    bench.submit().await;
+    bench.submit_with(settings).await;
     let mut consumer = queue.consume("default").await.unwrap();
     let ticket = consumer.next().await.unwrap().unwrap();
     consumer.ack().await.unwrap();
@@ -287,4 +303,27 @@ fn an_address_names_a_host_alone() {
         assert!(answer.is_err(), "{wrong}");
     }
     assert!(RemoteControlPlane::new(Vec::new(), String::new(), None).is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn steps_are_reserved_and_settled_once_whatever_is_lost() {
+    let privacy = json!({"privacy": {"target_epsilon": 8.0, "accountant": "rdp"}});
+    let (bench, ticket) = bench_with(privacy).await;
+    let (one, two) = (Running::start(&bench.scheduler), Running::start(&bench.scheduler));
+    let client = client(&[&one.url, &two.url]);
+    let lease = claim(&client, &ticket).await.lease;
+    // It was done, and the answer cannot be read: the other address gives the same one.
+    bench.scheduler.reserve_steps(&lease, 0, 6).await.unwrap();
+    one.is_in(Mood::With(200, "{".to_string()));
+    let given = client.reserve_steps(&lease, 0, 6).await.unwrap();
+    assert_eq!((given.until, given.spent.steps), (6, 6));
+    assert_eq!(two.calls().last().unwrap().0.rsplit('/').next(), Some("reserve"));
+    one.is_in(Mood::Well);
+    let refused = client.reserve_steps(&lease, 1, 7).await;
+    assert!(matches!(&refused, Err(LeaseError::Refused(why)) if why.contains("'from' must be 0")));
+    let spent = client.settle_steps(&lease, 4).await.unwrap();
+    assert!(spent.steps == 4 && spent.epsilon < given.spent.epsilon, "{spent:?}");
+    assert_eq!(client.settle_steps(&lease, 4).await.unwrap(), spent);
+    client.release(&lease, ReleaseReason::Shutdown).await.unwrap();
+    assert!(matches!(client.settle_steps(&lease, 4).await, Err(LeaseError::Fenced)));
 }

@@ -180,6 +180,45 @@ async fn a_trainer_without_memory_gets_smaller_micro_batches() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_private_trainer_is_given_its_steps_and_what_it_lost_is_charged() {
+    let bench = Bench::start("private").await;
+    let id = bench.submit_with(private()).await;
+    let job = bench.ended(&id).await;
+    assert_eq!(job.status, JobStatus::Succeeded, "{:?}", job.error);
+    // Five of the run that was killed, and the seven that the next one took of nine that it had reserved.
+    let spent = job.trainyard.result.unwrap().privacy.unwrap();
+    assert_eq!((spent.steps, job.trainyard.progress.privacy), (12, Some(spent)));
+    assert!(spent.epsilon < job.trainyard.privacy.unwrap().target_epsilon);
+    let file = bench.scheduler.file_privacy(&bench.ctx, &job.training_file).await.unwrap();
+    let runs =
+        file.jobs.iter().map(|run| (run.steps_reserved, run.steps_committed, run.steps_charged));
+    assert_eq!(runs.collect::<Vec<_>>(), [(5, 3, 5), (9, 0, 7)]);
+    let told = bench.messages(&id).await;
+    assert!(
+        told.iter().any(|message| message.starts_with("Step 1/10: epsilon charged=")),
+        "{told:?}"
+    );
+    assert!(!told.iter().any(|message| message.to_lowercase().contains("reserve")), "{told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trainer_that_is_refused_steps_ends_its_job() {
+    let bench = Bench::start("greedy").await;
+    let id = bench.submit_with(private()).await;
+    let error = bench.ended(&id).await.error.unwrap();
+    assert_eq!(
+        (error.code.as_str(), error.param.as_deref()),
+        ("privacy_refused", Some("trainyard.privacy"))
+    );
+    assert!(error.message.contains("not 1000000"), "{}", error.message);
+    assert!(!bench.messages(&id).await.iter().any(|message| message.contains("tried again")));
+}
+
+fn private() -> serde_json::Value {
+    serde_json::json!({"privacy": {"target_epsilon": 8.0, "accountant": "rdp"}})
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_event_is_counted_and_floods_are_thinned() {
     let bench = Bench::start("garbage").await;
     let id = bench.submit().await;

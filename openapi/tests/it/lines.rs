@@ -1,7 +1,7 @@
 //! Data lines: what is accepted, and that every refusal names its place.
 
 use trainyard_openapi::line::validator::{FileReport, FileValidator, LINE_BYTES_MAX};
-use trainyard_openapi::line::{DataLine, LineKind, parse_line};
+use trainyard_openapi::line::{DataLine, LineKind, parse_line, parse_line_of};
 
 fn report(text: &[u8]) -> FileReport {
     let mut validator = FileValidator::new();
@@ -187,4 +187,49 @@ fn a_million_blank_lines_and_a_million_marks() {
     for number in ["Infinity", "-Infinity", "1e400", "-1e400", "0x10", "01", "+1"] {
         refused(&format!("{{\"input_ids\":[1,{number}]}}"), "invalid_json", "");
     }
+}
+
+#[test]
+fn a_line_names_its_user_where_users_are_asked_for() {
+    let user = |line: &str| parse_line_of(line, Some("by")).map(|(_, user)| user.unwrap());
+    assert_eq!(user(r#"{"text":"a","by":"ann"}"#), Ok("ann".to_string()));
+    assert_eq!(user(r#"{"by":7,"prompt":"a","completion":"b"}"#), Ok("7".to_string()));
+    assert_eq!(user(r#"{"by":-7,"input_ids":[1,2]}"#), Ok("-7".to_string()));
+    let most = "ü".repeat(256);
+    assert_eq!(user(&format!(r#"{{"text":"a","by":"{most}"}}"#)), Ok(most.clone()));
+    for (line, code, field) in [
+        (r#"{"text":"a"}"#.to_string(), "missing_user", "by"),
+        (r#"{"text":"a","by":""}"#.to_string(), "invalid_user", "by"),
+        (format!(r#"{{"text":"a","by":"{most}x"}}"#), "invalid_user", "by"),
+        (r#"{"text":"a","by":null}"#.to_string(), "wrong_type", "by"),
+        (r#"{"text":"a","by":1.5}"#.to_string(), "wrong_type", "by"),
+        (r#"{"text":"a","by":1e30}"#.to_string(), "wrong_type", "by"),
+        (r#"{"text":"a","by":["ann"]}"#.to_string(), "wrong_type", "by"),
+        (r#"{"text":"a","by":"ann","to":"bob"}"#.to_string(), "unknown_key", "to"),
+        (r#"{"text":"a","by":"ann","by":"bob"}"#.to_string(), "invalid_json", ""),
+    ] {
+        let error = user(&line).expect_err(&line);
+        assert_eq!((error.code, error.field.as_str()), (code, field), "{line}: {error}");
+    }
+    let (line, none) = parse_line_of(r#"{"text":"a"}"#, None).unwrap();
+    assert_eq!((line.kind(), none), (LineKind::Text, None));
+    refused(r#"{"text":"a","by":"ann"}"#, "unknown_key", "by");
+}
+
+#[test]
+fn users_of_a_file_are_counted_once_each() {
+    let mut validator = FileValidator::of_users(Some("by".to_string()));
+    for number in 0..1000 {
+        let by = if number % 2 == 0 {
+            format!("\"{}\"", number % 15)
+        } else {
+            (number % 15).to_string()
+        };
+        validator.push(format!("{{\"text\":\"a\",\"by\":{by}}}\n").as_bytes());
+    }
+    validator.push(b"\n{\"text\":\"a\"}\n");
+    let report = validator.finish();
+    assert_eq!((report.examples, report.users, report.error_count), (1000, Some(15), 1));
+    assert_eq!(report.errors[0].1.code, "missing_user");
+    assert_eq!(FileValidator::new().finish().users, None);
 }

@@ -78,7 +78,12 @@ async fn a_request_is_refused_with_the_field_at_fault() {
     for (pointer, value, code, param) in [
         ("/epochs", json!(3), "unknown_parameter", "epochs"),
         ("/trainyard/adapter/rnak", json!(3), "unknown_parameter", "trainyard.adapter.rnak"),
-        ("/trainyard/privacy", json!({"epsilon": 8}), "not_available", "trainyard.privacy"),
+        (
+            "/trainyard/privacy",
+            json!({"epsilon": 8}),
+            "unknown_parameter",
+            "trainyard.privacy.epsilon",
+        ),
         ("/trainyard/continual", json!({"method": "ewc"}), "not_available", "trainyard.continual"),
         ("/seed", json!(-1), "invalid_value", "seed"),
         ("/model", json!("no-such-model"), "model_not_found", "model"),
