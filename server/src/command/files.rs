@@ -1,4 +1,4 @@
-//! `trainyard files`: upload, list, show, read and delete.
+//! `trainyard files`: upload, list, show, read and delete; budgets of privacy.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -9,6 +9,7 @@ use trainyard_openapi::page::Page;
 
 use super::connection::Connection;
 use super::erase;
+use super::privacy;
 use super::upload::{Parts, upload};
 use crate::client::{ClientError, read};
 use crate::exit::Exit;
@@ -62,6 +63,26 @@ pub(crate) enum Files {
         #[command(flatten)]
         connection: Connection,
     },
+    /// Show what private jobs have spent of a file's privacy, and what is left.
+    Privacy {
+        /// The file's id.
+        id: String,
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// Set what private jobs may spend of a file's privacy together.
+    SetBudget {
+        /// The file's id.
+        id: String,
+        /// The bound on the privacy loss: 0.001 to 1000.
+        #[arg(long)]
+        epsilon: f64,
+        /// The probability by which it may fail [default: 1 / units^1.1].
+        #[arg(long)]
+        delta: Option<f64>,
+        #[command(flatten)]
+        connection: Connection,
+    },
     /// Delete a file.
     Delete {
         /// The file's id.
@@ -106,6 +127,10 @@ pub(crate) async fn run(command: Files) -> Result<Exit, ClientError> {
             out.flush()?;
         }
         Files::Lineage { id, connection } => erase::lineage(&id, &connection).await?,
+        Files::Privacy { id, connection } => privacy::get(&id, &connection).await?,
+        Files::SetBudget { id, epsilon, delta, connection } => {
+            privacy::set(&id, epsilon, delta, &connection).await?;
+        }
         Files::Delete { id, cascade: true, yes, connection } => {
             return erase::cascade(&id, yes, &connection).await;
         }

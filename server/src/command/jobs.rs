@@ -244,6 +244,12 @@ pub(crate) fn details(job: &Job) -> Vec<(&'static str, String)> {
         fields.push(("step", steps(job)));
     }
     fields.extend(progress.train_loss.map(|loss| ("training loss", figure(Some(loss)))));
+    if let Some(privacy) = &job.trainyard.privacy {
+        let spent = progress.privacy.map_or(0.0, |spent| spent.epsilon);
+        let text =
+            format!("{spent:.4} of {} at delta {:.2e}", privacy.target_epsilon, privacy.delta);
+        fields.push(("epsilon", text));
+    }
     if let Some(error) = &job.error {
         fields.push(("error", format!("{} ({})", error.message, error.code)));
         fields.extend(error.param.clone().map(|param| ("at", param)));

@@ -15,6 +15,7 @@ pub(crate) mod keys;
 pub(crate) mod models;
 mod parts;
 mod preflight;
+mod privacy;
 pub(crate) mod restore;
 pub(crate) mod tenants;
 pub(crate) mod upload;

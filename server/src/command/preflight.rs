@@ -50,6 +50,13 @@ fn details(preflight: &Preflight) -> Vec<(&'static str, String)> {
         let (long, rate) = (output::duration(time.seconds), time.tokens_per_second);
         fields.push(("time", format!("about {long} at {rate:.0} tokens/s ({})", time.basis)));
     }
+    if let Some(privacy) = &preflight.privacy {
+        let last = privacy.forecast.last().map_or(privacy.spent_before, |point| point.epsilon);
+        let fits = if privacy.fits { "fits" } else { "does NOT fit" };
+        let of = privacy.budget.map_or("no budget".to_string(), |of| of.epsilon.to_string());
+        let before = privacy.spent_before;
+        fields.push(("file's epsilon", format!("{fits}: {before:.4} -> {last:.4} of {of}")));
+    }
     fields.push(("queue position", preflight.queue.position.to_string()));
     fields.extend(preflight.queue.waiting_reason.clone().map(|reason| ("waiting for", reason)));
     let start = preflight.queue.estimated_start_at;
