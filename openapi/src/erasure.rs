@@ -284,6 +284,8 @@ pub enum KeptKind {
     JobRecord,
     /// Another file with the same content.
     SameContent,
+    /// What was spent of the content's privacy.
+    PrivacyLedger,
     /// The audit log.
     AuditLog,
     /// Sums of what was used.

@@ -11,9 +11,12 @@ use super::super::Scheduler;
 use super::super::documents::json as as_internal;
 use crate::erasure::{ErasedRecord, ErasureRecord, Subject, totals};
 use crate::error::Result;
+use crate::ledger::PrivacyLedger;
 
 /// What the record of an erased job still says.
 const JOB_KEPT: &str = "the job stays listed: status, settings, times, counts of tokens and rows, hashes, and the client's own metadata";
+/// What the ledger of the content's privacy still says.
+const LEDGER_KEPT: &str = "what was spent of the content's privacy: its SHA-256, its budget, and the steps of each job; the same content, uploaded again, has no more to spend";
 /// What the audit log still says.
 const AUDIT_KEPT: &str =
     "the audit log is append-only: it keeps names, sizes and SHA-256 of files, and no content";
@@ -87,6 +90,10 @@ impl Scheduler {
                 }
             }
             if let Some(sha256) = sha256 {
+                let ledger = PrivacyLedger::id_of(&record.owner, sha256);
+                if self.document::<PrivacyLedger>(&ledger).await?.is_some() {
+                    keep(KeptKind::PrivacyLedger, None, LEDGER_KEPT);
+                }
                 let same = self.store().files_of_content(&record.owner, sha256).await?;
                 for other in same.into_iter().filter(|other| other.id != *file) {
                     let reason = "another file with the same content: it was not asked for";
