@@ -1,7 +1,7 @@
 //! A run's part of a ledger: what it may reserve, what it commits, how it ends. Every call may be repeated.
 
 use trainyard_plan::PrivacyPlan;
-use trainyard_privacy::ledger::{Entry, LedgerError, Reservation};
+use trainyard_privacy::ledger::{Entry, LedgerError, Reservation, State};
 use trainyard_privacy::{Accountant, Phase};
 
 use super::{PrivacyLedger, PrivateRun};
@@ -44,7 +44,8 @@ impl PrivacyLedger {
     /// Charges the run for the steps after `from` up to `until`, or for as many of them as both the file's budget and the job's limit hold.
     ///
     /// # Errors
-    /// Refused: another `from` than before, one that no checkpoint of the job reaches, steps beyond the plan, a full ledger, another unit.
+    /// Refused: another `from` than before, one that no checkpoint of the job reaches, steps beyond the plan, a run that has ended, a full
+    /// ledger, another unit.
     /// Fenced where a later run of the job is known.
     pub(crate) fn reserve(
         &mut self,
@@ -73,7 +74,13 @@ impl PrivacyLedger {
             _ => {}
         }
         let run = known.clone().unwrap_or_else(|| self.new_run(lease, *from));
-        let before = known.as_ref().and_then(|run| self.entry(run)).map_or(0, reserved);
+        let entry = known.as_ref().and_then(|run| self.entry(run));
+        if let Some(entry) = entry.filter(|entry| entry.state() != State::Open) {
+            let charged = entry.charged().steps();
+            let text = format!("the run has ended, and is charged for {charged} steps");
+            return Err(LeaseError::Refused(text));
+        }
+        let before = entry.map_or(0, reserved);
         let steps = self.steps_that_fit(accountant, wanted, &run, before)?;
         if steps == before {
             return Ok(Grant { until: from + steps, growth: 0.0 });

@@ -17,6 +17,7 @@ mod lifecycle;
 mod metrics;
 mod owner;
 mod power;
+mod privacy;
 mod quotas;
 mod rabbitmq;
 mod random;
