@@ -22,6 +22,8 @@ NAMES = {
     "downloadFile": ("files", "content"),
     "retrieveFileLineage": ("files", "lineage"),
     "linkFile": ("files", "link"),
+    "retrieveFilePrivacy": ("files", "privacy"),
+    "setFilePrivacyBudget": ("files", "set_privacy_budget"),
     "retrieveErasure": ("files", "retrieve_erasure"),
     "createUpload": ("uploads", "create"),
     "completeUpload": ("uploads", "complete"),
