@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 
 class Adapter(BaseModel):
@@ -496,6 +496,48 @@ class File(BaseModel):
     """
 
 
+class FilePrivacyRun(BaseModel):
+    """
+    One run of a job, as it was charged.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    job: str
+    """
+    The job.
+    """
+    epoch: int
+    """
+    Which of its attempts.
+    """
+    noise_multiplier: float
+    """
+    Standard deviation of its noise over the limit on a unit's gradient.
+    """
+    sampling_rate: float
+    """
+    The probability with which a unit took part in a step.
+    """
+    steps_reserved: int
+    """
+    Steps that it was given before they ran.
+    """
+    steps_committed: int
+    """
+    Steps that a checkpoint carries.
+    """
+    steps_charged: int
+    """
+    Steps that count: all that were reserved, but for a run that ended in order and gave back what it did not use.
+    """
+    state: Literal["open", "settled", "crashed"] | str
+    """
+    Where the run stands.
+    """
+
+
 class Health(BaseModel):
     """
     The answer of a probe.
@@ -639,69 +681,6 @@ class JobEvent(BaseModel):
     """
 
 
-class JobResult(BaseModel):
-    """
-    What came out of a job that succeeded.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    train_loss: float | None = None
-    """
-    Mean training loss over the last epoch's steps.
-    """
-    initial_valid_loss: float | None = None
-    """
-    Validation loss before the first step.
-    """
-    valid_loss: float | None = None
-    """
-    Validation loss of the adapter that is handed back, over the whole validation file.
-    """
-    valid_mean_token_accuracy: float | None = None
-    """
-    Validation token accuracy of the same.
-    """
-    steps: int = 0
-    """
-    Optimizer steps taken.
-    """
-    stopped_early: bool = False
-    """
-    Whether early stopping ended the job.
-    """
-    target_tokens: int = 0
-    """
-    Tokens that the loss was taken over, all epochs together.
-    """
-    trainable_parameters: int = 0
-    """
-    Parameters that were trained.
-    """
-    micro_batch_size: int | None = None
-    """
-    Rows of a micro-batch at the end: fewer than `batching.micro_batch_size` where memory ran out. Null where an older version
-    trained it.
-    """
-    training_seconds: float = 0.0
-    """
-    Seconds of training, all attempts together.
-    """
-    training_data_sha256: str | None = None
-    """
-    SHA-256 of the training file.
-    """
-    adapter_sha256: str | None = None
-    """
-    SHA-256 of `adapter_model.safetensors`.
-    """
-    data_report: dict[str, int] | None = None
-    """
-    What happened to the rows of the data, by name: truncated, rejected and so on.
-    """
-
-
 class JobWebhook(BaseModel):
     """
     An endpoint of one job, as the job shows it.
@@ -744,7 +723,7 @@ class Kept(BaseModel):
     model_config = ConfigDict(
         extra="allow",
     )
-    type: Literal["job_record", "same_content", "audit_log", "usage", "backups", "server_log"] | str
+    type: Literal["job_record", "same_content", "privacy_ledger", "audit_log", "usage", "backups", "server_log"] | str
     """
     What it is.
     """
@@ -971,6 +950,21 @@ class NewJobWebhook(BaseModel):
     """
 
 
+class NewPrivacyBudget(BaseModel):
+    """
+    A budget that is to be set.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    epsilon: float
+    """
+    The bound on the privacy loss: 0.001 to 1000.
+    """
+    delta: Literal["auto"] | float | None = None
+
+
 class Optimizer(BaseModel):
     """
     The optimizer of the adapter's parameters.
@@ -1051,6 +1045,64 @@ class PreflightFile(BaseModel):
     """
 
 
+class PrivacyBudget(BaseModel):
+    """
+    An (epsilon, delta) guarantee.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    epsilon: float
+    """
+    The bound on the privacy loss.
+    """
+    delta: float
+    """
+    The probability by which it may fail.
+    """
+
+
+class PrivacyForecastPoint(BaseModel):
+    """
+    A point of a forecast.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    step: int
+    """
+    Steps of the job done by then.
+    """
+    epsilon: float
+    """
+    Epsilon of everything up to there.
+    """
+
+
+class PrivacySpent(BaseModel):
+    """
+    What a private job has spent.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    epsilon: float
+    """
+    Epsilon of every step that the job ran or may have run.
+    """
+    delta: float
+    """
+    At this delta.
+    """
+    steps: int
+    """
+    Those steps: more than the job's own where some were repeated after a crash.
+    """
+
+
 class Progress(BaseModel):
     """
     How far a job is.
@@ -1104,6 +1156,7 @@ class Progress(BaseModel):
     """
     Attempts to run the job so far.
     """
+    privacy: PrivacySpent | None = None
 
 
 class QueuePlace(BaseModel):
@@ -1628,6 +1681,24 @@ class UsageDay(BaseModel):
     """
 
 
+class UserUnit(BaseModel):
+    """
+    All lines of one user, drawn together.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    user_field: str
+    """
+    The key of each line, beside its data, that names the user: a string or a whole number.
+    """
+    examples_per_unit: int
+    """
+    The most lines of a user that take part in a step; the user's gradient is the mean over them.
+    """
+
+
 class Webhook(BaseModel):
     """
     An endpoint that is told of the events of all jobs of the tenant.
@@ -1868,63 +1939,6 @@ class ErrorBody(BaseModel):
     """
 
 
-class Extension(BaseModel):
-    """
-    Trainyard's own settings of a create request.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    adapter: Adapter | None = None
-    """
-    What is trained on top of the frozen base.
-    """
-    optimizer: Optimizer | None = None
-    """
-    The optimizer.
-    """
-    schedule: Schedule | None = None
-    """
-    The course of the learning rate.
-    """
-    precision: Literal["auto"] | Literal["fp32", "bf16", "fp16"] | str | None = None
-    sequence: Sequence | None = None
-    """
-    How examples become rows of tokens.
-    """
-    batching: Batching | None = None
-    """
-    How an effective batch is cut to fit the memory.
-    """
-    checkpoint: Checkpointing | None = None
-    """
-    When checkpoints are written and how many are kept.
-    """
-    evaluation: Evaluation | None = None
-    """
-    When the validation file is looked at.
-    """
-    early_stopping: EarlyStopping | None = None
-    data: dict[str, Any] | None = None
-    """
-    Data cleaning. Not available in this version: anything but null is refused.
-    """
-    privacy: dict[str, Any] | None = None
-    """
-    Differential privacy. Not available in this version: anything but null is refused.
-    """
-    continual: dict[str, Any] | None = None
-    """
-    Continual learning. Not available in this version: anything but null is refused.
-    """
-    resources: Resources | None = None
-    """
-    What the job may use.
-    """
-    webhook: NewJobWebhook | None = None
-
-
 class FileDeletion(BaseModel):
     """
     What was made of a deleted file, and what became of that.
@@ -1940,67 +1954,73 @@ class FileDeletion(BaseModel):
     erasure: ErasureReceipt | None
 
 
-class JobExtension(BaseModel):
+class JobResult(BaseModel):
     """
-    The same settings as the job carries them out, every `"auto"` resolved, with progress and result.
+    What came out of a job that succeeded.
     """
 
     model_config = ConfigDict(
         extra="allow",
     )
-    adapter: Adapter
+    train_loss: float | None = None
     """
-    The settings, resolved.
+    Mean training loss over the last epoch's steps.
     """
-    optimizer: Optimizer
+    initial_valid_loss: float | None = None
     """
-    The optimizer; `learning_rate` is the peak rate in use.
+    Validation loss before the first step.
     """
-    schedule: Schedule
+    valid_loss: float | None = None
     """
-    The course of the learning rate.
+    Validation loss of the adapter that is handed back, over the whole validation file.
     """
-    precision: Literal["auto"] | Literal["fp32", "bf16", "fp16"] | str
-    sequence: Sequence
+    valid_mean_token_accuracy: float | None = None
     """
-    How examples become rows.
+    Validation token accuracy of the same.
     """
-    batching: Batching
+    steps: int = 0
     """
-    How the effective batch is cut.
+    Optimizer steps taken.
     """
-    checkpoint: Checkpointing
+    stopped_early: bool = False
     """
-    When checkpoints are written.
+    Whether early stopping ended the job.
     """
-    evaluation: Evaluation
+    target_tokens: int = 0
     """
-    When the validation file is looked at.
+    Tokens that the loss was taken over, all epochs together.
     """
-    early_stopping: EarlyStopping | None = None
-    data: dict[str, Any] | None = None
+    trainable_parameters: int = 0
     """
-    Always null in this version.
+    Parameters that were trained.
     """
-    privacy: dict[str, Any] | None = None
+    micro_batch_size: int | None = None
     """
-    Always null in this version.
+    Rows of a micro-batch at the end: fewer than `batching.micro_batch_size` where memory ran out. Null where an older version
+    trained it.
     """
-    continual: dict[str, Any] | None = None
+    training_seconds: float = 0.0
     """
-    Always null in this version.
+    Seconds of training, all attempts together.
     """
-    resources: Resources
+    training_data_sha256: str | None = None
     """
-    What the job may use.
+    SHA-256 of the training file.
     """
-    webhook: JobWebhook | None = None
-    progress: Progress
+    adapter_sha256: str | None = None
     """
-    How far the job is.
+    SHA-256 of `adapter_model.safetensors`.
     """
-    result: JobResult | None = None
-    erased: JobErasure | None = None
+    privacy: PrivacySpent | None = None
+    signal_to_noise: float | None = None
+    """
+    How much louder than the noise the private gradients were: the mean over all steps of signal over noise, in squared norms. Worked
+    out from what was released with noise, so it costs nothing. Null where the job is not private.
+    """
+    data_report: dict[str, int] | None = None
+    """
+    What happened to the rows of the data, by name: truncated, rejected and so on.
+    """
 
 
 class Lineage(BaseModel):
@@ -2072,67 +2092,57 @@ class Method(BaseModel):
     """
 
 
-class Preflight(BaseModel):
+class PrivacyForecast(BaseModel):
     """
-    What a create request would come to. Nothing is stored of it.
+    What a private job would cost its training file.
     """
 
     model_config = ConfigDict(
         extra="allow",
     )
-    object: str
+    spent_before: float
     """
-    Always `fine_tuning.preflight`.
+    Epsilon that earlier jobs on the same content spent.
     """
-    valid: bool
+    budget: PrivacyBudget | None
+    remaining: float | None
     """
-    Whether the job would get past `validating_files`.
+    The budget's epsilon less what was spent; null where no budget was set.
     """
-    model: str
+    fits: bool
     """
-    The base model.
+    Whether all steps of the job fit now: a job that does not fit is refused.
     """
-    seed: int
+    forecast: list[PrivacyForecastPoint]
     """
-    The seed that would be used; drawn anew each time where the request names none.
+    The file's epsilon as the job goes on, in ten equal parts. By Rényi orders, so a little above what is charged by `prv`.
     """
-    method: Method
+    not_covered: list[str]
     """
-    The method, every `"auto"` resolved.
+    What the guarantee does not cover.
     """
-    trainyard: JobExtension
+
+
+class PrivacyUnit(RootModel[Literal["example"] | UserUnit]):
+    root: Literal["example"] | UserUnit
     """
-    Trainyard's own settings, every `"auto"` resolved.
+    Whom the guarantee protects.
     """
-    files: list[PreflightFile]
+
+
+class SetPrivacyBudget(BaseModel):
     """
-    The files: training first.
+    Sets what all private jobs on a file's content may spend together.
     """
-    total_steps: int
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    budget: NewPrivacyBudget
     """
-    Optimizer steps; exact where `token_counts` is null, else an estimate from the number of lines.
+    The budget.
     """
-    total_tokens: int | None
-    """
-    Tokens that would go through the model, all epochs together; null where they could not be counted.
-    """
-    token_counts: str | None
-    """
-    Why tokens could not be counted; null where they were.
-    """
-    memory: MemoryFit
-    """
-    Whether it fits the memory.
-    """
-    time: TimeEstimate | None
-    queue: QueuePlace
-    """
-    Where it would stand in the queue.
-    """
-    compatibility: list[Compatibility]
-    """
-    What consumers of the adapter would make of it.
-    """
+    unit: PrivacyUnit | None = None
 
 
 class Usage(BaseModel):
@@ -2171,47 +2181,6 @@ class Usage(BaseModel):
     """
     What the tenant may use.
     """
-
-
-class CreateJob(BaseModel):
-    """
-    The body of `POST /v1/fine_tuning/jobs`.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    model: str
-    """
-    The base model, by a name that `GET /v1/models` lists.
-    """
-    training_file: str
-    """
-    The id of an uploaded JSONL file with purpose `fine-tune`.
-    """
-    validation_file: str | None = None
-    """
-    The id of a file that is measured but not trained on.
-    """
-    suffix: str | None = None
-    """
-    Up to 64 characters that go into the name of the fine-tuned model.
-    """
-    seed: int | None = None
-    """
-    Seed of everything random, 0 to 2147483647; drawn where left out.
-    """
-    metadata: dict[str, Any] | None = None
-    """
-    Up to 16 pairs of the client's own; keys up to 64 characters, values up to 512.
-    """
-    hyperparameters: Hyperparameters | None = None
-    method: Method | None = None
-    integrations: list[dict[str, Any]] | None = None
-    """
-    Experiment trackers. Not available in this version: a non-empty list is refused.
-    """
-    trainyard: Extension | None = None
 
 
 class DeletedFile(BaseModel):
@@ -2264,6 +2233,367 @@ class DeletedTenant(BaseModel):
     """
     The receipt; it is read again with the operator's key.
     """
+
+
+class FilePrivacy(BaseModel):
+    """
+    What was spent of a file's privacy, over all jobs on the same content, whatever their files are called.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    object: str
+    """
+    Always `file.privacy`.
+    """
+    file: str
+    """
+    The file.
+    """
+    sha256: str
+    """
+    SHA-256 of its content, in hexadecimal: another file with the same content has the same budget.
+    """
+    unit: PrivacyUnit | None
+    units: int | None
+    """
+    How many of them the file has.
+    """
+    accountant: Literal["prv", "rdp"] | str | None
+    budget: PrivacyBudget | None
+    spent_epsilon: float
+    """
+    Epsilon of every step that a job ran or may have run.
+    """
+    remaining_epsilon: float | None
+    """
+    The budget's epsilon less that; null where no budget was set. Epsilons do not add up: a job may fit whose own is larger.
+    """
+    delta: float | None
+    """
+    The delta at which epsilon was counted.
+    """
+    jobs: list[FilePrivacyRun]
+    """
+    Every run that drew on it, in the order in which they began.
+    """
+
+
+class JobPrivacy(BaseModel):
+    """
+    The privacy of a job as it is carried out.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    target_epsilon: float
+    """
+    The most epsilon that the job may spend: a run that was repeated after a crash stops before it.
+    """
+    noise_multiplier: float
+    """
+    The noise in use.
+    """
+    delta: float
+    """
+    The delta in use.
+    """
+    clip_norm: float
+    """
+    The limit on a unit's gradient.
+    """
+    clipping: Literal["flat", "per_layer", "automatic", "adaptive"] | str
+    """
+    How gradients are cut.
+    """
+    unit: PrivacyUnit
+    """
+    Whom the guarantee protects.
+    """
+    accountant: Literal["prv", "rdp"] | str
+    """
+    How epsilon is counted.
+    """
+    units: int
+    """
+    Units in the training file.
+    """
+    sampling_rate: float
+    """
+    The probability with which a unit takes part in a step.
+    """
+    steps: int
+    """
+    Steps planned.
+    """
+    expected_epsilon: float
+    """
+    Epsilon once all of them have run, each of them once.
+    """
+    not_covered: list[str]
+    """
+    What the guarantee does not cover.
+    """
+
+
+class Privacy(BaseModel):
+    """
+    Makes a job differentially private. Give `target_epsilon` and the noise is chosen for it, or give `noise_multiplier` and epsilon
+    follows from it.
+
+    The guarantee is (epsilon, delta) for data sets that differ by one unit added or removed. Every step draws each unit on its own with
+    the same probability, cuts its gradient to a limit, and adds noise to the sum.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    target_epsilon: float | None = None
+    """
+    The most epsilon that the job may spend; 0.001 to 1000.
+    """
+    noise_multiplier: float | None = None
+    """
+    Standard deviation of the noise over the limit on a unit's gradient; 0.01 to 1000000.
+    """
+    delta: Literal["auto"] | float | None = None
+    clip_norm: float = 1.0
+    """
+    The limit on the L2 norm of a unit's gradient: where `clipping` is `adaptive`, that of the first step.
+    """
+    clipping: Literal["flat", "per_layer", "automatic", "adaptive"] | str = "flat"
+    """
+    How gradients are cut.
+    """
+    unit: Annotated[PrivacyUnit, Field(validate_default=True)] = "example"
+    """
+    Whom the guarantee protects.
+    """
+    accountant: Literal["prv", "rdp"] | str = "prv"
+    """
+    How epsilon is counted.
+    """
+
+
+class Extension(BaseModel):
+    """
+    Trainyard's own settings of a create request.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    adapter: Adapter | None = None
+    """
+    What is trained on top of the frozen base.
+    """
+    optimizer: Optimizer | None = None
+    """
+    The optimizer.
+    """
+    schedule: Schedule | None = None
+    """
+    The course of the learning rate.
+    """
+    precision: Literal["auto"] | Literal["fp32", "bf16", "fp16"] | str | None = None
+    sequence: Sequence | None = None
+    """
+    How examples become rows of tokens.
+    """
+    batching: Batching | None = None
+    """
+    How an effective batch is cut to fit the memory.
+    """
+    checkpoint: Checkpointing | None = None
+    """
+    When checkpoints are written and how many are kept.
+    """
+    evaluation: Evaluation | None = None
+    """
+    When the validation file is looked at.
+    """
+    early_stopping: EarlyStopping | None = None
+    data: dict[str, Any] | None = None
+    """
+    Data cleaning. Not available in this version: anything but null is refused.
+    """
+    privacy: Privacy | None = None
+    continual: dict[str, Any] | None = None
+    """
+    Continual learning. Not available in this version: anything but null is refused.
+    """
+    resources: Resources | None = None
+    """
+    What the job may use.
+    """
+    webhook: NewJobWebhook | None = None
+
+
+class JobExtension(BaseModel):
+    """
+    The same settings as the job carries them out, every `"auto"` resolved, with progress and result.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    adapter: Adapter
+    """
+    The settings, resolved.
+    """
+    optimizer: Optimizer
+    """
+    The optimizer; `learning_rate` is the peak rate in use.
+    """
+    schedule: Schedule
+    """
+    The course of the learning rate.
+    """
+    precision: Literal["auto"] | Literal["fp32", "bf16", "fp16"] | str
+    sequence: Sequence
+    """
+    How examples become rows.
+    """
+    batching: Batching
+    """
+    How the effective batch is cut.
+    """
+    checkpoint: Checkpointing
+    """
+    When checkpoints are written.
+    """
+    evaluation: Evaluation
+    """
+    When the validation file is looked at.
+    """
+    early_stopping: EarlyStopping | None = None
+    data: dict[str, Any] | None = None
+    """
+    Always null in this version.
+    """
+    privacy: JobPrivacy | None = None
+    continual: dict[str, Any] | None = None
+    """
+    Always null in this version.
+    """
+    resources: Resources
+    """
+    What the job may use.
+    """
+    webhook: JobWebhook | None = None
+    progress: Progress
+    """
+    How far the job is.
+    """
+    result: JobResult | None = None
+    erased: JobErasure | None = None
+
+
+class Preflight(BaseModel):
+    """
+    What a create request would come to. Nothing is stored of it.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    object: str
+    """
+    Always `fine_tuning.preflight`.
+    """
+    valid: bool
+    """
+    Whether the job would be taken and get past `validating_files`.
+    """
+    model: str
+    """
+    The base model.
+    """
+    seed: int
+    """
+    The seed that would be used; drawn anew each time where the request names none.
+    """
+    method: Method
+    """
+    The method, every `"auto"` resolved.
+    """
+    trainyard: JobExtension
+    """
+    Trainyard's own settings, every `"auto"` resolved.
+    """
+    files: list[PreflightFile]
+    """
+    The files: training first.
+    """
+    total_steps: int
+    """
+    Optimizer steps; exact where `token_counts` is null, else an estimate from the number of lines.
+    """
+    total_tokens: int | None
+    """
+    Tokens that would go through the model, all epochs together; null where they could not be counted.
+    """
+    token_counts: str | None
+    """
+    Why tokens could not be counted; null where they were.
+    """
+    memory: MemoryFit
+    """
+    Whether it fits the memory.
+    """
+    time: TimeEstimate | None
+    queue: QueuePlace
+    """
+    Where it would stand in the queue.
+    """
+    compatibility: list[Compatibility]
+    """
+    What consumers of the adapter would make of it.
+    """
+    privacy: PrivacyForecast | None
+
+
+class CreateJob(BaseModel):
+    """
+    The body of `POST /v1/fine_tuning/jobs`.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    model: str
+    """
+    The base model, by a name that `GET /v1/models` lists.
+    """
+    training_file: str
+    """
+    The id of an uploaded JSONL file with purpose `fine-tune`.
+    """
+    validation_file: str | None = None
+    """
+    The id of a file that is measured but not trained on.
+    """
+    suffix: str | None = None
+    """
+    Up to 64 characters that go into the name of the fine-tuned model.
+    """
+    seed: int | None = None
+    """
+    Seed of everything random, 0 to 2147483647; drawn where left out.
+    """
+    metadata: dict[str, Any] | None = None
+    """
+    Up to 16 pairs of the client's own; keys up to 64 characters, values up to 512.
+    """
+    hyperparameters: Hyperparameters | None = None
+    method: Method | None = None
+    integrations: list[dict[str, Any]] | None = None
+    """
+    Experiment trackers. Not available in this version: a non-empty list is refused.
+    """
+    trainyard: Extension | None = None
 
 
 class Job(BaseModel):

@@ -17,6 +17,7 @@ import type {
   DeletedTenant,
   ErasureReceipt,
   File,
+  FilePrivacy,
   Health,
   Job,
   JobCheckpoint,
@@ -28,6 +29,7 @@ import type {
   Preflight,
   Purpose,
   RotateKey,
+  SetPrivacyBudget,
   Tenant,
   TenantKey,
   UpdateTenant,
@@ -123,6 +125,26 @@ export class FilesResource extends Resource {
    */
   link(fileId: string, options: RequestOptions = {}): Promise<Link> {
     return this.transport.json<Link>({ method: "GET", path: `/v1/files/${segment(fileId)}/link` }, options);
+  }
+
+  /**
+   * Retrieve a file's privacy budget.
+   *
+   * What private jobs have spent of the privacy of the file's content, what is left of its budget, and what each run was charged for. Files
+   * with the same content share it, and a file that is deleted and uploaded again has spent what it had spent.
+   */
+  privacy(fileId: string, options: RequestOptions = {}): Promise<FilePrivacy> {
+    return this.transport.json<FilePrivacy>({ method: "GET", path: `/v1/files/${segment(fileId)}/privacy` }, options);
+  }
+
+  /**
+   * Set a file's privacy budget.
+   *
+   * What all private jobs on the file's content may spend together, those of before included. From then on jobs that read it must be private.
+   * A budget below what was spent lets nothing more run.
+   */
+  setPrivacyBudget(fileId: string, body: SetPrivacyBudget, options: RequestOptions = {}): Promise<FilePrivacy> {
+    return this.transport.json<FilePrivacy>({ method: "POST", path: `/v1/files/${segment(fileId)}/privacy`, body }, options);
   }
 
   /**

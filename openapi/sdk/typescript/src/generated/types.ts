@@ -184,6 +184,11 @@ export interface components {
              */
             keep?: number;
         };
+        /**
+         * @description How gradients are cut.
+         * @enum {string}
+         */
+        Clipping: "flat" | "per_layer" | "automatic" | "adaptive";
         /** @description What a consumer of the adapter would make of it. */
         Compatibility: {
             /** @description `peft`, `vllm` or `llama.cpp`. */
@@ -530,8 +535,8 @@ export interface components {
             early_stopping?: components["schemas"]["EarlyStopping"] | null;
             /** @description Data cleaning. Not available in this version: anything but null is refused. */
             data?: Record<string, never> | null;
-            /** @description Differential privacy. Not available in this version: anything but null is refused. */
-            privacy?: Record<string, never> | null;
+            /** @default null */
+            privacy?: components["schemas"]["Privacy"] | null;
             /** @description Continual learning. Not available in this version: anything but null is refused. */
             continual?: Record<string, never> | null;
             /**
@@ -592,6 +597,85 @@ export interface components {
         };
         /** @description An uploaded or produced file. */
         FileId: string;
+        /** @description What was spent of a file's privacy, over all jobs on the same content, whatever their files are called. */
+        FilePrivacy: {
+            /**
+             * @description Always `file.privacy`.
+             * @example file.privacy
+             */
+            object: string;
+            /** @description The file. */
+            file: components["schemas"]["FileId"];
+            /** @description SHA-256 of its content, in hexadecimal: another file with the same content has the same budget. */
+            sha256: string;
+            unit: components["schemas"]["PrivacyUnit"] | null;
+            /**
+             * Format: int64
+             * @description How many of them the file has.
+             */
+            units: number | null;
+            accountant: components["schemas"]["PrivacyAccountant"] | null;
+            budget: components["schemas"]["PrivacyBudget"] | null;
+            /**
+             * Format: double
+             * @description Epsilon of every step that a job ran or may have run.
+             */
+            spent_epsilon: number;
+            /**
+             * Format: double
+             * @description The budget's epsilon less that; null where no budget was set. Epsilons do not add up: a job may fit whose own is larger.
+             */
+            remaining_epsilon: number | null;
+            /**
+             * Format: double
+             * @description The delta at which epsilon was counted.
+             */
+            delta: number | null;
+            /** @description Every run that drew on it, in the order in which they began. */
+            jobs: components["schemas"]["FilePrivacyRun"][];
+        };
+        /** @description One run of a job, as it was charged. */
+        FilePrivacyRun: {
+            /** @description The job. */
+            job: components["schemas"]["JobId"];
+            /**
+             * Format: int64
+             * @description Which of its attempts.
+             */
+            epoch: number;
+            /**
+             * Format: double
+             * @description Standard deviation of its noise over the limit on a unit's gradient.
+             */
+            noise_multiplier: number;
+            /**
+             * Format: double
+             * @description The probability with which a unit took part in a step.
+             */
+            sampling_rate: number;
+            /**
+             * Format: int64
+             * @description Steps that it was given before they ran.
+             */
+            steps_reserved: number;
+            /**
+             * Format: int64
+             * @description Steps that a checkpoint carries.
+             */
+            steps_committed: number;
+            /**
+             * Format: int64
+             * @description Steps that count: all that were reserved, but for a run that ended in order and gave back what it did not use.
+             */
+            steps_charged: number;
+            /** @description Where the run stands. */
+            state: components["schemas"]["FilePrivacyState"];
+        };
+        /**
+         * @description Where a run stands.
+         * @enum {string}
+         */
+        FilePrivacyState: "open" | "settled" | "crashed";
         /** @description The answer of a probe. */
         Health: {
             /**
@@ -758,8 +842,7 @@ export interface components {
             early_stopping?: components["schemas"]["EarlyStopping"] | null;
             /** @description Always null in this version. */
             data?: Record<string, never> | null;
-            /** @description Always null in this version. */
-            privacy?: Record<string, never> | null;
+            privacy?: components["schemas"]["JobPrivacy"] | null;
             /** @description Always null in this version. */
             continual?: Record<string, never> | null;
             /** @description What the job may use. */
@@ -772,6 +855,57 @@ export interface components {
         };
         /** @description A fine-tuning job. */
         JobId: string;
+        /** @description The privacy of a job as it is carried out. */
+        JobPrivacy: {
+            /**
+             * Format: double
+             * @description The most epsilon that the job may spend: a run that was repeated after a crash stops before it.
+             */
+            target_epsilon: number;
+            /**
+             * Format: double
+             * @description The noise in use.
+             */
+            noise_multiplier: number;
+            /**
+             * Format: double
+             * @description The delta in use.
+             */
+            delta: number;
+            /**
+             * Format: double
+             * @description The limit on a unit's gradient.
+             */
+            clip_norm: number;
+            /** @description How gradients are cut. */
+            clipping: components["schemas"]["Clipping"];
+            /** @description Whom the guarantee protects. */
+            unit: components["schemas"]["PrivacyUnit"];
+            /** @description How epsilon is counted. */
+            accountant: components["schemas"]["PrivacyAccountant"];
+            /**
+             * Format: int64
+             * @description Units in the training file.
+             */
+            units: number;
+            /**
+             * Format: double
+             * @description The probability with which a unit takes part in a step.
+             */
+            sampling_rate: number;
+            /**
+             * Format: int64
+             * @description Steps planned.
+             */
+            steps: number;
+            /**
+             * Format: double
+             * @description Epsilon once all of them have run, each of them once.
+             */
+            expected_epsilon: number;
+            /** @description What the guarantee does not cover. */
+            not_covered: string[];
+        };
         /** @description What came out of a job that succeeded. */
         JobResult: {
             /**
@@ -844,6 +978,15 @@ export interface components {
              * @default null
              */
             adapter_sha256?: string | null;
+            /** @default null */
+            privacy?: components["schemas"]["PrivacySpent"] | null;
+            /**
+             * Format: double
+             * @description How much louder than the noise the private gradients were: the mean over all steps of signal over noise, in squared norms. Worked
+             *     out from what was released with noise, so it costs nothing. Null where the job is not private.
+             * @default null
+             */
+            signal_to_noise?: number | null;
             /**
              * @description What happened to the rows of the data, by name: truncated, rejected and so on.
              * @default {}
@@ -877,7 +1020,7 @@ export interface components {
          * @description What kind of thing was kept.
          * @enum {string}
          */
-        KeptKind: "job_record" | "same_content" | "audit_log" | "usage" | "backups" | "server_log";
+        KeptKind: "job_record" | "same_content" | "privacy_ledger" | "audit_log" | "usage" | "backups" | "server_log";
         /** @description What came of a file. */
         Lineage: {
             /** @description The file. */
@@ -1022,6 +1165,11 @@ export interface components {
             /** @description `system` for base models, else the tenant. */
             owned_by: string;
         };
+        /**
+         * @description Units that need no settings.
+         * @enum {string}
+         */
+        NamedUnit: "example";
         /** @description An endpoint of one job, in the request that makes the job. */
         NewJobWebhook: {
             /** @description Where events are sent, by `https`. */
@@ -1030,6 +1178,15 @@ export interface components {
             secret: components["schemas"]["SigningSecret"];
             /** @description Which events; all where null. */
             events?: components["schemas"]["EventType"][] | null;
+        };
+        /** @description A budget that is to be set. */
+        NewPrivacyBudget: {
+            /**
+             * Format: double
+             * @description The bound on the privacy loss: 0.001 to 1000.
+             */
+            epsilon: number;
+            delta?: "auto" | number;
         };
         /** @description The optimizer of the adapter's parameters. */
         Optimizer: {
@@ -1095,7 +1252,7 @@ export interface components {
              * @example fine_tuning.preflight
              */
             object: string;
-            /** @description Whether the job would get past `validating_files`. */
+            /** @description Whether the job would be taken and get past `validating_files`. */
             valid: boolean;
             /** @description The base model. */
             model: string;
@@ -1129,6 +1286,7 @@ export interface components {
             queue: components["schemas"]["QueuePlace"];
             /** @description What consumers of the adapter would make of it. */
             compatibility: components["schemas"]["Compatibility"][];
+            privacy: components["schemas"]["PrivacyForecast"] | null;
         };
         /** @description A file of the request. */
         PreflightFile: {
@@ -1170,6 +1328,120 @@ export interface components {
          * @enum {string}
          */
         Priority: "low" | "normal" | "high";
+        /**
+         * @description Makes a job differentially private. Give `target_epsilon` and the noise is chosen for it, or give `noise_multiplier` and epsilon
+         *     follows from it.
+         *
+         *     The guarantee is (epsilon, delta) for data sets that differ by one unit added or removed. Every step draws each unit on its own with
+         *     the same probability, cuts its gradient to a limit, and adds noise to the sum.
+         */
+        Privacy: {
+            /**
+             * Format: double
+             * @description The most epsilon that the job may spend; 0.001 to 1000.
+             * @default null
+             */
+            target_epsilon?: number | null;
+            /**
+             * Format: double
+             * @description Standard deviation of the noise over the limit on a unit's gradient; 0.01 to 1000000.
+             * @default null
+             */
+            noise_multiplier?: number | null;
+            delta?: "auto" | number;
+            /**
+             * Format: double
+             * @description The limit on the L2 norm of a unit's gradient: where `clipping` is `adaptive`, that of the first step.
+             * @default 1
+             */
+            clip_norm?: number;
+            /**
+             * @description How gradients are cut.
+             * @default flat
+             */
+            clipping?: components["schemas"]["Clipping"];
+            /**
+             * @description Whom the guarantee protects.
+             * @default example
+             */
+            unit?: components["schemas"]["PrivacyUnit"];
+            /**
+             * @description How epsilon is counted.
+             * @default prv
+             */
+            accountant?: components["schemas"]["PrivacyAccountant"];
+        };
+        /**
+         * @description How epsilon is counted.
+         * @enum {string}
+         */
+        PrivacyAccountant: "prv" | "rdp";
+        /** @description An (epsilon, delta) guarantee. */
+        PrivacyBudget: {
+            /**
+             * Format: double
+             * @description The bound on the privacy loss.
+             */
+            epsilon: number;
+            /**
+             * Format: double
+             * @description The probability by which it may fail.
+             */
+            delta: number;
+        };
+        /** @description What a private job would cost its training file. */
+        PrivacyForecast: {
+            /**
+             * Format: double
+             * @description Epsilon that earlier jobs on the same content spent.
+             */
+            spent_before: number;
+            budget: components["schemas"]["PrivacyBudget"] | null;
+            /**
+             * Format: double
+             * @description The budget's epsilon less what was spent; null where no budget was set.
+             */
+            remaining: number | null;
+            /** @description Whether all steps of the job fit now: a job that does not fit is refused. */
+            fits: boolean;
+            /** @description The file's epsilon as the job goes on, in ten equal parts. By Rényi orders, so a little above what is charged by `prv`. */
+            forecast: components["schemas"]["PrivacyForecastPoint"][];
+            /** @description What the guarantee does not cover. */
+            not_covered: string[];
+        };
+        /** @description A point of a forecast. */
+        PrivacyForecastPoint: {
+            /**
+             * Format: int64
+             * @description Steps of the job done by then.
+             */
+            step: number;
+            /**
+             * Format: double
+             * @description Epsilon of everything up to there.
+             */
+            epsilon: number;
+        };
+        /** @description What a private job has spent. */
+        PrivacySpent: {
+            /**
+             * Format: double
+             * @description Epsilon of every step that the job ran or may have run.
+             */
+            epsilon: number;
+            /**
+             * Format: double
+             * @description At this delta.
+             */
+            delta: number;
+            /**
+             * Format: int64
+             * @description Those steps: more than the job's own where some were repeated after a crash.
+             */
+            steps: number;
+        };
+        /** @description Whom the guarantee protects. */
+        PrivacyUnit: components["schemas"]["NamedUnit"] | components["schemas"]["UserUnit"];
         /** @description How far a job is. */
         Progress: {
             /**
@@ -1238,6 +1510,8 @@ export interface components {
              * @default 0
              */
             attempts?: number;
+            /** @default null */
+            privacy?: components["schemas"]["PrivacySpent"] | null;
         };
         /**
          * @description What a file is for.
@@ -1415,6 +1689,12 @@ export interface components {
              * @default truncate
              */
             overlong?: components["schemas"]["Overlong"];
+        };
+        /** @description Sets what all private jobs on a file's content may spend together. */
+        SetPrivacyBudget: {
+            /** @description The budget. */
+            budget: components["schemas"]["NewPrivacyBudget"];
+            unit?: components["schemas"]["PrivacyUnit"] | null;
         };
         /** @description A signing secret, `whsec_` and base64. Its `Debug` shows nothing of it. */
         SigningSecret: string;
@@ -1702,6 +1982,16 @@ export interface components {
              */
             jobs_succeeded: number;
         };
+        /** @description All lines of one user, drawn together. */
+        UserUnit: {
+            /** @description The key of each line, beside its data, that names the user: a string or a whole number. */
+            user_field: string;
+            /**
+             * Format: int32
+             * @description The most lines of a user that take part in a step; the user's gradient is the mean over them.
+             */
+            examples_per_unit: number;
+        };
         /** @description An endpoint that is told of the events of all jobs of the tenant. */
         Webhook: {
             /** @description The id. */
@@ -1791,6 +2081,7 @@ export type Batching = components['schemas']['Batching'];
 export type CheckpointId = components['schemas']['CheckpointId'];
 export type CheckpointMetrics = components['schemas']['CheckpointMetrics'];
 export type Checkpointing = components['schemas']['Checkpointing'];
+export type Clipping = components['schemas']['Clipping'];
 export type Compatibility = components['schemas']['Compatibility'];
 export type CompleteUpload = components['schemas']['CompleteUpload'];
 export type CreateJob = components['schemas']['CreateJob'];
@@ -1820,6 +2111,9 @@ export type Extension = components['schemas']['Extension'];
 export type File = components['schemas']['File'];
 export type FileDeletion = components['schemas']['FileDeletion'];
 export type FileId = components['schemas']['FileId'];
+export type FilePrivacy = components['schemas']['FilePrivacy'];
+export type FilePrivacyRun = components['schemas']['FilePrivacyRun'];
+export type FilePrivacyState = components['schemas']['FilePrivacyState'];
 export type Health = components['schemas']['Health'];
 export type Hyperparameters = components['schemas']['Hyperparameters'];
 export type Job = components['schemas']['Job'];
@@ -1829,6 +2123,7 @@ export type JobError = components['schemas']['JobError'];
 export type JobEvent = components['schemas']['JobEvent'];
 export type JobExtension = components['schemas']['JobExtension'];
 export type JobId = components['schemas']['JobId'];
+export type JobPrivacy = components['schemas']['JobPrivacy'];
 export type JobResult = components['schemas']['JobResult'];
 export type JobStatus = components['schemas']['JobStatus'];
 export type JobWebhook = components['schemas']['JobWebhook'];
@@ -1845,7 +2140,9 @@ export type Method = components['schemas']['Method'];
 export type MethodKind = components['schemas']['MethodKind'];
 export type Metric = components['schemas']['Metric'];
 export type Model = components['schemas']['Model'];
+export type NamedUnit = components['schemas']['NamedUnit'];
 export type NewJobWebhook = components['schemas']['NewJobWebhook'];
+export type NewPrivacyBudget = components['schemas']['NewPrivacyBudget'];
 export type Optimizer = components['schemas']['Optimizer'];
 export type OptimizerKind = components['schemas']['OptimizerKind'];
 export type Order = components['schemas']['Order'];
@@ -1854,6 +2151,13 @@ export type PartId = components['schemas']['PartId'];
 export type Preflight = components['schemas']['Preflight'];
 export type PreflightFile = components['schemas']['PreflightFile'];
 export type Priority = components['schemas']['Priority'];
+export type Privacy = components['schemas']['Privacy'];
+export type PrivacyAccountant = components['schemas']['PrivacyAccountant'];
+export type PrivacyBudget = components['schemas']['PrivacyBudget'];
+export type PrivacyForecast = components['schemas']['PrivacyForecast'];
+export type PrivacyForecastPoint = components['schemas']['PrivacyForecastPoint'];
+export type PrivacySpent = components['schemas']['PrivacySpent'];
+export type PrivacyUnit = components['schemas']['PrivacyUnit'];
 export type Progress = components['schemas']['Progress'];
 export type Purpose = components['schemas']['Purpose'];
 export type QueuePlace = components['schemas']['QueuePlace'];
@@ -1866,6 +2170,7 @@ export type Schedule = components['schemas']['Schedule'];
 export type ScheduleKind = components['schemas']['ScheduleKind'];
 export type Scope = components['schemas']['Scope'];
 export type Sequence = components['schemas']['Sequence'];
+export type SetPrivacyBudget = components['schemas']['SetPrivacyBudget'];
 export type SigningSecret = components['schemas']['SigningSecret'];
 export type Supervised = components['schemas']['Supervised'];
 export type Tenant = components['schemas']['Tenant'];
@@ -1883,6 +2188,7 @@ export type UploadPart = components['schemas']['UploadPart'];
 export type UploadStatus = components['schemas']['UploadStatus'];
 export type Usage = components['schemas']['Usage'];
 export type UsageDay = components['schemas']['UsageDay'];
+export type UserUnit = components['schemas']['UserUnit'];
 export type Webhook = components['schemas']['Webhook'];
 export type WebhookDelivery = components['schemas']['WebhookDelivery'];
 export type WebhookId = components['schemas']['WebhookId'];

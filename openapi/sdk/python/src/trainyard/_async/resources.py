@@ -22,6 +22,7 @@ from trainyard.models import (
     DeletedTenant,
     ErasureReceipt,
     File,
+    FilePrivacy,
     Health,
     Job,
     JobCheckpoint,
@@ -31,6 +32,7 @@ from trainyard.models import (
     Model,
     Preflight,
     RotateKey,
+    SetPrivacyBudget,
     Tenant,
     TenantKey,
     UpdateTenant,
@@ -112,6 +114,32 @@ class AsyncFilesResource(AsyncResource):
         with `not_available` where the server keeps its objects in a directory.
         """
         return await self._transport.fetch(Link, Call("GET", f"/v1/files/{segment(file_id)}/link", timeout=timeout))
+
+    async def privacy(self, file_id: str, *, timeout: float | None = None) -> FilePrivacy:
+        """Retrieve a file's privacy budget.
+
+        What private jobs have spent of the privacy of the file's content, what is left of its budget, and what each run was charged for. Files
+        with the same content share it, and a file that is deleted and uploaded again has spent what it had spent.
+        """
+        return await self._transport.fetch(FilePrivacy, Call("GET", f"/v1/files/{segment(file_id)}/privacy", timeout=timeout))
+
+    async def set_privacy_budget(
+        self,
+        file_id: str,
+        body: SetPrivacyBudget | Mapping[str, Any],
+        *,
+        idempotency_key: str | None = None,
+        timeout: float | None = None,
+    ) -> FilePrivacy:
+        """Set a file's privacy budget.
+
+        What all private jobs on the file's content may spend together, those of before included. From then on jobs that read it must be private.
+        A budget below what was spent lets nothing more run.
+        """
+        return await self._transport.fetch(
+            FilePrivacy,
+            Call("POST", f"/v1/files/{segment(file_id)}/privacy", body=body, idempotency_key=idempotency_key, timeout=timeout),
+        )
 
     async def retrieve_erasure(self, erasure_id: str, *, timeout: float | None = None) -> ErasureReceipt:
         """Retrieve the receipt of an erasure.
