@@ -254,3 +254,53 @@ fn check_carried(checkpoint: u64, step: u64) -> Result<(), LeaseError> {
     );
     Err(LeaseError::Refused(text))
 }
+
+#[cfg(test)]
+mod tests {
+    use trainyard_openapi::id::{JobId, Nonce, TenantId};
+    use trainyard_privacy::ledger::{DatasetHash, Ledger};
+    use trainyard_privacy::unit::{Population, PrivacyUnit};
+    use trainyard_privacy::{Accounting, Budget};
+
+    use super::*;
+
+    fn plan() -> PrivacyPlan {
+        PrivacyPlan {
+            population: Population::new(PrivacyUnit::Example, 100).unwrap(),
+            user_field: None,
+            phase: Phase::new(1.0, 0.1, 10).unwrap(),
+            limit: Budget::new(100.0, 0.001).unwrap(),
+            accounting: Accounting::Rdp,
+            expected_epsilon: 1.0,
+            clipping: trainyard_openapi::extension::Clipping::Flat,
+            clip_norm: 1.0,
+            count_noise: None,
+        }
+    }
+
+    #[test]
+    fn two_runs_of_one_epoch_are_each_charged() {
+        let (population, accounting) = (plan().population, Accounting::Rdp);
+        let dataset = DatasetHash::try_from("ab".repeat(32)).unwrap();
+        let tenant = TenantId::generate().unwrap();
+        let budget = Budget::new(1000.0, 0.001).unwrap();
+        let ledger = Ledger::open(tenant, dataset, population, budget, accounting).unwrap();
+        let mut ledger =
+            PrivacyLedger { ledger, budget_set: false, user_field: None, runs: Vec::new() };
+        let mut accountant = Accountant::default();
+        // The store forgot the first claim, and gave its number once more.
+        let job = JobId::generate().unwrap();
+        for _ in 0..2 {
+            let nonce = Nonce::generate().unwrap();
+            let lease = LeaseId { job: job.clone(), epoch: 1, nonce };
+            let wanted = Wanted { lease, plan: plan(), checkpoint: 0, from: 0, until: 10 };
+            for _ in 0..2 {
+                assert_eq!(ledger.reserve(&mut accountant, &wanted).unwrap().until, 10);
+            }
+        }
+        let numbers: Vec<u32> = ledger.runs.iter().map(|run| run.number).collect();
+        assert_eq!(numbers, [0, 1]);
+        let spent = ledger.spent_by(&mut accountant, &job, &plan()).unwrap();
+        assert_eq!(spent.steps, 20);
+    }
+}

@@ -96,7 +96,7 @@ impl Scheduler {
         let budget = budget_of(new, &population)?;
         let accounting = Accounting::default();
         let opened = PrivacyLedger::open(file, population, user_field, accounting, Some(budget));
-        Ok(opened.map_err(internal)?)
+        opened.map_err(internal)
     }
 
     async fn privacy_of(
