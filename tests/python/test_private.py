@@ -65,7 +65,7 @@ def test_the_file_remembers(client, job, training_file):
     ({"target_epsilon": 8, "noise_multiplier": 1}, "noise_multiplier"),
     ({"target_epsilon": 8, "delta": 0.2}, "delta"),
     ({"target_epsilon": 8, "clip_norm": 0}, "clip_norm"),
-    ({"target_epsilon": 8, "unit": {"user_field": "who", "examples_per_unit": 2}}, "unit.user_field"),
+    ({"target_epsilon": 8, "unit": {"user_field": "messages", "examples_per_unit": 2}}, "unit.user_field"),
 ])
 def test_what_cannot_be_promised_is_refused(client, training_file, privacy, param):
     with pytest.raises(openai.BadRequestError) as refused:
@@ -78,3 +78,9 @@ def test_validation_on_private_data_is_refused(client, job, training_file):
     with pytest.raises(openai.BadRequestError) as refused:
         create(client, training_file, PRIVACY, validation_file=copy.id)
     assert refused.value.param == "validation_file"
+
+
+def test_lines_that_do_not_name_their_user_are_refused(client, training_file):
+    with pytest.raises(openai.BadRequestError) as refused:
+        create(client, training_file, {"target_epsilon": 8, "unit": {"user_field": "who", "examples_per_unit": 2}})
+    assert refused.value.param == "training_file" and "line 1" in refused.value.message and "who" in refused.value.message

@@ -94,22 +94,18 @@ pub async fn check(
             report.recovered += 1;
         }
     }
-    let cancelled: BTreeSet<String> = ledger
-        .entries()
-        .into_iter()
-        .filter_map(|entry| match entry {
-            Entry::Cancelled { job } => Some(job),
-            Entry::Submitted { .. } | Entry::Refused { .. } | Entry::Claimed { .. } => None,
-        })
-        .collect();
-    let holders: BTreeMap<String, String> = ledger
-        .entries()
-        .into_iter()
-        .filter_map(|entry| match entry {
-            Entry::Claimed { job, directory } => Some((job, format!("{directory}/"))),
-            Entry::Submitted { .. } | Entry::Refused { .. } | Entry::Cancelled { .. } => None,
-        })
-        .collect();
+    let (mut unwanted, mut cancelled) = (BTreeSet::new(), BTreeSet::new());
+    let mut holders = BTreeMap::new();
+    for entry in ledger.entries() {
+        match entry {
+            Entry::Unwanted { job } => drop(unwanted.insert(job)),
+            Entry::Cancelled { job } => drop(cancelled.insert(job)),
+            Entry::Claimed { job, directory } => {
+                drop(holders.insert(job, format!("{directory}/")));
+            }
+            Entry::Submitted { .. } | Entry::Refused { .. } => {}
+        }
+    }
     let data_sha256 = hex::encode(Sha256::digest(data.as_bytes()));
     let steps = chain::steps(LINES, work.epochs, BATCH);
     for job in &jobs {
@@ -133,7 +129,7 @@ pub async fn check(
                 }
             }
             "failed" => report.blame(UNEXPECTED, format!("{id} has failed: {}", job["error"])),
-            "cancelled" if !cancelled.contains(&id) => {
+            "cancelled" if !unwanted.contains(&id) => {
                 report.blame(UNEXPECTED, format!("{id} is cancelled, which nobody asked for"));
             }
             "cancelled" => {}

@@ -236,6 +236,8 @@ pub async fn submit(
         Wish::None => {}
         Wish::Cancel => {
             tokio::time::sleep(wait).await;
+            // An api that dies between the end of the job and its answer leaves a repetition that finds nothing to cancel.
+            ledger.write(Entry::Unwanted { job: id.clone() });
             if act("cancel").await == 200 {
                 ledger.write(Entry::Cancelled { job: id.clone() });
             }

@@ -29,6 +29,11 @@ pub enum Entry {
         /// What was said.
         answer: String,
     },
+    /// The owner is about to ask that a job ends: it may, whatever comes of the answers.
+    Unwanted {
+        /// Its id.
+        job: String,
+    },
     /// A job will end by the owner's wish.
     Cancelled {
         /// Its id.
@@ -74,7 +79,10 @@ impl Ledger {
     pub fn submitted(&self) -> BTreeMap<String, (u64, String)> {
         let submitted = |entry| match entry {
             Entry::Submitted { key, seed, job } => Some((key, (seed, job))),
-            Entry::Cancelled { .. } | Entry::Refused { .. } | Entry::Claimed { .. } => None,
+            Entry::Unwanted { .. }
+            | Entry::Cancelled { .. }
+            | Entry::Refused { .. }
+            | Entry::Claimed { .. } => None,
         };
         self.entries().into_iter().filter_map(submitted).collect()
     }

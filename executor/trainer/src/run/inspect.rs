@@ -6,7 +6,7 @@ use trainyard_plan::trainer::{InspectedFile, Inspection, RunSpec};
 
 use super::{dataset_options, pack_if_it_pays, sampler};
 use crate::arch::config::ModelConfig;
-use crate::data::{ChatTokenizer, Dataset, DatasetOptions};
+use crate::data::{ChatTokenizer, Dataset};
 use crate::device;
 use crate::error::{Result, TrainerError};
 
@@ -35,7 +35,6 @@ pub fn inspect(spec: &RunSpec, threads: Option<u32>) -> Result<Inspection> {
     let training = InspectedFile { report: report.to_map(), errors, error_count };
     let validation = match &spec.validation_file {
         Some(path) => {
-            let options = DatasetOptions { user_field: None, ..options };
             let (_, report, errors, error_count) = Dataset::examine(path, &tokenizer, &options)?;
             Some(InspectedFile { report: report.to_map(), errors, error_count })
         }

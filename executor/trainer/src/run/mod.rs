@@ -229,9 +229,7 @@ fn load_validation(
     let (Some(path), Some(name)) = (&spec.validation_file, &spec.validation_file_name) else {
         return Ok(None);
     };
-    // Nobody's gradient comes from it, so it may leave out whose its lines are.
-    let options = DatasetOptions { user_field: None, ..options.clone() };
-    Dataset::load(path, ("validation_file", name), tokenizer, &options, progress).map(Some)
+    Dataset::load(path, ("validation_file", name), tokenizer, options, progress).map(Some)
 }
 
 fn lora_settings(plan: &LoraPlan) -> LoraSettings {

@@ -115,7 +115,9 @@ fn findings(seen: &Seen, noise: f64) -> Vec<String> {
     let guesses = Guesses::from_scores(&scores, 500, 0).unwrap();
     let bound = guesses.epsilon_lower_bound(plan.limit.delta(), CONFIDENCE).unwrap();
     let epsilon = plan.expected_epsilon;
-    println!("noise {noise}: epsilon {epsilon:.2} accounted, at least {bound:.2} by audit ({guesses:?})");
+    println!(
+        "noise {noise}: epsilon {epsilon:.2} accounted, at least {bound:.2} by audit ({guesses:?})"
+    );
     if bound > epsilon {
         found.push(format!(
             "epsilon is at least {bound:.2}, and {epsilon:.2} was accounted ({guesses:?})"

@@ -24,11 +24,11 @@ fn ledger(place: &Place) -> Ledger {
 }
 
 fn steps(ended: &Ended) -> Vec<&Step> {
-    let step = |event| match event {
-        &TrainerEvent::Step(ref step) => Some(step),
+    let steps = ended.events.iter().filter_map(|event| match event {
+        TrainerEvent::Step(step) => Some(step),
         _ => None,
-    };
-    ended.events.iter().filter_map(step).collect()
+    });
+    steps.collect()
 }
 
 fn spent(ended: &Ended) -> (PrivacySpent, u64) {
@@ -102,13 +102,17 @@ fn users_are_units() {
     );
     request["method"]["supervised"]["hyperparameters"]["batch_size"] = json!(4);
     let place = Place::new(&request);
-    let chat = crate::trainer::chat(0..40);
-    let lines = chat.lines().enumerate().map(|(number, line)| {
-        let mut line: Value = serde_json::from_str(line).unwrap();
-        line["who"] = json!(format!("user {}", number % 12));
-        format!("{line}\n")
-    });
-    place.write("train.jsonl", &lines.collect::<String>());
+    let named = |numbers| -> String {
+        let chat = crate::trainer::chat(numbers);
+        let lines = chat.lines().enumerate().map(|(number, line)| {
+            let mut line: Value = serde_json::from_str(line).unwrap();
+            line["who"] = json!(format!("user {}", number % 12));
+            format!("{line}\n")
+        });
+        lines.collect()
+    };
+    place.write("train.jsonl", &named(0..40));
+    place.write("valid.jsonl", &named(50..58));
     let ended = place.run("out", &[]);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert_eq!(spent(&ended).1, 6, "12 users in batches of 4, twice");

@@ -61,7 +61,7 @@ fn side_by_side(
         let mut sum = Tensor::zeros([count], (Kind::Float, device));
         let factors: Vec<Vec<f64>> =
             (0..units).map(|other| vec![f64::from(u8::from(other == unit))]).collect();
-        room.add_to(&mut sum, &factors, &[0..count]).unwrap();
+        room.add_to(&mut sum, &factors, std::slice::from_ref(&(0..count))).unwrap();
         sum
     };
     (0..units).map(one).collect()
@@ -121,7 +121,7 @@ fn norms_are_those_of_the_parts_and_what_is_left_out_is_gone() {
     };
     model.accumulate_gradients(&batch, 1.0, &options).unwrap();
     let alone = summed(&model, &row(&batch, 0, 9), 1.0);
-    let whole = room.norms(2, &[0..count]).unwrap();
+    let whole = room.norms(2, std::slice::from_ref(&(0..count))).unwrap();
     assert!((whole[0][0] / alone.norm().double_value(&[]) - 1.0).abs() < 1e-5, "{whole:?}");
     assert!(!whole[1][0].is_finite());
     let by_layer = room.norms(2, &layers).unwrap();
@@ -130,7 +130,7 @@ fn norms_are_those_of_the_parts_and_what_is_left_out_is_gone() {
 
     room.leave_out(1).unwrap();
     let mut sum = Tensor::zeros([count], (Kind::Float, Device::Cpu));
-    room.add_to(&mut sum, &[vec![0.5], vec![0.0]], &[0..count]).unwrap();
+    room.add_to(&mut sum, &[vec![0.5], vec![0.0]], std::slice::from_ref(&(0..count))).unwrap();
     assert_equal(&sum, &(alone * 0.5), "the other one alone");
     let factors: Vec<f64> =
         (0..layers.len()).map(|layer| f64::from(u8::from(layer == 1))).collect();
