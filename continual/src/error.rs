@@ -49,6 +49,11 @@ pub(crate) fn within(
     Err(ContinualError::OutOfRange { field, limit, value })
 }
 
+/// Refuses a number that is infinite or none.
+pub(crate) fn finite(field: impl Display, value: f64) -> Result<(), ContinualError> {
+    within(field, "a finite number", value, value.is_finite())
+}
+
 /// Refuses a measured value that is none, infinite, or so large that differences and sums could overflow.
 pub(crate) fn measured(field: impl Display, value: f64) -> Result<(), ContinualError> {
     within(field, "between -1e12 and 1e12", value, (-1e12..=1e12).contains(&value))

@@ -6,10 +6,12 @@
 //! |---|---|
 //! | [`matrix`] | the scores on each stage after each stage |
 //! | [`metrics`] | average score, transfer, forgetting, intransigence |
+//! | [`gate`] | whether what a stage trained is kept |
 //!
 //! A new metric is a function beside those of [`metrics`] and a field of its summary.
 
 mod error;
+pub mod gate;
 pub mod matrix;
 pub mod metrics;
 mod name;
