@@ -25,6 +25,12 @@ pub enum ContinualError {
         /// Rows of the matrix, besides the base row.
         rows: usize,
     },
+    /// Nothing is there to be drawn.
+    #[error("the memory is empty: {asked} examples were asked of it")]
+    EmptyMemory {
+        /// How many were asked for.
+        asked: u32,
+    },
     /// A stored value that no sequence of calls makes.
     #[error("the stored {what} is corrupt: {why}")]
     Corrupt {

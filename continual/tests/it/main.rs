@@ -6,9 +6,14 @@
     reason = "a test fails by panicking"
 )]
 
+mod chi_square;
+mod erasure;
 mod gate;
 mod matrix;
+mod memory;
 mod metrics;
+mod mixture;
+mod random;
 
 use trainyard_continual::matrix::{Direction, ForgettingMatrix, Metric, Scores};
 use trainyard_continual::{ContinualError, StageName};
