@@ -9,6 +9,8 @@
 //! | [`metrics`] | average score, transfer, forgetting, intransigence |
 //! | [`gate`] | whether what a stage trained is kept |
 //! | [`memory`] | which examples of past stages are replayed |
+//! | [`merge`] | weights and ranks of adapters that become one |
+//! | [`stages`] | which stage a step belongs to |
 //!
 //! A new metric is a function beside those of [`metrics`] and a field of its summary; a new policy of what is remembered is a variant of
 //! [`memory::Policy`], about which the compiler then asks.
@@ -17,9 +19,11 @@ mod error;
 pub mod gate;
 pub mod matrix;
 pub mod memory;
+pub mod merge;
 pub mod metrics;
 mod name;
 pub mod random;
+pub mod stages;
 
 pub use error::ContinualError;
 pub use name::StageName;

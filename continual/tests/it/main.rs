@@ -11,9 +11,11 @@ mod erasure;
 mod gate;
 mod matrix;
 mod memory;
+mod merge;
 mod metrics;
 mod mixture;
 mod random;
+mod stages;
 
 use trainyard_continual::matrix::{Direction, ForgettingMatrix, Metric, Scores};
 use trainyard_continual::{ContinualError, StageName};
