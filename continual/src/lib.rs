@@ -10,6 +10,7 @@
 //! | [`gate`] | whether what a stage trained is kept |
 //! | [`memory`] | which examples of past stages are replayed |
 //! | [`merge`] | weights and ranks of adapters that become one |
+//! | [`report`] | the matrix as CSV and as a picture |
 //! | [`stages`] | which stage a step belongs to |
 //!
 //! A new metric is a function beside those of [`metrics`] and a field of its summary; a new policy of what is remembered is a variant of
@@ -23,6 +24,7 @@ pub mod merge;
 pub mod metrics;
 mod name;
 pub mod random;
+pub mod report;
 pub mod stages;
 
 pub use error::ContinualError;

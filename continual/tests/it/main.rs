@@ -15,6 +15,7 @@ mod merge;
 mod metrics;
 mod mixture;
 mod random;
+mod report;
 mod stages;
 
 use trainyard_continual::matrix::{Direction, ForgettingMatrix, Metric, Scores};
