@@ -96,7 +96,8 @@ impl Parameters {
         layers.into_iter().map(|(_, layer)| layer).collect()
     }
 
-    fn places(&self) -> impl Iterator<Item = Range<i64>> {
+    /// Where each parameter lies in the flat buffers, in order.
+    pub fn places(&self) -> impl Iterator<Item = Range<i64>> {
         self.shapes.iter().scan(0, |next, (_, shape)| {
             let start = *next;
             *next += shape.iter().product::<i64>();

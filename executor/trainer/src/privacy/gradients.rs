@@ -11,30 +11,40 @@ use tch::{Device, Kind, Tensor};
 use crate::error::Result;
 use crate::nn::compute::Compute;
 
-/// Room for the gradients of some units: (u, p) in fp32, each laid out as the parameters are.
+/// Room for the gradients of some units: for each parameter (u, n) in fp32, one after another in one buffer. So the matrices of a parameter
+/// lie together, which is what libtorch's batched products ask for.
 #[derive(Debug)]
 pub struct UnitGradients {
-    gradients_up: Tensor,
+    flat: Tensor,
+    units: i64,
+    places: Vec<Range<i64>>,
 }
 
 impl UnitGradients {
-    /// Room for `units` units with `parameters` numbers each.
+    /// Room for `units` units of parameters at these places of the flat gradient, in order.
     ///
     /// # Errors
     /// As libtorch reports; so does everything here.
-    pub fn new(units: i64, parameters: i64, device: Device) -> Result<Self> {
-        let gradients_up = Tensor::f_zeros([units, parameters], (Kind::Float, device))?;
-        Ok(Self { gradients_up })
+    pub fn new(units: i64, places: Vec<Range<i64>>, device: Device) -> Result<Self> {
+        let count = places.last().map_or(0, |place| place.end);
+        let flat = Tensor::f_zeros([units * count], (Kind::Float, device))?;
+        Ok(Self { flat, units, places })
     }
 
     /// How many units there is room for.
     pub fn room(&self) -> i64 {
-        self.gradients_up.size()[0]
+        self.units
     }
 
     /// Clears the first `units`.
     pub fn clear(&mut self, units: i64) -> Result<()> {
-        let _ = self.gradients_up.f_narrow(0, 0, units)?.f_zero_()?;
+        if units == self.units {
+            let _ = self.flat.f_zero_()?;
+            return Ok(());
+        }
+        for place in &self.places {
+            let _ = of_parameter(&self.flat, self.units, place)?.f_narrow(0, 0, units)?.f_zero_()?;
+        }
         Ok(())
     }
 
@@ -44,23 +54,22 @@ impl UnitGradients {
         let in_a_row = units.iter().enumerate().all(|(row, unit)| *unit == first + row as i64);
         let place = match in_a_row {
             true => Place::From(first),
-            false => {
-                Place::Each(Tensor::f_from_slice(&units)?.f_to_device(self.gradients_up.device())?)
-            }
+            false => Place::Each(Tensor::f_from_slice(&units)?.f_to_device(self.flat.device())?),
         };
         let rows = units.len() as i64;
-        Ok(RowUnits { gradients_up: self.gradients_up.shallow_clone(), rows, place })
+        Ok(RowUnits { flat: self.flat.shallow_clone(), units: self.units, rows, place })
     }
 
     /// The L2 norm of each part of each of the first `units`: one list a unit.
     pub fn norms(&self, units: i64, parts: &[Range<i64>]) -> Result<Vec<Vec<f64>>> {
         let mut all = vec![Vec::with_capacity(parts.len()); units as usize];
         for part in parts {
-            let own = self.part(units, part)?;
-            let norms: Vec<f64> = own
-                .f_linalg_norm(2, &[1][..], false, Kind::Float)?
-                .f_to_kind(Kind::Double)?
-                .try_into()?;
+            let mut squares = Tensor::f_zeros([units], (Kind::Double, self.flat.device()))?;
+            for (_, own_un) in self.of_part(units, part)? {
+                let norms = own_un.f_linalg_norm(2, &[1][..], false, Kind::Float)?;
+                squares = squares.f_add_(&norms.f_to_kind(Kind::Double)?.f_square()?)?;
+            }
+            let norms: Vec<f64> = squares.f_sqrt()?.try_into()?;
             for (list, norm) in all.iter_mut().zip(norms) {
                 list.push(norm);
             }
@@ -70,40 +79,47 @@ impl UnitGradients {
 
     /// Takes unit `unit` out: its gradient becomes zero. For one that is not finite, as 0 times infinity is not 0.
     pub fn leave_out(&mut self, unit: i64) -> Result<()> {
-        let _ = self.gradients_up.f_get(unit)?.f_zero_()?;
-        Ok(())
-    }
-
-    /// Adds the first units to `sum_p`, each part times its factor: one list of factors a unit.
-    pub fn add_to(
-        &self,
-        sum_p: &mut Tensor,
-        factors: &[Vec<f64>],
-        parts: &[Range<i64>],
-    ) -> Result<()> {
-        for (number, part) in parts.iter().enumerate() {
-            let of_part: Vec<f32> = factors.iter().map(|of_unit| of_unit[number] as f32).collect();
-            let of_part = Tensor::f_from_slice(&of_part)?.f_to_device(sum_p.device())?;
-            let own_pu = self.part(factors.len() as i64, part)?.f_transpose(0, 1)?;
-            let mut sum = sum_p.f_narrow(0, part.start, part.end - part.start)?;
-            let _ = sum.f_addmv_(&own_pu, &of_part)?;
+        for place in &self.places {
+            let _ = of_parameter(&self.flat, self.units, place)?.f_get(unit)?.f_zero_()?;
         }
         Ok(())
     }
 
-    fn part(&self, units: i64, part: &Range<i64>) -> Result<Tensor> {
-        Ok(self.gradients_up.f_narrow(0, 0, units)?.f_narrow(
-            1,
-            part.start,
-            part.end - part.start,
-        )?)
+    /// Adds the first units to `sum_p`, each part times its factor: one list of factors a unit.
+    pub fn add_to(&self, sum_p: &mut Tensor, factors: &[Vec<f64>], parts: &[Range<i64>]) -> Result<()> {
+        for (number, part) in parts.iter().enumerate() {
+            let of_part: Vec<f32> = factors.iter().map(|of_unit| of_unit[number] as f32).collect();
+            let of_part = Tensor::f_from_slice(&of_part)?.f_to_device(sum_p.device())?;
+            for (place, own_un) in self.of_part(factors.len() as i64, part)? {
+                let mut sum = sum_p.f_narrow(0, place.start, place.end - place.start)?;
+                let _ = sum.f_addmv_(&own_un.f_transpose(0, 1)?, &of_part)?;
+            }
+        }
+        Ok(())
     }
+
+    /// The gradients of the first units with respect to the parameters in `part`, each with its place.
+    fn of_part(&self, units: i64, part: &Range<i64>) -> Result<Vec<(Range<i64>, Tensor)>> {
+        let inside = |place: &&Range<i64>| part.start <= place.start && place.end <= part.end;
+        let own = self.places.iter().filter(inside).map(|place| {
+            let own = of_parameter(&self.flat, self.units, place)?.f_narrow(0, 0, units)?;
+            Ok((place.clone(), own))
+        });
+        own.collect()
+    }
+}
+
+/// The gradients of all units with respect to the parameter at `place`, (u, n).
+fn of_parameter(flat: &Tensor, units: i64, place: &Range<i64>) -> Result<Tensor> {
+    let count = place.end - place.start;
+    Ok(flat.f_narrow(0, units * place.start, units * count)?.f_view([units, count])?)
 }
 
 /// Whose the rows of a batch are.
 #[derive(Debug)]
 pub struct RowUnits {
-    gradients_up: Tensor,
+    flat: Tensor,
+    units: i64,
     rows: i64,
     place: Place,
 }
@@ -123,7 +139,7 @@ impl Clone for RowUnits {
             Place::From(first) => Place::From(*first),
             Place::Each(units) => Place::Each(units.shallow_clone()),
         };
-        Self { gradients_up: self.gradients_up.shallow_clone(), rows: self.rows, place }
+        Self { flat: self.flat.shallow_clone(), units: self.units, rows: self.rows, place }
     }
 }
 
@@ -140,7 +156,7 @@ impl RowUnits {
         let (b, o, i) = (self.rows, dy_no.size()[1], x_ni.size()[1]);
         let of_rows = |flat: &Tensor| flat.f_view([b, -1, flat.size()[1]]);
         let (dy_bto, x_bti) = (of_rows(dy_no)?, of_rows(x_ni)?);
-        let mut own = self.gradients_up.f_narrow(1, start, o * i)?;
+        let mut own = of_parameter(&self.flat, self.units, &(start..start + o * i))?;
         match &self.place {
             Place::From(first) => {
                 let mut own = own.f_narrow(0, *first, b)?.f_view([b, o, i])?;

@@ -5,6 +5,8 @@
 //! A step is charged before anything of the data is touched for it. Of what is computed on the way nothing is told: neither losses nor
 //! norms nor how many units came.
 
+use std::ops::Range;
+
 use tch::{Device, Kind, Tensor};
 use trainyard_openapi::extension::PrivacySpent;
 use trainyard_plan::PrivacyPlan;
@@ -39,6 +41,8 @@ pub struct Private {
     units: Units,
     /// Tokens and target tokens of all units together.
     tokens: (u64, u64),
+    /// Where each parameter lies in the flat gradient.
+    places: Vec<Range<i64>>,
     clip: Clip,
     /// Who takes part.
     random: SecureRandom,
@@ -87,6 +91,7 @@ impl Private {
             plan: plan.clone(),
             units,
             tokens,
+            places: parameters.places().collect(),
             clip: Clip::new(plan, parameters.layers()).map_err(refused)?,
             random: SecureRandom::from_system().map_err(no_randomness)?,
             noise: Noise::from_system(threads)?,
@@ -159,7 +164,7 @@ impl Private {
     pub fn room(&mut self, units: usize, most: usize, sum_p: &Tensor) -> Result<&UnitGradients> {
         let mut room = match self.gradients.take() {
             Some(room) if room.room() >= units as i64 => room,
-            _ => UnitGradients::new(units.max(most) as i64, sum_p.numel() as i64, sum_p.device())?,
+            _ => UnitGradients::new(units.max(most) as i64, self.places.clone(), sum_p.device())?,
         };
         room.clear(units as i64)?;
         Ok(self.gradients.insert(room))

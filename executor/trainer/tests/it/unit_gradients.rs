@@ -48,7 +48,7 @@ fn side_by_side(
 ) -> Vec<Tensor> {
     let units = of_rows.iter().max().unwrap() + 1;
     let (count, device) = (model.parameters().count(), Device::Cpu);
-    let room = UnitGradients::new(units, count, device).unwrap();
+    let room = UnitGradients::new(units, model.parameters().places().collect(), device).unwrap();
     let options = StepOptions {
         gradient_checkpointing,
         units: Some((room.rows(of_rows.to_vec()).unwrap(), weights.to_vec())),
@@ -114,7 +114,7 @@ fn norms_are_those_of_the_parts_and_what_is_left_out_is_gone() {
     let (batch, model) = (padded(&[9, 5]), adapted("llama", 0.0));
     let (count, layers) = (model.parameters().count(), model.parameters().layers());
     assert_eq!((layers[0].start, layers.last().unwrap().end), (0, count));
-    let mut room = UnitGradients::new(2, count, Device::Cpu).unwrap();
+    let mut room = UnitGradients::new(2, model.parameters().places().collect(), Device::Cpu).unwrap();
     let options = StepOptions {
         units: Some((room.rows(vec![0, 1]).unwrap(), vec![1.0, f32::INFINITY])),
         ..StepOptions::default()
