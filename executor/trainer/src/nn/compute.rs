@@ -103,8 +103,16 @@ impl Compute {
     ) -> Result<()> {
         let dy_bot = dy_bto.f_transpose(1, 2)?;
         if self.kind != Kind::Float && !self.widened {
-            let products = dy_bot.f_bmm(x_bti)?.f_to_kind(Kind::Float)?;
-            let _ = sum_boi.f_add_(&products.f_mul_scalar(scale)?)?;
+            // One by one: libtorch's batched product of this format copies what is transposed, element by element.
+            for row in 0..x_bti.size()[0] {
+                let product =
+                    dy_bot.f_get(row)?.f_mm(&x_bti.f_get(row)?)?.f_to_kind(Kind::Float)?;
+                let mut sum = sum_boi.f_get(row)?;
+                let _ = match scale {
+                    1.0 => sum.f_add_(&product)?,
+                    _ => sum.f_add_(&product.f_mul_scalar(scale)?)?,
+                };
+            }
             return Ok(());
         }
         let (dy, x) = (wide(&dy_bot)?, wide(x_bti)?);

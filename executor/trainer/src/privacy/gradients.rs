@@ -43,7 +43,8 @@ impl UnitGradients {
             return Ok(());
         }
         for place in &self.places {
-            let _ = of_parameter(&self.flat, self.units, place)?.f_narrow(0, 0, units)?.f_zero_()?;
+            let _ =
+                of_parameter(&self.flat, self.units, place)?.f_narrow(0, 0, units)?.f_zero_()?;
         }
         Ok(())
     }
@@ -86,7 +87,12 @@ impl UnitGradients {
     }
 
     /// Adds the first units to `sum_p`, each part times its factor: one list of factors a unit.
-    pub fn add_to(&self, sum_p: &mut Tensor, factors: &[Vec<f64>], parts: &[Range<i64>]) -> Result<()> {
+    pub fn add_to(
+        &self,
+        sum_p: &mut Tensor,
+        factors: &[Vec<f64>],
+        parts: &[Range<i64>],
+    ) -> Result<()> {
         for (number, part) in parts.iter().enumerate() {
             let of_part: Vec<f32> = factors.iter().map(|of_unit| of_unit[number] as f32).collect();
             let of_part = Tensor::f_from_slice(&of_part)?.f_to_device(sum_p.device())?;

@@ -114,7 +114,8 @@ fn norms_are_those_of_the_parts_and_what_is_left_out_is_gone() {
     let (batch, model) = (padded(&[9, 5]), adapted("llama", 0.0));
     let (count, layers) = (model.parameters().count(), model.parameters().layers());
     assert_eq!((layers[0].start, layers.last().unwrap().end), (0, count));
-    let mut room = UnitGradients::new(2, model.parameters().places().collect(), Device::Cpu).unwrap();
+    let mut room =
+        UnitGradients::new(2, model.parameters().places().collect(), Device::Cpu).unwrap();
     let options = StepOptions {
         units: Some((room.rows(vec![0, 1]).unwrap(), vec![1.0, f32::INFINITY])),
         ..StepOptions::default()
