@@ -51,8 +51,10 @@ def tidy(*paths: Path) -> None:
 
 def write_models(schemas: dict[str, Any]) -> None:
     left_out = {name for name in schemas if name.startswith("Page_")} | FORMS
-    strings = {name for name, schema in schemas.items() if schema.get("type") == "string"}
-    kept = {name: opened(schema, schemas, strings) for name, schema in schemas.items() if name not in left_out | strings}
+    plain = {name for name, schema in schemas.items() if schema.get("type") == "string"}
+    # A choice stands where it is used: as a model of its own it would wrap the value that a default gives plainly.
+    plain |= {name for name, schema in schemas.items() if "oneOf" in schema}
+    kept = {name: opened(schema, schemas, plain) for name, schema in schemas.items() if name not in left_out | plain}
     document = {"openapi": "3.1.0", "info": {"title": "Trainyard", "version": "1"}, "paths": {}, "components": {"schemas": kept}}
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "openapi.json"
@@ -66,16 +68,17 @@ def write_models(schemas: dict[str, Any]) -> None:
         ], check=True)
 
 
-def opened(schema: Any, schemas: dict[str, Any], strings: set[str]) -> Any:
-    """The schema without limits, ids as plain strings, and with lists of known values that take other values too."""
+def opened(schema: Any, schemas: dict[str, Any], plain: set[str]) -> Any:
+    """The schema without limits, ids and choices (`plain`) written out, and with lists of known values that take other values too."""
     if isinstance(schema, list):
-        return [opened(entry, schemas, strings) for entry in schema]
+        return [opened(entry, schemas, plain) for entry in schema]
     if not isinstance(schema, dict):
         return schema
     name = schema["$ref"].rsplit("/", 1)[1] if isinstance(schema.get("$ref"), str) else None
-    if name in strings:
+    if name in plain:
         rest = {key: value for key, value in schema.items() if key != "$ref"}
-        return {**opened({key: schemas[name][key] for key in ("type", "enum") if key in schemas[name]}, schemas, strings), **rest}
+        own = {key: schemas[name][key] for key in ("type", "enum", "oneOf") if key in schemas[name]}
+        return {**opened(own, schemas, plain), **rest}
     values = schema.get("enum")
     if schema.get("type") == "string" and isinstance(values, list) and len(values) > 1:
         rest = {key: value for key, value in schema.items() if key not in ("type", "enum")}
@@ -83,14 +86,14 @@ def opened(schema: Any, schemas: dict[str, Any], strings: set[str]) -> Any:
     result = {}
     for key, value in schema.items():
         if key == "properties":
-            result[key] = {name: opened(entry, schemas, strings) for name, entry in value.items()}
+            result[key] = {name: opened(entry, schemas, plain) for name, entry in value.items()}
         elif key == "additionalProperties" and isinstance(value, dict):
-            result[key] = opened(value, schemas, strings)
+            result[key] = opened(value, schemas, plain)
         elif key == "default" and isinstance(value, dict | list):
             # The server fills it in; a model would hold it as a plain map.
             continue
         elif key not in LIMITS:
-            result[key] = opened(value, schemas, strings)
+            result[key] = opened(value, schemas, plain)
     return result
 
 

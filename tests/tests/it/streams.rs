@@ -85,8 +85,9 @@ async fn watch_follows_the_stream_through_a_restart() {
     let directory = tempfile::tempdir().expect("a directory");
     let server = Server::start_with(directory.path(), &["--log-level", "debug"]);
     let api = server.api();
-    let file = api.file("train.jsonl", data::chat(80)).await;
-    let id = api.create(api::request(&file, 40, 4)).await;
+    // So long that no machine is done with it before it is cancelled.
+    let file = api.file("train.jsonl", data::chat(800)).await;
+    let id = api.create(api::request(&file, 50, 4)).await;
     let watching = watch(&server, &id);
     let path = format!("\"/v1/fine_tuning/jobs/{id}/events\"");
     let streamed = async |server: &Server| {

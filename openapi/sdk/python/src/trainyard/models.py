@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, RootModel
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Adapter(BaseModel):
@@ -1954,6 +1954,109 @@ class FileDeletion(BaseModel):
     erasure: ErasureReceipt | None
 
 
+class FilePrivacy(BaseModel):
+    """
+    What was spent of a file's privacy, over all jobs on the same content, whatever their files are called.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    object: str
+    """
+    Always `file.privacy`.
+    """
+    file: str
+    """
+    The file.
+    """
+    sha256: str
+    """
+    SHA-256 of its content, in hexadecimal: another file with the same content has the same budget.
+    """
+    unit: Literal["example"] | UserUnit | None
+    units: int | None
+    """
+    How many of them the file has.
+    """
+    accountant: Literal["prv", "rdp"] | str | None
+    budget: PrivacyBudget | None
+    spent_epsilon: float
+    """
+    Epsilon of every step that a job ran or may have run.
+    """
+    remaining_epsilon: float | None
+    """
+    The budget's epsilon less that; null where no budget was set. Epsilons do not add up: a job may fit whose own is larger.
+    """
+    delta: float | None
+    """
+    The delta at which epsilon was counted.
+    """
+    jobs: list[FilePrivacyRun]
+    """
+    Every run that drew on it, in the order in which they began.
+    """
+
+
+class JobPrivacy(BaseModel):
+    """
+    The privacy of a job as it is carried out.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    target_epsilon: float
+    """
+    The most epsilon that the job may spend: a run that was repeated after a crash stops before it.
+    """
+    noise_multiplier: float
+    """
+    The noise in use.
+    """
+    delta: float
+    """
+    The delta in use.
+    """
+    clip_norm: float
+    """
+    The limit on a unit's gradient.
+    """
+    clipping: Literal["flat", "per_layer", "automatic", "adaptive"] | str
+    """
+    How gradients are cut.
+    """
+    unit: Literal["example"] | UserUnit
+    """
+    Whom the guarantee protects.
+    """
+    accountant: Literal["prv", "rdp"] | str
+    """
+    How epsilon is counted.
+    """
+    units: int
+    """
+    Units in the training file.
+    """
+    sampling_rate: float
+    """
+    The probability with which a unit takes part in a step.
+    """
+    steps: int
+    """
+    Steps planned.
+    """
+    expected_epsilon: float
+    """
+    Epsilon once all of them have run, each of them once.
+    """
+    not_covered: list[str]
+    """
+    What the guarantee does not cover.
+    """
+
+
 class JobResult(BaseModel):
     """
     What came out of a job that succeeded.
@@ -2092,6 +2195,45 @@ class Method(BaseModel):
     """
 
 
+class Privacy(BaseModel):
+    """
+    Makes a job differentially private. Give `target_epsilon` and the noise is chosen for it, or give `noise_multiplier` and epsilon
+    follows from it.
+
+    The guarantee is (epsilon, delta) for data sets that differ by one unit added or removed. Every step draws each unit on its own with
+    the same probability, cuts its gradient to a limit, and adds noise to the sum.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    target_epsilon: float | None = None
+    """
+    The most epsilon that the job may spend; 0.001 to 1000.
+    """
+    noise_multiplier: float | None = None
+    """
+    Standard deviation of the noise over the limit on a unit's gradient; 0.01 to 1000000.
+    """
+    delta: Literal["auto"] | float | None = None
+    clip_norm: float = 1.0
+    """
+    The limit on the L2 norm of a unit's gradient: where `clipping` is `adaptive`, that of the first step.
+    """
+    clipping: Literal["flat", "per_layer", "automatic", "adaptive"] | str = "flat"
+    """
+    How gradients are cut.
+    """
+    unit: Annotated[Literal["example"] | UserUnit, Field(validate_default=True)] = "example"
+    """
+    Whom the guarantee protects.
+    """
+    accountant: Literal["prv", "rdp"] | str = "prv"
+    """
+    How epsilon is counted.
+    """
+
+
 class PrivacyForecast(BaseModel):
     """
     What a private job would cost its training file.
@@ -2123,13 +2265,6 @@ class PrivacyForecast(BaseModel):
     """
 
 
-class PrivacyUnit(RootModel[Literal["example"] | UserUnit]):
-    root: Literal["example"] | UserUnit
-    """
-    Whom the guarantee protects.
-    """
-
-
 class SetPrivacyBudget(BaseModel):
     """
     Sets what all private jobs on a file's content may spend together.
@@ -2142,7 +2277,7 @@ class SetPrivacyBudget(BaseModel):
     """
     The budget.
     """
-    unit: PrivacyUnit | None = None
+    unit: Literal["example"] | UserUnit | None = None
 
 
 class Usage(BaseModel):
@@ -2232,148 +2367,6 @@ class DeletedTenant(BaseModel):
     erasure: ErasureReceipt
     """
     The receipt; it is read again with the operator's key.
-    """
-
-
-class FilePrivacy(BaseModel):
-    """
-    What was spent of a file's privacy, over all jobs on the same content, whatever their files are called.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    object: str
-    """
-    Always `file.privacy`.
-    """
-    file: str
-    """
-    The file.
-    """
-    sha256: str
-    """
-    SHA-256 of its content, in hexadecimal: another file with the same content has the same budget.
-    """
-    unit: PrivacyUnit | None
-    units: int | None
-    """
-    How many of them the file has.
-    """
-    accountant: Literal["prv", "rdp"] | str | None
-    budget: PrivacyBudget | None
-    spent_epsilon: float
-    """
-    Epsilon of every step that a job ran or may have run.
-    """
-    remaining_epsilon: float | None
-    """
-    The budget's epsilon less that; null where no budget was set. Epsilons do not add up: a job may fit whose own is larger.
-    """
-    delta: float | None
-    """
-    The delta at which epsilon was counted.
-    """
-    jobs: list[FilePrivacyRun]
-    """
-    Every run that drew on it, in the order in which they began.
-    """
-
-
-class JobPrivacy(BaseModel):
-    """
-    The privacy of a job as it is carried out.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    target_epsilon: float
-    """
-    The most epsilon that the job may spend: a run that was repeated after a crash stops before it.
-    """
-    noise_multiplier: float
-    """
-    The noise in use.
-    """
-    delta: float
-    """
-    The delta in use.
-    """
-    clip_norm: float
-    """
-    The limit on a unit's gradient.
-    """
-    clipping: Literal["flat", "per_layer", "automatic", "adaptive"] | str
-    """
-    How gradients are cut.
-    """
-    unit: PrivacyUnit
-    """
-    Whom the guarantee protects.
-    """
-    accountant: Literal["prv", "rdp"] | str
-    """
-    How epsilon is counted.
-    """
-    units: int
-    """
-    Units in the training file.
-    """
-    sampling_rate: float
-    """
-    The probability with which a unit takes part in a step.
-    """
-    steps: int
-    """
-    Steps planned.
-    """
-    expected_epsilon: float
-    """
-    Epsilon once all of them have run, each of them once.
-    """
-    not_covered: list[str]
-    """
-    What the guarantee does not cover.
-    """
-
-
-class Privacy(BaseModel):
-    """
-    Makes a job differentially private. Give `target_epsilon` and the noise is chosen for it, or give `noise_multiplier` and epsilon
-    follows from it.
-
-    The guarantee is (epsilon, delta) for data sets that differ by one unit added or removed. Every step draws each unit on its own with
-    the same probability, cuts its gradient to a limit, and adds noise to the sum.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    target_epsilon: float | None = None
-    """
-    The most epsilon that the job may spend; 0.001 to 1000.
-    """
-    noise_multiplier: float | None = None
-    """
-    Standard deviation of the noise over the limit on a unit's gradient; 0.01 to 1000000.
-    """
-    delta: Literal["auto"] | float | None = None
-    clip_norm: float = 1.0
-    """
-    The limit on the L2 norm of a unit's gradient: where `clipping` is `adaptive`, that of the first step.
-    """
-    clipping: Literal["flat", "per_layer", "automatic", "adaptive"] | str = "flat"
-    """
-    How gradients are cut.
-    """
-    unit: Annotated[PrivacyUnit, Field(validate_default=True)] = "example"
-    """
-    Whom the guarantee protects.
-    """
-    accountant: Literal["prv", "rdp"] | str = "prv"
-    """
-    How epsilon is counted.
     """
 
 
