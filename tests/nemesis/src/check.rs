@@ -98,10 +98,14 @@ pub async fn check(
     let mut holders = BTreeMap::new();
     for entry in ledger.entries() {
         match entry {
-            Entry::Unwanted { job } => drop(unwanted.insert(job)),
-            Entry::Cancelled { job } => drop(cancelled.insert(job)),
+            Entry::Unwanted { job } => {
+                unwanted.insert(job);
+            }
+            Entry::Cancelled { job } => {
+                cancelled.insert(job);
+            }
             Entry::Claimed { job, directory } => {
-                drop(holders.insert(job, format!("{directory}/")));
+                holders.insert(job, format!("{directory}/"));
             }
             Entry::Submitted { .. } | Entry::Refused { .. } => {}
         }

@@ -53,9 +53,8 @@ impl Units {
         targets: impl Fn(usize) -> usize,
         random: &mut SecureRandom,
     ) -> Drawn {
-        let single = [unit as u32];
         let lines: Vec<u32> = match &self.users {
-            None => single.to_vec(),
+            None => vec![unit as u32],
             Some(users) => {
                 let own = &users[unit];
                 random.subset(own.len(), lines_max).into_iter().map(|at| own[at]).collect()

@@ -265,7 +265,7 @@ impl Session<'_> {
         let Some(sum) = self.sum_of(private, drawn)? else {
             return self.optimizer.discard_gradients();
         };
-        let mut state = self.state.privacy.unwrap_or_else(|| private.start());
+        let mut state = self.private_state(private);
         private.release(&mut self.optimizer.gradients(), &sum, &mut state)?;
         self.state.privacy = Some(state);
         let (learning_rate, grad_norm) = self.update(step)?;
@@ -281,6 +281,11 @@ impl Session<'_> {
         self.record(&figures, pace)
     }
 
+    /// What the run remembers, which before its first step is nothing.
+    fn private_state(&self, private: &Private) -> PrivateState {
+        self.state.privacy.unwrap_or_else(|| private.start())
+    }
+
     /// Charges the next steps, up to the next checkpoint that is due by steps; whether there is leave for one.
     fn charge(&mut self, private: &mut Private) -> Result<bool> {
         let (step, total) = (self.state.step, self.sampler.total_steps());
@@ -290,7 +295,7 @@ impl Session<'_> {
         let asked = private.reservations.reserve(private.from, until, self.control, self.events)?;
         let Some(Grant { until, spent }) = asked else { return Ok(false) };
         private.until = until;
-        let mut state = self.state.privacy.unwrap_or_else(|| private.start());
+        let mut state = self.private_state(private);
         state.spent = Some(spent);
         state.exhausted = until <= step;
         self.state.privacy = Some(state);
@@ -365,7 +370,7 @@ impl Session<'_> {
             let batch = to_device(&self.training.batch(&numbers, self.pad), self.model.device())?;
             self.model.accumulate_gradients(&batch, 1.0, &options)?;
         }
-        let state = self.state.privacy.unwrap_or_else(|| private.start());
+        let state = self.private_state(private);
         private.fold(units.len(), &state, &mut sum)
     }
 }

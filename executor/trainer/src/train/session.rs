@@ -114,16 +114,14 @@ impl Session<'_> {
             if self.is_done() {
                 return Ok(Ending::Done);
             }
-            match std::mem::take(&mut self.mode) {
-                Mode::Plain(mut order) => {
-                    self.step(&mut order, &mut pace)?;
-                    self.mode = Mode::Plain(order);
-                }
-                Mode::Private(mut private) => {
-                    self.private_step(&mut private, &mut pace)?;
-                    self.mode = Mode::Private(private);
-                }
-            }
+            // Back in its place before anything else: what is left there meanwhile would go on without privacy.
+            let mut mode = std::mem::take(&mut self.mode);
+            let taken = match &mut mode {
+                Mode::Plain(order) => self.step(order, &mut pace),
+                Mode::Private(private) => self.private_step(private, &mut pace),
+            };
+            self.mode = mode;
+            taken?;
         }
     }
 
