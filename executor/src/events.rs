@@ -109,6 +109,8 @@ impl Journal {
             // These end a run, are between trainer and agent, or are told by the control plane when they count.
             TrainerEvent::Working { .. }
             | TrainerEvent::Reserve { .. }
+            | TrainerEvent::StageBegan(_)
+            | TrainerEvent::StageEnded { .. }
             | TrainerEvent::Checkpoint(CheckpointWritten { .. })
             | TrainerEvent::Finished(_)
             | TrainerEvent::Stopped { .. }

@@ -113,6 +113,7 @@ fn result(journal: &Journal, finished: &Finished) -> JobResult {
         adapter_sha256: Some(finished.adapter_sha256.clone()),
         privacy: finished.privacy,
         signal_to_noise: finished.signal_to_noise,
+        continual: finished.continual.clone(),
         data_report: started.map(|started| started.data_report.clone()).unwrap_or_default(),
     }
 }

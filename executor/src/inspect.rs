@@ -57,6 +57,7 @@ impl TrainerInspector {
             training_file_name: request.training_file.filename,
             validation_file_name: request.validation_file.map(|file| file.filename),
             micro_batch_size: None,
+            continual: None,
         };
         let path = work.join("run.json");
         let json = serde_json::to_vec(&spec).map_err(failed)?;

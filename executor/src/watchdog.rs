@@ -57,6 +57,8 @@ impl Watchdog {
             TrainerEvent::Working { stage } => self.exporting = *stage == Stage::Exporting,
             TrainerEvent::MicroBatchReduced { .. }
             | TrainerEvent::Reserve { .. }
+            | TrainerEvent::StageBegan(_)
+            | TrainerEvent::StageEnded { .. }
             | TrainerEvent::Evaluation(_)
             | TrainerEvent::Checkpoint(_)
             | TrainerEvent::Finished(_)

@@ -4,6 +4,7 @@
 //! field with a default to the struct of its concern; the plan crate then has to say what it means.
 
 mod adapter;
+mod continual;
 mod data;
 mod evaluation;
 mod optimizer;
@@ -12,6 +13,11 @@ mod progress;
 mod resources;
 
 pub use adapter::{Adapter, AdapterKind, TargetModules};
+pub use continual::{
+    AGem, Continual, ContinualProgress, ContinualResult, Derpp, Ema, Ewc, JobContinual, Joint, Lwf,
+    Matrix, MatrixRow, MemoryPolicy, Merge, NewStage, OLora, Replay, StageOrder, StageResult,
+    Strategy,
+};
 pub use data::{Batching, Overlong, Precision, Sequence};
 pub use evaluation::{Checkpointing, EarlyStopping, Evaluation, Metric};
 pub use optimizer::{Optimizer, OptimizerKind, Schedule, ScheduleKind};
@@ -56,9 +62,8 @@ pub struct Extension {
     pub data: Option<serde_json::Value>,
     /// Differential privacy; null trains without.
     pub privacy: Option<Privacy>,
-    /// Continual learning. Not available in this version: anything but null is refused.
-    #[schema(value_type = Option<Object>)]
-    pub continual: Option<serde_json::Value>,
+    /// Continual learning: a stream of stages, or what is done against forgetting while training on from an earlier result.
+    pub continual: Option<Continual>,
     /// What the job may use.
     pub resources: Resources,
     /// An endpoint that is told of this job's events, beside those of the tenant.
@@ -92,9 +97,8 @@ pub struct JobExtension {
     pub data: Option<serde_json::Value>,
     /// Differential privacy, the noise chosen and the cost worked out; null where the job is not private.
     pub privacy: Option<JobPrivacy>,
-    /// Always null in this version.
-    #[schema(value_type = Option<Object>)]
-    pub continual: Option<serde_json::Value>,
+    /// The stages and what is done against forgetting; null where the job trains one file from a base model.
+    pub continual: Option<JobContinual>,
     /// What the job may use.
     pub resources: Resources,
     /// The endpoint that is told of this job's events; its secret is not shown.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::extension::PrivacySpent;
+use crate::extension::{ContinualProgress, ContinualResult, PrivacySpent};
 
 /// How far a job is.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, utoipa::ToSchema)]
@@ -33,6 +33,8 @@ pub struct Progress {
     pub attempts: u32,
     /// What a private job has spent of its budget; null where the job is not private or has not begun.
     pub privacy: Option<PrivacySpent>,
+    /// The stage at hand; null where the job has no stages or has not begun.
+    pub continual: Option<ContinualProgress>,
 }
 
 /// What came out of a job that succeeded.
@@ -69,6 +71,8 @@ pub struct JobResult {
     /// How much louder than the noise the private gradients were: the mean over all steps of signal over noise, in squared norms. Worked
     /// out from what was released with noise, so it costs nothing. Null where the job is not private.
     pub signal_to_noise: Option<f64>,
+    /// What came of the stages and what was forgotten; null where the job has none.
+    pub continual: Option<ContinualResult>,
     /// What happened to the rows of the data, by name: truncated, rejected and so on.
     pub data_report: std::collections::BTreeMap<String, u64>,
 }

@@ -6,6 +6,7 @@
 
 mod check;
 mod compatibility;
+mod continual;
 mod facts;
 mod memory;
 mod plan;
@@ -14,6 +15,7 @@ mod resolve;
 pub mod trainer;
 
 pub use compatibility::compatibility;
+pub use continual::{ContinualPlan, ParentPlan};
 pub use facts::{DataFacts, HostFacts, ModelFacts};
 pub use memory::memory_fit;
 pub use plan::{

@@ -9,6 +9,7 @@ use trainyard_openapi::extension::{
 };
 use trainyard_openapi::method::{Hyperparameters, Method, MethodKind, Supervised};
 
+use crate::continual::ContinualPlan;
 use crate::privacy::PrivacyPlan;
 
 /// Everything that a run does, resolved. Serialised, its bytes are what a checkpoint is bound to.
@@ -44,6 +45,9 @@ pub struct Plan {
     /// What makes the run differentially private, if it is. Left out where it is not: older plans say nothing of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub privacy: Option<PrivacyPlan>,
+    /// The stages, where the job has any or goes on from an earlier result. Left out where not, as older plans are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub continual: Option<ContinualPlan>,
     /// What the job may use.
     pub resources: Resources,
 }
@@ -212,7 +216,7 @@ impl Plan {
             }),
             data: None,
             privacy: self.privacy.as_ref().map(PrivacyPlan::extension),
-            continual: None,
+            continual: self.continual.as_ref().map(ContinualPlan::extension),
             resources: self.resources.clone(),
             webhook: None,
             progress,

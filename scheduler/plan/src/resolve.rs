@@ -167,6 +167,7 @@ pub fn resolve(
         evaluation: resolve_evaluation(evaluation, total_steps)?,
         early_stopping: early_stopping.map(resolve_early_stopping).transpose()?,
         privacy,
+        continual: None,
         resources: resolve_resources(resources)?,
     })
 }

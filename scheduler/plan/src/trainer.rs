@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use trainyard_openapi::extension::PrivacySpent;
+use trainyard_openapi::extension::{ContinualProgress, ContinualResult, PrivacySpent};
 use trainyard_openapi::preflight::BadLine;
 
 use crate::plan::Plan;
@@ -47,6 +47,44 @@ pub struct RunSpec {
     /// Rows of a micro-batch, where earlier attempts ran out of memory with the plan's. The effective batch stays the plan's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub micro_batch_size: Option<u32>,
+    /// The files of the plan's stages, and of the result that it goes on from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub continual: Option<ContinualFiles>,
+}
+
+/// The files of a job with stages.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ContinualFiles {
+    /// Those of each stage, in the order of the plan; the first one's are also the run's own.
+    pub stages: Vec<StageFiles>,
+    /// The general file.
+    pub held_out: Option<NamedFile>,
+    /// The directory with every artifact of the earlier result that the run goes on from.
+    pub parent: Option<PathBuf>,
+    /// Training and validation files of earlier jobs' stages that are still there, by SHA-256. What is not among them was deleted or
+    /// erased: it is neither replayed nor measured.
+    pub earlier: BTreeMap<String, NamedFile>,
+}
+
+/// The files of a stage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StageFiles {
+    /// What it trains on.
+    pub training: NamedFile,
+    /// What it is measured with; null only where a job without stages of its own has none.
+    pub validation: Option<NamedFile>,
+}
+
+/// A file, and what the user calls it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NamedFile {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// Its name, for messages.
+    pub name: String,
 }
 
 /// A word from agent to trainer.
@@ -86,6 +124,19 @@ pub enum TrainerEvent {
     Step(Step),
     /// The validation data was looked at.
     Evaluation(EvaluationReport),
+    /// A stage begins.
+    StageBegan(ContinualProgress),
+    /// A stage is over: measured on all stages, and kept or rejected.
+    StageEnded {
+        /// Its name.
+        name: String,
+        /// Whether the adapter goes on with it.
+        kept: bool,
+        /// What the gate said.
+        reason: Option<String>,
+        /// All stages so far.
+        result: ContinualResult,
+    },
     /// A checkpoint is complete on disk.
     Checkpoint(CheckpointWritten),
     /// Work between steps goes on. Who hears nothing for long takes the trainer to be stuck.
@@ -226,6 +277,9 @@ pub struct CheckpointWritten {
     pub directory: PathBuf,
     /// SHA-256 of its manifest.
     pub manifest_sha256: String,
+    /// The stage that it is the end of: such a checkpoint is kept, however many are written after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<String>,
     /// Loss of the last step.
     pub train_loss: Option<f64>,
     /// Token accuracy of the last step.
@@ -272,6 +326,9 @@ pub struct Finished {
     /// The mean over a private run's steps of signal over noise, in squared norms.
     #[serde(default)]
     pub signal_to_noise: Option<f64>,
+    /// What came of the stages; null of a job without.
+    #[serde(default)]
+    pub continual: Option<ContinualResult>,
 }
 
 /// What the trainer finds in a run's files without training: the answer of `trainyard-trainer inspect`.

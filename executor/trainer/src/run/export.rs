@@ -77,5 +77,6 @@ pub fn export(
         training_seconds: state.training_seconds,
         privacy: state.privacy.and_then(|private| private.spent),
         signal_to_noise: state.signal_to_noise(),
+        continual: None,
     })
 }

@@ -69,6 +69,7 @@ pub fn read_request(path: &Path, config: impl FnOnce(&Path) -> Result<PathBuf>) 
         training_file_name: request.training_file,
         validation_file_name: request.validation_file,
         micro_batch_size: None,
+        continual: None,
     })
 }
 

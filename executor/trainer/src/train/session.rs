@@ -237,6 +237,7 @@ impl Session<'_> {
             step: self.state.step,
             directory: PathBuf::from("checkpoints").join(name),
             manifest_sha256,
+            stage: None,
             train_loss: row.and_then(|row| row.train_loss),
             train_mean_token_accuracy: row.and_then(|row| row.train_accuracy),
             valid_loss: self.state.last_evaluation.map(|measured| measured.loss),

@@ -185,6 +185,7 @@ impl Run {
             step: self.step,
             directory,
             manifest_sha256,
+            stage: None,
             train_loss: None,
             train_mean_token_accuracy: None,
             valid_loss: None,
@@ -221,6 +222,7 @@ impl Run {
             training_seconds: self.begun.elapsed().as_secs_f64(),
             privacy: None,
             signal_to_noise: None,
+            continual: None,
         }))
     }
 
