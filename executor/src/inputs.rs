@@ -115,6 +115,7 @@ pub(crate) async fn prepare(
         validation_file_name: claim.validation_file.as_ref().map(|file| file.filename.clone()),
         micro_batch_size: (claim.micro_batch_size != claim.plan.batching.micro_batch_size)
             .then_some(claim.micro_batch_size),
+        continual: None,
     };
     let json = serde_json::to_vec_pretty(&spec)
         .map_err(|error| io(&places.spec)(std::io::Error::other(error)))?;
