@@ -40,7 +40,9 @@ fn kernels(lib: &Path) {
             build.flag(flag);
         }
         build.define("TRAINYARD_ROWS", format!("trainyard_rows_{name}").as_str());
-        build.file(folder.join("rows.cpp")).compile(&format!("trainyard_rows_{name}"));
+        build.define("TRAINYARD_PACKS", format!("trainyard_packs_{name}").as_str());
+        build.files(["rows.cpp", "packs.cpp"].map(|file| folder.join(file)));
+        build.compile(&format!("trainyard_loops_{name}"));
     }
     let root = lib.parent().unwrap_or(lib);
     let mut shim = build();
@@ -49,7 +51,8 @@ fn kernels(lib: &Path) {
     }
     // libtorch's threads are those of OpenMP, and its headers start them only where the compiler does.
     shim.flag("-fopenmp").define("_GLIBCXX_USE_CXX11_ABI", "1");
-    shim.file(folder.join("shim.cpp")).compile("trainyard_shim");
+    shim.files(["shim.cpp", "narrow_attention.cpp"].map(|file| folder.join(file)));
+    shim.compile("trainyard_shim");
     println!("cargo:rustc-link-search=native={}", lib.display());
     for library in ["torch_cpu", "c10", "gomp"] {
         println!("cargo:rustc-link-lib=dylib={library}");

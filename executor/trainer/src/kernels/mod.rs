@@ -3,10 +3,14 @@
 //! Every function has its formula in plain tensor operations beside its caller in `nn`; a test holds the two together. Tensors must
 //! be dense, on the processor, in fp32 or bf16 as said. Results depend on the instruction set, but not on the number of threads.
 
+mod attention;
+
 use std::ffi::{CStr, c_char, c_int};
 
 use tch::{Kind, Tensor};
 use torch_sys::C_tensor;
+
+pub use attention::{Heads, attention, attention_backward, has_narrow_products};
 
 use crate::error::{Result, TrainerError};
 
@@ -38,30 +42,6 @@ unsafe extern "C" {
         head: i64,
         inverse: c_int,
     ) -> Error;
-    fn trainyard_attention(
-        qkv: *const C_tensor,
-        first: *const C_tensor,
-        out: *mut C_tensor,
-        lse: *mut C_tensor,
-        length: i64,
-        heads: i64,
-        kv_heads: i64,
-        head: i64,
-        scale: f64,
-    ) -> Error;
-    fn trainyard_attention_backward(
-        dout: *const C_tensor,
-        qkv: *const C_tensor,
-        first: *const C_tensor,
-        out: *const C_tensor,
-        lse: *mut C_tensor,
-        dqkv: *mut C_tensor,
-        length: i64,
-        heads: i64,
-        kv_heads: i64,
-        head: i64,
-        scale: f64,
-    ) -> Error;
     fn trainyard_cross_entropy(
         logits: *mut C_tensor,
         targets: *const C_tensor,
@@ -81,29 +61,6 @@ unsafe extern "C" {
         weight_decay: f64,
         eps: f64,
     ) -> Error;
-}
-
-/// Heads of an attention.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Heads {
-    /// Query heads.
-    pub query: i64,
-    /// Key heads, and as many value heads.
-    pub key: i64,
-    /// Width of a head.
-    pub width: i64,
-}
-
-impl Heads {
-    /// Columns of queries, keys and values side by side.
-    pub fn columns(&self) -> i64 {
-        (self.query + 2 * self.key) * self.width
-    }
-
-    /// Factor on the scores.
-    pub fn scale(&self) -> f64 {
-        1.0 / (self.width as f64).sqrt()
-    }
 }
 
 /// `w * (x * rstd)` of rows `x` and `rstd = 1 / sqrt(mean(x^2) + eps)` of each, which is fp32.
@@ -189,71 +146,8 @@ pub fn rope(
     })
 }
 
-/// Attention of `qkv` (b t, columns) in fp32, where position i of each row of `length` sees the positions from `first[i]` (b t, int32) to
-/// itself. Gives the heads side by side (b t, heads * width) and the logarithm of each softmax's sum (b t, heads).
-///
-/// # Errors
-/// Where shapes or formats do not fit.
-pub fn attention(
-    qkv: &Tensor,
-    first: &Tensor,
-    length: i64,
-    heads: Heads,
-) -> Result<(Tensor, Tensor)> {
-    let (n, options) = (qkv.size()[0], (Kind::Float, qkv.device()));
-    let mut out = Tensor::f_empty([n, heads.query * heads.width], options)?;
-    let mut lse = Tensor::f_empty([n, heads.query], options)?;
-    // SAFETY: see `rms_norm`.
-    checked(unsafe {
-        trainyard_attention(
-            qkv.as_ptr(),
-            first.as_ptr(),
-            out.as_mut_ptr(),
-            lse.as_mut_ptr(),
-            length,
-            heads.query,
-            heads.key,
-            heads.width,
-            heads.scale(),
-        )
-    })?;
-    Ok((out, lse))
-}
-
-/// The gradient of [`attention`] with respect to `qkv` for `dout`, from what the forward pass gave.
-///
-/// # Errors
-/// Where shapes or formats do not fit.
-pub fn attention_backward(
-    dout: &Tensor,
-    qkv: &Tensor,
-    first: &Tensor,
-    (out, lse): (&Tensor, &mut Tensor),
-    length: i64,
-    heads: Heads,
-) -> Result<Tensor> {
-    let mut dqkv = qkv.f_empty_like()?;
-    // SAFETY: see `rms_norm`.
-    checked(unsafe {
-        trainyard_attention_backward(
-            dout.as_ptr(),
-            qkv.as_ptr(),
-            first.as_ptr(),
-            out.as_ptr(),
-            lse.as_mut_ptr(),
-            dqkv.as_mut_ptr(),
-            length,
-            heads.query,
-            heads.key,
-            heads.width,
-            heads.scale(),
-        )
-    })?;
-    Ok(dqkv)
-}
-
 /// Negative log-likelihoods of `targets` (n) under `logits` (n, v), and 1 where the target was the likeliest. Unless `scale` is 0, the
-/// logits become `scale * (softmax - onehot)`. All but the targets in fp32.
+/// logits, fp32 or bf16, become `scale * (softmax - onehot)`. Losses are fp32.
 ///
 /// # Errors
 /// Where shapes or formats do not fit, or a target is no row of the vocabulary.

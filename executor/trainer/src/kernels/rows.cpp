@@ -2,21 +2,10 @@
 #include "kernels.h"
 
 #include <cmath>
-#include <cstring>
+
+#include "bf16.h"
 
 namespace {
-
-inline float from_bits(uint32_t bits) {
-    float value;
-    std::memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-inline uint32_t to_bits(float value) {
-    uint32_t bits;
-    std::memcpy(&bits, &value, sizeof bits);
-    return bits;
-}
 
 struct Fp32 {
     using Stored = float;
@@ -27,15 +16,9 @@ struct Fp32 {
 
 struct Bf16 {
     using Stored = uint16_t;
-    static inline float load(const uint16_t *p, int64_t i) { return from_bits(static_cast<uint32_t>(p[i]) << 16); }
-    // To nearest, ties to even; what is no number stays none.
-    static inline uint16_t halve(float value) {
-        uint32_t bits = to_bits(value);
-        uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
-        return static_cast<uint16_t>((bits & 0x7fffffffu) > 0x7f800000u ? 0x7fc0u : rounded);
-    }
-    static inline void store(uint16_t *p, int64_t i, float value) { p[i] = halve(value); }
-    static inline float round(float value) { return from_bits(static_cast<uint32_t>(halve(value)) << 16); }
+    static inline float load(const uint16_t *p, int64_t i) { return widen(p[i]); }
+    static inline void store(uint16_t *p, int64_t i, float value) { p[i] = narrow(value); }
+    static inline float round(float value) { return widen(narrow(value)); }
 };
 
 // exp within 2 units in the last place: 2^n times the Taylor polynomial of degree 7 on |r| <= ln 2 / 2, whose remainder is below 6e-9 there.
@@ -195,34 +178,28 @@ void row_dots(const float *a, int64_t a_stride, const float *b, int64_t b_stride
     }
 }
 
-void cross_entropy(float *logits, const int64_t *targets, float *loss, float *correct, int64_t begin, int64_t end, int64_t width,
-                   float scale) {
+// The exponentials are computed twice where they are wanted again: in bf16 they could only be kept rounded.
+template <class T>
+void cross_entropy_of(void *logits, const int64_t *targets, float *loss, float *correct, int64_t begin, int64_t end, int64_t width, float scale) {
     for (int64_t row = begin; row < end; ++row) {
-        float *l = logits + row * width;
-        float target = l[targets[row]];
-        float most = l[0];
+        auto l = static_cast<typename T::Stored *>(logits) + row * width;
+        float target = T::load(l, targets[row]);
+        float most = T::load(l, 0);
 #pragma omp simd reduction(max : most)
-        for (int64_t i = 0; i < width; ++i) most = l[i] > most ? l[i] : most;
+        for (int64_t i = 0; i < width; ++i) most = T::load(l, i) > most ? T::load(l, i) : most;
         // The first of the largest counts, as argmax has it.
         int64_t best = 0;
-        while (best < width && !(l[best] == most)) ++best;
+        while (best < width && !(T::load(l, best) == most)) ++best;
         correct[row] = best == targets[row] ? 1.0f : 0.0f;
         float sum = 0.0f;
-        if (scale == 0.0f) {
 #pragma omp simd reduction(+ : sum)
-            for (int64_t i = 0; i < width; ++i) sum += exponential(l[i] - most);
-        } else {
-#pragma omp simd reduction(+ : sum)
-            for (int64_t i = 0; i < width; ++i) {
-                l[i] = exponential(l[i] - most);
-                sum += l[i];
-            }
-            float share = scale / sum;
-#pragma omp simd
-            for (int64_t i = 0; i < width; ++i) l[i] *= share;
-            l[targets[row]] -= scale;
-        }
+        for (int64_t i = 0; i < width; ++i) sum += exponential(T::load(l, i) - most);
         loss[row] = std::log(sum) + most - target;
+        if (scale == 0.0f) continue;
+        float share = scale / sum;
+#pragma omp simd
+        for (int64_t i = 0; i < width; ++i) T::store(l, i, exponential(T::load(l, i) - most) * share);
+        T::store(l, targets[row], exponential(target - most) * share - scale);
     }
 }
 
@@ -250,6 +227,10 @@ TRAINYARD_BY_KIND(rope,
                   (Kind kind, void *x, const float *cos, const float *sin, int64_t begin, int64_t end, int64_t stride, int64_t heads,
                    int64_t head, int64_t table_rows, bool inverse),
                   (x, cos, sin, begin, end, stride, heads, head, table_rows, inverse))
+TRAINYARD_BY_KIND(cross_entropy,
+                  (Kind kind, void *logits, const int64_t *targets, float *loss, float *correct, int64_t begin, int64_t end, int64_t width,
+                   float scale),
+                  (logits, targets, loss, correct, begin, end, width, scale))
 
 }  // namespace
 

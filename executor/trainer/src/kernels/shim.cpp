@@ -2,14 +2,11 @@
 //
 // Each function takes tensors of libtorch, fills those that the caller made, and returns null or an error as a string that the caller
 // frees with trainyard_free. Nothing here allocates beyond scratch memory.
-#include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
-#include <cstring>
-#include <string>
 #include <vector>
 
-#include "kernels.h"
+#include "face.h"
 
 extern "C" void sgemm_(const char *transa, const char *transb, const int *m, const int *n, const int *k, const float *alpha, const float *a,
                        const int *lda, const float *b, const int *ldb, const float *beta, float *c, const int *ldc);
@@ -20,55 +17,6 @@ namespace {
 constexpr int64_t TILE = 128;
 // Elements that one thread takes at least.
 constexpr int64_t GRAIN = 16384;
-
-const RowKernels &rows() {
-#if defined(__x86_64__)
-    static const RowKernels &best = [&]() -> const RowKernels & {
-        bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-                      __builtin_cpu_supports("avx512dq");
-        if (avx512) return trainyard_rows_avx512;
-        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? trainyard_rows_avx2 : trainyard_rows_base;
-    }();
-    return best;
-#else
-    return trainyard_rows_base;
-#endif
-}
-
-template <class F>
-char *guarded(F &&body) {
-    try {
-        body();
-        return nullptr;
-    } catch (const c10::Error &error) {
-        return strdup(error.what_without_backtrace());
-    } catch (const std::exception &error) {
-        return strdup(error.what());
-    } catch (...) {
-        return strdup("an unknown error");
-    }
-}
-
-Kind kind_of(const at::Tensor &tensor) {
-    TORCH_CHECK(tensor.is_cpu() && tensor.is_contiguous(), "a kernel needs dense memory of the processor");
-    if (tensor.scalar_type() == at::kBFloat16) return BF16;
-    TORCH_CHECK(tensor.scalar_type() == at::kFloat, "a kernel needs fp32 or bf16, not ", tensor.scalar_type());
-    return FP32;
-}
-
-void same(Kind kind, std::initializer_list<const at::Tensor *> tensors) {
-    for (const at::Tensor *tensor : tensors) TORCH_CHECK(kind_of(*tensor) == kind, "the formats of a kernel's tensors differ");
-}
-
-const float *floats(const at::Tensor &tensor) {
-    TORCH_CHECK(kind_of(tensor) == FP32, "a kernel needs fp32 here");
-    return tensor.const_data_ptr<float>();
-}
-
-float *floats(at::Tensor &tensor) {
-    TORCH_CHECK(kind_of(tensor) == FP32, "a kernel needs fp32 here");
-    return tensor.mutable_data_ptr<float>();
-}
 
 template <class F>
 void over_rows(int64_t count, int64_t width, F &&body) {
@@ -83,30 +31,6 @@ void gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, float alpha, const 
     int la = static_cast<int>(ldb), lb = static_cast<int>(lda), lc = static_cast<int>(ldc);
     sgemm_(tb ? "T" : "N", ta ? "T" : "N", &m_, &n_, &k_, &alpha, b, &la, a, &lb, &beta, c, &lc);
 }
-
-// Attention of packed rows: qkv (b * t, (heads + 2 * kv_heads) * head) and the first key that each position of a row sees (b * t).
-struct Shape {
-    int64_t batch, length, heads, kv_heads, head, stride;
-    const int32_t *first;
-
-    Shape(const at::Tensor &qkv, const at::Tensor &first_, int64_t length_, int64_t heads_, int64_t kv_heads_, int64_t head_)
-        : batch(qkv.size(0) / length_), length(length_), heads(heads_), kv_heads(kv_heads_), head(head_), stride((heads_ + 2 * kv_heads_) * head_) {
-        TORCH_CHECK(qkv.dim() == 2 && qkv.size(0) == batch * length && qkv.size(1) == stride, "queries, keys and values have an odd shape");
-        TORCH_CHECK(first_.is_cpu() && first_.is_contiguous() && first_.scalar_type() == at::kInt && first_.numel() == batch * length,
-                    "first keys have an odd shape");
-        first = first_.const_data_ptr<int32_t>();
-    }
-    const float *q(const float *qkv, int64_t b, int64_t h, int64_t row) const { return qkv + (b * length + row) * stride + h * head; }
-    const float *k(const float *qkv, int64_t b, int64_t g, int64_t row) const { return q(qkv, b, heads + g, row); }
-    const float *v(const float *qkv, int64_t b, int64_t g, int64_t row) const { return q(qkv, b, heads + kv_heads + g, row); }
-    // The keys that rows [row, row + count) of sequence b see lie in [from, row + count).
-    int64_t from(int64_t b, int64_t row, int64_t count) const {
-        const int32_t *own = first + b * length;
-        int64_t least = own[row];
-        for (int64_t i = row + 1; i < row + count; ++i) least = std::min<int64_t>(least, own[i]);
-        return least;
-    }
-};
 
 void attend(const Shape &s, const float *qkv, float *out, float *lse, float scale) {
     at::parallel_for(0, s.batch * s.heads, 1, [&](int64_t begin, int64_t end) {
@@ -262,9 +186,11 @@ char *trainyard_cross_entropy(at::Tensor *logits, const at::Tensor *targets, at:
         const int64_t *targets_ = targets->const_data_ptr<int64_t>();
         for (int64_t row = 0; row < count; ++row)
             TORCH_CHECK(targets_[row] >= 0 && targets_[row] < width, "target ", targets_[row], " is outside a vocabulary of ", width);
-        float *logits_ = floats(*logits), *loss_ = floats(*loss), *correct_ = floats(*correct);
+        Kind kind = kind_of(*logits);
+        void *logits_ = logits->mutable_data_ptr();
+        float *loss_ = floats(*loss), *correct_ = floats(*correct);
         over_rows(count, width, [&](int64_t begin, int64_t end) {
-            rows().cross_entropy(logits_, targets_, loss_, correct_, begin, end, width, static_cast<float>(scale));
+            rows().cross_entropy(kind, logits_, targets_, loss_, correct_, begin, end, width, static_cast<float>(scale));
         });
     });
 }

@@ -112,10 +112,16 @@ impl Attention {
         self.qkv.backward(&dqkv, x_nd, &of_qkv, compute, pass, wanted)
     }
 
+    /// The format that the kernel computes in. Products of bf16 numbers take them in pairs.
+    fn format(&self, context: &Context<'_>) -> Kind {
+        if self.heads.width % 2 == 0 { context.compute.attention } else { Kind::Float }
+    }
+
     fn fused(&self, qkv: &Tensor, context: &Context<'_>) -> Result<(Tensor, Core)> {
         let first = context.first_keys(self.window)?;
-        let wide = qkv.f_to_kind(Kind::Float)?;
-        let (out, lse) = kernels::attention(&wide, &first, context.length, self.heads)?;
+        let kind = self.format(context);
+        let own = qkv.f_to_kind(kind)?;
+        let (out, lse) = kernels::attention(&own, &first, context.length, self.heads)?;
         Ok((out.f_to_kind(qkv.kind())?, Core::Fused { lse }))
     }
 
@@ -127,12 +133,12 @@ impl Attention {
         mut lse: Tensor,
         context: &Context<'_>,
     ) -> Result<Tensor> {
-        let wide = |x: &Tensor| x.f_to_kind(Kind::Float);
+        let own = |x: &Tensor| x.f_to_kind(self.format(context));
         let first = context.first_keys(self.window)?;
-        let (dout, wide_qkv, out) = (wide(dout)?, wide(qkv)?, wide(out)?);
+        let (dout, own_qkv, out) = (own(dout)?, own(qkv)?, own(out)?);
         let kept = (&out, &mut lse);
         let length = context.length;
-        let dqkv = kernels::attention_backward(&dout, &wide_qkv, &first, kept, length, self.heads)?;
+        let dqkv = kernels::attention_backward(&dout, &own_qkv, &first, kept, length, self.heads)?;
         Ok(dqkv.f_to_kind(qkv.kind())?)
     }
 

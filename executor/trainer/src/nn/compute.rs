@@ -7,6 +7,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::device;
 use crate::error::Result;
+use crate::kernels;
 
 /// The choice, made once for a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub struct Compute {
     pub kind: Kind,
     /// Whether the kernels of this crate do what they can; else plain tensor operations do all of it.
     pub fused: bool,
+    /// The format that attention computes in, where the kernels do it: bf16 where they have products for it, else fp32.
+    pub attention: Kind,
     /// Whether matrix products are widened to fp32.
     widened: bool,
 }
@@ -27,7 +30,9 @@ impl Compute {
         let processor = device == Device::Cpu;
         let fused = processor && matches!(kind, Kind::Float | Kind::BFloat16);
         let widened = processor && kind != Kind::Float && !device::has_bf16_instructions();
-        Self { device, kind, fused, widened }
+        let narrow = kind == Kind::BFloat16 && !widened && kernels::has_narrow_products();
+        let attention = if fused && narrow { Kind::BFloat16 } else { Kind::Float };
+        Self { device, kind, fused, attention, widened }
     }
 
     /// The same without kernels: the reference that they are held to, and what other devices use.

@@ -85,8 +85,12 @@ pub fn linear_cross_entropy(
         let target = targets.f_index_select(0, &here)?;
         let mut logits = head.logits(&hidden_nd.f_index_select(0, &here)?)?;
         let (losses, correct) = match compute.fused {
+            // In the format that they have: the kernel widens a number as it reads it.
             true => kernels::cross_entropy(&mut logits, &target, scale)?,
-            false => plain(&mut logits, &target, scale)?,
+            false => {
+                logits = logits.f_to_kind(Kind::Float)?;
+                plain(&mut logits, &target, scale)?
+            }
         };
         // Sums stay on the device: one transfer for the whole batch.
         let pair = [losses.f_sum(Kind::Double)?, correct.f_sum(Kind::Double)?];
@@ -113,10 +117,10 @@ impl Head {
         Ok(Self { weight_vd: weight_vd.f_to_kind(format)?, stored: weight_vd.kind() })
     }
 
-    /// (n, v) in fp32.
+    /// (n, v) in the head's format.
     fn logits(&self, hidden_nd: &Tensor) -> Result<Tensor> {
         let hidden = hidden_nd.f_to_kind(self.weight_vd.kind())?;
-        Ok(hidden.f_mm(&self.weight_vd.f_transpose(0, 1)?)?.f_to_kind(Kind::Float)?)
+        Ok(hidden.f_mm(&self.weight_vd.f_transpose(0, 1)?)?)
     }
 
     /// The gradient with respect to the hidden states, in their format.

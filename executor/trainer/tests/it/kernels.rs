@@ -2,6 +2,7 @@
 
 use tch::{Device, Kind, Tensor};
 use trainyard_trainer::arch::{CausalLm, ModelBatch, StepOptions};
+use trainyard_trainer::kernels::{self, Heads};
 use trainyard_trainer::nn::norm::RmsNorm;
 use trainyard_trainer::nn::swiglu;
 
@@ -68,6 +69,55 @@ fn rows_in_both_formats_are_those_of_plain_operations() {
             close(&forward(true), &forward(false), "gated unit");
             let backward = |fused| swiglu::backward(&dy, gate_up.copy(), fused).unwrap();
             close(&backward(true), &backward(false), "gradient of the gated unit");
+        }
+    }
+}
+
+/// bf16 keeps 8 bits: probabilities, their gradients and the results are each rounded once, so that a sum of such is off by a few 2^-9 of
+/// its largest terms. FlashAttention rounds in the same places.
+#[test]
+fn attention_in_bf16_is_that_in_fp32_but_for_rounding() {
+    if !kernels::has_narrow_products() {
+        eprintln!("skipped: this processor has no products of bf16 numbers");
+        return;
+    }
+    tch::manual_seed(7);
+    // One row, a whole tile, tiles and blocks that are not full; heads that share keys; narrow and wide heads; windows and packed rows.
+    for (length, query, key, width, window) in [
+        (1, 2, 1, 64, i64::MAX),
+        (64, 4, 2, 16, i64::MAX),
+        (150, 9, 3, 64, i64::MAX),
+        (150, 3, 3, 34, 40),
+        (333, 2, 1, 128, 100),
+    ] {
+        let heads = Heads { query, key, width };
+        let random = |columns| {
+            let tensor = Tensor::randn([2 * length, columns], (Kind::Float, Device::Cpu));
+            tensor.to_kind(Kind::BFloat16)
+        };
+        let (qkv, dout) = (random(heads.columns()), random(query * width));
+        // The second row holds two sequences.
+        let own = |row: i64, i: i64| {
+            let begin = if row == 1 && i >= length / 3 { length / 3 } else { 0 };
+            begin.max(i.saturating_sub(window.saturating_sub(1))) as i32
+        };
+        let first: Vec<i32> =
+            (0..2).flat_map(|row| (0..length).map(move |i| own(row, i))).collect();
+        let first = Tensor::from_slice(&first);
+        let run = |kind: Kind| {
+            let (qkv, dout) = (qkv.to_kind(kind), dout.to_kind(kind));
+            let (out, mut lse) = kernels::attention(&qkv, &first, length, heads).unwrap();
+            let kept = (&out, &mut lse);
+            let dqkv =
+                kernels::attention_backward(&dout, &qkv, &first, kept, length, heads).unwrap();
+            [out, lse, dqkv].map(|tensor| tensor.to_kind(Kind::Double))
+        };
+        for (narrow, wide) in run(Kind::BFloat16).iter().zip(&run(Kind::Float)) {
+            let off = (narrow - wide).norm().double_value(&[]) / wide.norm().double_value(&[]);
+            let most = (narrow - wide).abs().max().double_value(&[]);
+            let largest = wide.abs().max().double_value(&[]);
+            assert!(off < 5e-3, "{length} {heads:?}: {off}");
+            assert!(most < 2e-2 * largest, "{length} {heads:?}: {most} of {largest}");
         }
     }
 }
