@@ -6,6 +6,7 @@ use crate::error::{Result, SchedulerError};
 use crate::job::state::Transition;
 use crate::job::{JobRecord, JobState};
 use crate::port::queue::Ticket;
+use crate::trace::{Span, SpanKind};
 
 impl Scheduler {
     /// Issues tickets for the next jobs of each pool, no more than there are free devices: the queue never holds a backlog that would
@@ -70,7 +71,7 @@ impl Scheduler {
         })
         .await?;
         if issued {
-            tracing::info!(job = %id, "dispatched");
+            tracing::info!(job_id = %id, "dispatched");
         }
         Ok(issued)
     }
@@ -84,12 +85,25 @@ impl Scheduler {
                 job.seq == ticket.seq && matches!(job.state, JobState::Dispatched { .. })
             };
             if job.is_some_and(good) {
-                let published = self.inner.parts.queue.publish(&ticket).await;
-                self.metrics().published(published.is_ok());
-                published?;
+                self.publish(&ticket).await?;
             }
             self.store().ticket_sent(&ticket).await?;
         }
         Ok(())
+    }
+
+    /// Hands a ticket to the queue, in the trace of the request that made the job. Whoever takes it links to this.
+    async fn publish(&self, ticket: &Ticket) -> Result<()> {
+        let queue = &self.inner.parts.queue;
+        let cause = ticket.traceparent.as_ref();
+        let span = Span::below(SpanKind::Producer, "send trainyard.tickets", cause);
+        ticket.describe(&span, queue.system(), "send");
+        let traced = Ticket { traceparent: span.traceparent(), ..ticket.clone() };
+        let published = span.around(queue.publish(&traced)).await;
+        self.metrics().published(published.is_ok());
+        if published.is_err() {
+            span.fail("not_taken");
+        }
+        Ok(published?)
     }
 }
