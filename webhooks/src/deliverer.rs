@@ -99,7 +99,9 @@ async fn deliver(scheduler: &Scheduler, client: &Client, outgoing: &Outgoing) {
         Outcome::Unanswered(_) => span.fail("no_answer"),
     }
     drop(span);
-    tracing::debug!(delivery = %outgoing.id, webhook = %outgoing.webhook, tenant_id = %outgoing.tenant, ?outcome, "webhook");
+    let Outgoing { id, webhook, tenant, job, .. } = outgoing;
+    let job = job.as_ref().map(tracing::field::display);
+    tracing::debug!(delivery = %id, %webhook, tenant_id = %tenant, job_id = job, ?outcome, "webhook");
     if let Err(error) = scheduler.delivery_result(&outgoing.id, &outcome).await {
         tell("what came of a webhook was not recorded; it is sent again", &error);
     }
@@ -114,6 +116,9 @@ fn describe(outgoing: &Outgoing) -> Span {
     span.text("trainyard.delivery.id", &outgoing.id);
     span.text("trainyard.webhook.id", &outgoing.webhook);
     span.text("trainyard.tenant.id", &outgoing.tenant);
+    if let Some(job) = &outgoing.job {
+        span.text("trainyard.job.id", job);
+    }
     if outgoing.attempts > 0 {
         span.set("http.request.resend_count", i64::from(outgoing.attempts));
     }

@@ -147,6 +147,7 @@ impl Scheduler {
             id: delivery.id,
             webhook: delivery.webhook,
             tenant: delivery.tenant,
+            job: delivery.job,
             attempts: delivery.attempts,
             traceparent: delivery.traceparent,
             url: endpoint.url,

@@ -53,7 +53,7 @@ impl Scheduler {
         still: impl Fn(&JobState) -> bool,
     ) -> Result<bool> {
         let mut issued = false;
-        self.change(id, |commit, now_ms| {
+        let changed = self.change(id, |commit, now_ms| {
             let job = &mut commit.job;
             issued = still(&job.state);
             if !issued {
@@ -68,10 +68,9 @@ impl Scheduler {
                 traceparent: job.traceparent.clone(),
             });
             Ok(true)
-        })
-        .await?;
-        if issued {
-            tracing::info!(job_id = %id, "dispatched");
+        });
+        if let Some(job) = changed.await?.filter(|_| issued) {
+            tracing::info!(job_id = %id, tenant_id = %job.tenant, "dispatched");
         }
         Ok(issued)
     }

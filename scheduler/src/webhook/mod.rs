@@ -7,7 +7,7 @@ pub mod target;
 
 use std::collections::{HashMap, HashSet};
 
-use trainyard_openapi::id::{DeliveryId, TenantId, WebhookId};
+use trainyard_openapi::id::{DeliveryId, JobId, TenantId, WebhookId};
 
 use crate::trace::TraceParent;
 
@@ -28,6 +28,8 @@ pub struct Outgoing {
     pub webhook: WebhookId,
     /// Whose it is.
     pub tenant: TenantId,
+    /// The job that it tells of.
+    pub job: Option<JobId>,
     /// Attempts before this one.
     pub attempts: u32,
     /// The trace that the job's create request belonged to.
