@@ -54,6 +54,11 @@ impl Scrape {
         self.values.iter().filter(|(series, _)| of_name(series)).map(|(_, value)| value).sum()
     }
 
+    /// All series, by name and labels.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &str> {
+        self.values.keys().map(String::as_str)
+    }
+
     pub(crate) fn series(&self) -> usize {
         self.values.len()
     }
