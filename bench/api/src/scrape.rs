@@ -73,7 +73,7 @@ pub(crate) async fn measure(jobs: usize, tenants: usize) {
         submitted.as_secs_f64(),
         took.as_secs_f64()
     );
-    let milliseconds = |quantile| scrapes.took.value_at_quantile(quantile) as f64 / 1e6;
+    let milliseconds = |quantile| scrapes.took.value_at_quantile(quantile) as f64 / 1e3;
     println!(
         "{} scrapes meanwhile: p50 {:.2} ms, p99 {:.2} ms, longest {:.2} ms",
         scrapes.took.len(),
