@@ -215,3 +215,78 @@ async fn read(mut response: Response) -> Answer {
     let rejected = answer.partial_success.map_or(0, |partial| partial.rejected_spans);
     Answer::Taken { rejected: u64::try_from(rejected).unwrap_or(0) }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use actix_web::web::{self, Data};
+    use actix_web::{App, HttpResponse, HttpServer};
+    use opentelemetry::trace::{Tracer, TracerProvider};
+    use opentelemetry_proto::tonic::collector::trace::v1::ExportTracePartialSuccess;
+    use opentelemetry_sdk::trace::SdkTracerProvider;
+
+    use super::*;
+    use crate::config::{Roots, SamplerName};
+
+    type Answered = fn(usize) -> HttpResponse;
+
+    /// Sends five spans to a collector that answers its `n`th request so; gives what was sent, rejected and dropped, and how often it was asked.
+    async fn sent_to(answer: Answered) -> ([u64; 3], usize) {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counted = Data::from(Arc::clone(&asked));
+        let take = move |counted: Data<AtomicUsize>| async move {
+            answer(counted.fetch_add(1, Ordering::Relaxed))
+        };
+        let app = move || App::new().app_data(counted.clone()).route("/", web::post().to(take));
+        let server = HttpServer::new(app).workers(1).disable_signals().bind("127.0.0.1:0").unwrap();
+        let endpoint = format!("http://{}/", server.addrs()[0]);
+        tokio::spawn(server.run());
+        let plan = TracePlan {
+            endpoint: endpoint.parse().unwrap(),
+            headers: Vec::new(),
+            ca_pem: None,
+            sampler: SamplerName { parent_based: false, roots: Roots::All },
+            share: 1.0,
+            resource: Vec::new(),
+        };
+        let counts = Counts::new().unwrap();
+        let (queue, waiting) = super::super::queue::new(counts.clone());
+        let provider = SdkTracerProvider::builder().with_span_processor(queue).build();
+        for _ in 0..5 {
+            drop(provider.tracer("test").start("span"));
+        }
+        let sender = Sender::new(&plan, &Resource::builder_empty().build(), counts.clone());
+        let closing = CancellationToken::new();
+        let running = tokio::spawn(sender.unwrap().run(waiting, closing.clone()));
+        let of = |result: &str| counts.0.with_label_values(&[result]).get();
+        let all = || [Counts::SENT, Counts::REJECTED, Counts::DROPPED].map(of);
+        while all().iter().sum::<u64>() < 5 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        closing.cancel();
+        running.await.unwrap();
+        (all(), asked.load(Ordering::Relaxed))
+    }
+
+    #[tokio::test]
+    async fn what_a_collector_says_is_counted_and_only_what_may_pass_is_tried_again() {
+        let refused: Answered = |_| HttpResponse::BadRequest().finish();
+        assert_eq!(sent_to(refused).await, ([0, 5, 0], 1));
+        let busy: Answered = |n| match n {
+            0 => HttpResponse::ServiceUnavailable().insert_header((RETRY_AFTER, "0")).finish(),
+            _ => HttpResponse::Ok().finish(),
+        };
+        assert_eq!(sent_to(busy).await, ([5, 0, 0], 2));
+        let partial: Answered = |_| {
+            let partial = ExportTracePartialSuccess { rejected_spans: 2, ..Default::default() };
+            let answer = ExportTraceServiceResponse { partial_success: Some(partial) };
+            HttpResponse::Ok().body(answer.encode_to_vec())
+        };
+        assert_eq!(sent_to(partial).await, ([3, 2, 0], 1));
+        let away: Answered =
+            |_| HttpResponse::BadGateway().insert_header((RETRY_AFTER, "0")).finish();
+        assert_eq!(sent_to(away).await, ([0, 0, 5], TRIES as usize));
+    }
+}
