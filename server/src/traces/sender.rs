@@ -228,7 +228,6 @@ mod tests {
     use opentelemetry_sdk::trace::SdkTracerProvider;
 
     use super::*;
-    use crate::config::{Roots, SamplerName};
 
     type Answered = fn(usize) -> HttpResponse;
 
@@ -247,7 +246,7 @@ mod tests {
             endpoint: endpoint.parse().unwrap(),
             headers: Vec::new(),
             ca_pem: None,
-            sampler: SamplerName { parent_based: false, roots: Roots::All },
+            sampler: "always_on".parse().unwrap(),
             share: 1.0,
             resource: Vec::new(),
         };
@@ -275,7 +274,7 @@ mod tests {
         let refused: Answered = |_| HttpResponse::BadRequest().finish();
         assert_eq!(sent_to(refused).await, ([0, 5, 0], 1));
         let busy: Answered = |n| match n {
-            0 => HttpResponse::ServiceUnavailable().insert_header((RETRY_AFTER, "0")).finish(),
+            0 => HttpResponse::ServiceUnavailable().insert_header(("retry-after", "0")).finish(),
             _ => HttpResponse::Ok().finish(),
         };
         assert_eq!(sent_to(busy).await, ([5, 0, 0], 2));
@@ -286,7 +285,7 @@ mod tests {
         };
         assert_eq!(sent_to(partial).await, ([3, 2, 0], 1));
         let away: Answered =
-            |_| HttpResponse::BadGateway().insert_header((RETRY_AFTER, "0")).finish();
+            |_| HttpResponse::BadGateway().insert_header(("retry-after", "0")).finish();
         assert_eq!(sent_to(away).await, ([0, 0, 5], TRIES as usize));
     }
 }
