@@ -4,13 +4,16 @@ SHELL := /bin/bash
 export PATH := $(PATH):$(CURDIR)/.cache/tools/bin
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites libtorch python demo-assets build release demo demo-private test test-fast test-helm test-images test-sdk sdk bench-roofline bench-privacy audit-privacy test-s3 test-rabbitmq test-schema fuzz lint fmt openapi model-check fair-share nemesis zombies nemesis-mutants bench bench-api bench-cluster clean
+.PHONY: help prerequisites libtorch python demo-assets build release demo demo-private test test-fast test-helm test-images test-sdk sdk bench-roofline bench-privacy audit-privacy test-s3 test-rabbitmq test-schema fuzz lint fmt openapi model-check fair-share nemesis zombies nemesis-mutants bench bench-api bench-cluster bench-scrape clean
 
 REDOCLY := @redocly/cli@2.77.0
 # How much `make bench-api` does: jobs of the largest tenant, seconds of each measurement, MiB that stream in.
 JOBS ?= 100000
 BENCH_SECONDS ?= 10
 FILE_MIB ?= 2048
+# How much `make bench-scrape` does.
+SCRAPE_JOBS ?= 1000
+SCRAPE_TENANTS ?= 50
 NEXTEST_PROFILE := $(if $(CI),ci,default)
 
 help: ## What there is
@@ -137,6 +140,10 @@ bench-cluster: prerequisites ## Submits that Redis fsyncs, and tickets over Rabb
 	@scripts/prerequisites.sh test
 	cargo build --locked --release -p trainyard -p trainyard-bench-api
 	target/release/trainyard-bench-api cluster $(BENCH_SECONDS)
+
+bench-scrape: libtorch ## Series and time of a scrape while SCRAPE_JOBS jobs of SCRAPE_TENANTS tenants are trained
+	cargo build --locked --release -p trainyard -p trainyard-trainer -p trainyard-bench-api
+	target/release/trainyard-bench-api scrape $(SCRAPE_JOBS) $(SCRAPE_TENANTS)
 
 clean: ## Remove what was built; .cache, .libtorch and .venv stay
 	cargo clean

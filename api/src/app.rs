@@ -54,6 +54,7 @@ pub fn app(scheduler: Scheduler, options: ApiOptions) -> impl HttpServiceFactory
     let contract = middleware::Contract {
         pace: options.body_pace,
         metrics: options.metrics,
+        spans: middleware::Spans::All,
         prefix: mount.prefix.clone(),
     };
     let scope = web::scope(&mount.prefix);

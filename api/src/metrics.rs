@@ -129,7 +129,7 @@ impl Metrics {
 }
 
 /// A client may invent methods without end.
-fn method_word(method: &Method) -> &'static str {
+pub(crate) fn method_word(method: &Method) -> &'static str {
     match method.as_str() {
         "GET" => "GET",
         "POST" => "POST",

@@ -5,10 +5,13 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+use tracing::field::{Empty, display};
 use trainyard_openapi::id::Nonce;
 use trainyard_scheduler::port::control_plane::{Claim, ControlPlane, LeaseError};
 use trainyard_scheduler::port::objects::Objects;
-use trainyard_scheduler::port::queue::{Queue, QueueError, Ticket};
+use trainyard_scheduler::port::queue::{Consumer, Queue, QueueError, Ticket};
+use trainyard_scheduler::trace::{Span, SpanKind};
 
 use crate::config::AgentConfig;
 use crate::leftovers;
@@ -102,24 +105,60 @@ async fn slot(
             ticket = consumer.next() => ticket?,
         };
         let Some(ticket) = ticket else { return Ok(()) };
-        let claim = match claim(context, &ticket, shutdown).await {
-            Some(answer) => answer,
+        // What is logged of the job has its ids.
+        let log = tracing::info_span!("job", job_id = %ticket.job, tenant_id = Empty, trace_id = Empty, epoch = Empty);
+        // A run of its own trace: the request that the ticket comes from may be days ago.
+        let cause = ticket.traceparent.as_ref();
+        let span = Span::linked(SpanKind::Consumer, "process trainyard.tickets", cause);
+        ticket.describe(&span, queue.system(), "process");
+        if let Some(trace) = span.traceparent() {
+            log.record("trace_id", trace.trace_id());
+        }
+        let taken = take(context, consumer.as_mut(), &ticket, &span, shutdown);
+        match span.around(taken.instrument(log.clone())).await {
             // No definite answer and no time left: the ticket goes back unacknowledged.
             None => return Ok(()),
-        };
-        // Acknowledged now, not after the run: brokers take back what is held for long, and the lease does the rest.
-        // Where that fails the ticket comes again and is stale by then; a claimed job is run all the same.
-        if let Err(error) = consumer.ack().await {
-            let error = &error as &dyn std::error::Error;
-            tracing::warn!(job = %ticket.job, error, "the ticket was not acknowledged");
-        }
-        if let Some(claim) = claim {
-            let job = claim.lease.job.clone();
-            tracing::info!(%job, epoch = claim.lease.epoch, "claimed");
-            run_job(context, claim, shutdown).await;
-            tracing::info!(%job, "run ended");
+            Some(None) => {}
+            Some(Some(claim)) => {
+                let run = span.child("run job");
+                drop(span);
+                let work = async {
+                    tracing::info!("claimed");
+                    run_job(context, claim, &run, shutdown).await;
+                    tracing::info!("run ended");
+                };
+                run.around(work.instrument(log)).await;
+            }
         }
     }
+}
+
+/// Claims the job of a ticket and acknowledges it, as [`claim`] answers.
+async fn take(
+    context: &Context,
+    consumer: &mut dyn Consumer,
+    ticket: &Ticket,
+    span: &Span,
+    shutdown: &CancellationToken,
+) -> Option<Option<Claim>> {
+    let claim = claim(context, ticket, shutdown).await?;
+    match &claim {
+        Some(claim) => {
+            let log = tracing::Span::current();
+            log.record("epoch", claim.lease.epoch);
+            if let Some(tenant) = &claim.tenant {
+                log.record("tenant_id", display(tenant));
+            }
+        }
+        None => span.fail("stale"),
+    }
+    // Acknowledged now, not after the run: brokers take back what is held for long, and the lease does the rest.
+    // Where that fails the ticket comes again and is stale by then; a claimed job is run all the same.
+    if let Err(error) = consumer.ack().await {
+        let error = &error as &dyn std::error::Error;
+        tracing::warn!(error, "the ticket was not acknowledged");
+    }
+    Some(claim)
 }
 
 /// Claims until there is a definite answer: `Some(None)` where the ticket is stale, `None` where the agent stops first. The same
@@ -136,18 +175,19 @@ async fn claim(
             return None;
         }
     };
+    let span = Span::step("claim job");
     loop {
-        match context.control.claim(ticket, &context.config.executor, &nonce).await {
+        match span.around(context.control.claim(ticket, &context.config.executor, &nonce)).await {
             Ok(claim) => return Some(Some(claim)),
             Err(LeaseError::Unavailable(reason)) => {
-                tracing::warn!(job = %ticket.job, reason, "the claim has no answer; asking again");
+                tracing::warn!(reason, "the claim has no answer; asking again");
                 wait(RETRY, shutdown).await;
                 if shutdown.is_cancelled() {
                     return None;
                 }
             }
             Err(LeaseError::Stale | LeaseError::Fenced | LeaseError::Refused(_)) => {
-                tracing::debug!(job = %ticket.job, seq = ticket.seq, "stale ticket");
+                tracing::debug!(seq = ticket.seq, "stale ticket");
                 return Some(None);
             }
         }

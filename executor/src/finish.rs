@@ -7,6 +7,7 @@ use trainyard_openapi::job::JobError;
 use trainyard_openapi::job_error::JobErrorCode;
 use trainyard_plan::trainer::{Finished, TrainerEvent};
 use trainyard_scheduler::port::control_plane::{Claim, Completion, LeaseError};
+use trainyard_scheduler::trace::Span;
 
 use crate::agent::Context;
 use crate::events::Journal;
@@ -41,7 +42,7 @@ pub(crate) async fn settle_steps(
         }
         // A result after steps that were not reserved is refused too, and that ends the attempt.
         Err(LeaseError::Refused(reason) | LeaseError::Unavailable(reason)) => {
-            tracing::warn!(job = %claim.lease.job, step, reason, "the run stays charged for all that it reserved");
+            tracing::warn!(step, reason, "the run stays charged for all that it reserved");
             Ok(())
         }
         Err(LeaseError::Fenced | LeaseError::Stale) => Err(Fenced),
@@ -58,20 +59,24 @@ pub(crate) async fn complete(
 ) -> Result<Option<Verdict>, Fenced> {
     let prefix = format!("{}/adapter", run_prefix(&claim.lease));
     let directory = places.out.join(&finished.directory);
+    let span = Span::step("upload result");
     let mut tries = 0;
     let manifest = loop {
         tries += 1;
-        match upload_directory(context.objects.as_ref(), &directory, &prefix).await {
+        let upload = upload_directory(context.objects.as_ref(), &directory, &prefix);
+        match span.around(upload).await {
             Ok(manifest) => break manifest,
             Err(error) if tries < UPLOAD_TRIES => {
-                tracing::warn!(job = %claim.lease.job, %error, "the adapter was not uploaded; trying again");
+                tracing::warn!(%error, "the adapter was not uploaded; trying again");
                 tokio::time::sleep(Duration::from_secs(u64::from(tries))).await;
             }
             Err(error) => {
+                span.fail(error.code().as_str());
                 return Ok(Some(Verdict::Fail { error: trouble(error), retryable: true }));
             }
         }
     };
+    drop(span);
     let csv_bytes = manifest.files.get("metrics.csv").map_or(0, |entry| entry.bytes);
     let completion = Completion {
         result_csv_key: format!("{prefix}/metrics.csv"),

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tracing::Instrument;
 use trainyard_openapi::extension::Progress;
 use trainyard_scheduler::port::control_plane::{
     Claim, ControlPlane, Directive, LeaseError, LeaseId,
@@ -50,7 +51,9 @@ impl Keeper {
             times(context.config.heartbeat, context.config.self_fence, lease_time);
         if (every, self_fence) != (context.config.heartbeat, context.config.self_fence) {
             tracing::warn!(
-                job = %lease.job, lease_seconds = claim.lease_seconds, ?every, ?self_fence,
+                lease_seconds = claim.lease_seconds,
+                ?every,
+                ?self_fence,
                 "the lease is short for the settings of this executor: heartbeats come sooner"
             );
         }
@@ -58,15 +61,18 @@ impl Keeper {
         let sender = Arc::new(sender);
         let progress = Arc::new(Mutex::new(Progress::default()));
         let mut tasks = JoinSet::new();
-        tasks.spawn(beat(
+        // In the run's log, but not in its trace: heartbeats and polls would bury it.
+        let beating = beat(
             Arc::clone(&context.control),
             lease.clone(),
             Arc::clone(&progress),
             Arc::clone(&sender),
             every,
             self_fence,
-        ));
-        tasks.spawn(listen(Arc::clone(&context.control), lease.clone(), sender));
+        );
+        tasks.spawn(beating.in_current_span());
+        let listening = listen(Arc::clone(&context.control), lease.clone(), sender);
+        tasks.spawn(listening.in_current_span());
         Self { orders, progress, _tasks: tasks }
     }
 

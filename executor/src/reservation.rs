@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
+use tracing::Instrument;
 use trainyard_scheduler::port::control_plane::{ControlPlane, LeaseError, LeaseId, ReservedSteps};
+use trainyard_scheduler::trace::carried;
 
 use crate::agent::Context;
 
@@ -30,7 +32,8 @@ impl Reservations {
     pub(crate) fn ask(&mut self, from: u64, until: u64) {
         let (control, lease) = (Arc::clone(&self.control), self.lease.clone());
         self.asked = JoinSet::new();
-        self.asked.spawn(async move { reserve(control.as_ref(), &lease, from, until).await });
+        let asking = async move { reserve(control.as_ref(), &lease, from, until).await };
+        self.asked.spawn(carried(asking.in_current_span()));
     }
 
     /// Whether the trainer waits.
@@ -59,7 +62,7 @@ async fn reserve(
     loop {
         match control.reserve_steps(lease, from, until).await {
             Err(LeaseError::Unavailable(reason)) => {
-                tracing::warn!(job = %lease.job, reason, "steps were not reserved yet; asking again");
+                tracing::warn!(reason, "steps were not reserved yet; asking again");
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(PAUSE_MAX);
             }

@@ -12,6 +12,7 @@ use trainyard_openapi::job::JobError;
 use trainyard_openapi::job_error::JobErrorCode;
 use trainyard_plan::trainer::{TrainerCommand, TrainerEvent};
 use trainyard_scheduler::port::control_plane::{Claim, Directive, LeaseError};
+use trainyard_scheduler::trace::Span;
 
 use crate::agent::Context;
 use crate::events::Journal;
@@ -30,6 +31,9 @@ use crate::watchdog::{Limits, Watchdog};
 /// The job is another's: nothing more is said or written.
 pub(crate) struct Fenced;
 
+/// How a run ended, in its span: `succeeded`, `failed`, `fenced`, or why it was given back.
+const OUTCOME: &str = "trainyard.outcome";
+
 /// A started trainer and what it writes.
 type Running = (Trainer, mpsc::Receiver<Line>);
 
@@ -37,12 +41,25 @@ type Running = (Trainer, mpsc::Receiver<Line>);
 /// within two seconds, however long a step takes.
 const CANCEL_GRACE: Duration = Duration::from_millis(1500);
 
-/// Runs a claimed job to its end, whatever that is.
-pub(crate) async fn run_job(context: &Arc<Context>, claim: Claim, shutdown: &CancellationToken) {
+/// Runs a claimed job to its end, whatever that is, and says in `span` how it went.
+pub(crate) async fn run_job(
+    context: &Arc<Context>,
+    claim: Claim,
+    span: &Span,
+    shutdown: &CancellationToken,
+) {
+    span.text("trainyard.job.id", &claim.lease.job);
+    span.text("trainyard.executor.id", &context.config.executor);
+    span.set("trainyard.job.epoch", i64::try_from(claim.lease.epoch).unwrap_or(i64::MAX));
+    if let Some(tenant) = &claim.tenant {
+        span.text("trainyard.tenant.id", tenant);
+    }
     let places = Places::new(&context.config.work_dir, &claim);
     let _ = tokio::fs::remove_dir_all(&places.work).await;
-    if let Err(Fenced) = attempt(context, &claim, &places, shutdown).await {
-        tracing::warn!(job = %claim.lease.job, epoch = claim.lease.epoch, "fenced: the run was given up");
+    if let Err(Fenced) = attempt(context, &claim, &places, span, shutdown).await {
+        span.set(OUTCOME, "fenced");
+        span.fail("fenced");
+        tracing::warn!("fenced: the run was given up");
     }
     if let Err(error) = tokio::fs::remove_dir_all(&places.work).await {
         tracing::warn!(path = %places.work.display(), %error, "the work directory was not removed");
@@ -53,17 +70,18 @@ async fn attempt(
     context: &Context,
     claim: &Claim,
     places: &Places,
+    span: &Span,
     shutdown: &CancellationToken,
 ) -> Result<(), Fenced> {
     // The lease is kept from here on: bringing large files may take longer than it holds.
     let keeper = Keeper::start(context, claim);
     let mut run = context.metrics.take_slot(claim.plan.resources.devices);
     let mut journal = Journal::default();
-    let prepared =
-        prepare(claim, places, &context.config.models_dir, context.objects.as_ref()).await;
+    let prepared = bring_inputs(context, claim, places).await;
     let verdict = match prepared.map_err(trouble).and_then(|()| start(context, places)) {
         Ok(running) => {
-            supervise(
+            let span = Span::step("train");
+            let supervised = supervise(
                 context,
                 claim,
                 places,
@@ -73,8 +91,10 @@ async fn attempt(
                 &mut journal,
                 &keeper,
                 &mut run,
-            )
-            .await?
+            );
+            let verdict = span.around(supervised).await?;
+            span.set("trainyard.step", i64::try_from(journal.progress.step).unwrap_or(i64::MAX));
+            verdict
         }
         Err(error) => Verdict::Fail { error, retryable: true },
     };
@@ -86,17 +106,36 @@ async fn attempt(
         other => Some(other),
     };
     let told = match verdict {
-        None => Ok(()),
+        None => {
+            span.set(OUTCOME, "succeeded");
+            Ok(())
+        }
         Some(Verdict::Release(reason)) => {
+            span.set(OUTCOME, reason.as_str());
             persist(|| context.control.release(&claim.lease, reason)).await
         }
         Some(Verdict::Fail { error, retryable }) => {
-            tracing::warn!(job = %claim.lease.job, code = error.code.as_str(), retryable, "the attempt failed: {}", error.message);
+            span.set(OUTCOME, "failed");
+            span.fail(error.code.as_str());
+            tracing::warn!(
+                code = error.code.as_str(),
+                retryable,
+                "the attempt failed: {}",
+                error.message
+            );
             persist(|| context.control.fail(&claim.lease, &error, retryable)).await
         }
         Some(Verdict::Complete(_)) => Ok(()),
     };
     settle(told)
+}
+
+/// Fetches what the run needs.
+async fn bring_inputs(context: &Context, claim: &Claim, places: &Places) -> Result<(), InputError> {
+    let span = Span::step("fetch inputs");
+    let objects = context.objects.as_ref();
+    let prepared = span.around(prepare(claim, places, &context.config.models_dir, objects)).await;
+    prepared.inspect_err(|error| span.fail(error.code().as_str()))
 }
 
 fn start(context: &Context, places: &Places) -> Result<Running, JobError> {
@@ -247,7 +286,7 @@ async fn supervise(
                 trainer.kill();
             }
             () = tokio::time::sleep_until(kill_at.unwrap_or(time_up)), if kill_at.is_some() => {
-                tracing::warn!(job = %claim.lease.job, "the trainer did not end in time and is killed");
+                tracing::warn!("the trainer did not end in time and is killed");
                 trainer.kill();
                 kill_at = None;
             }

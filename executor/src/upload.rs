@@ -7,12 +7,14 @@ use std::time::Instant;
 use tokio::fs;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+use tracing::Instrument;
 use trainyard_openapi::checkpoint::CheckpointMetrics;
 use trainyard_plan::trainer::{CheckpointWritten, Manifest};
 use trainyard_scheduler::port::control_plane::{
     CheckpointPointer, ControlPlane, LeaseError, LeaseId,
 };
 use trainyard_scheduler::port::objects::{ObjectError, Objects};
+use trainyard_scheduler::trace::{Span, carried};
 
 use crate::agent::Context;
 use crate::inputs::{InputError, io};
@@ -67,17 +69,20 @@ impl Uploader {
         let (control, objects, lease) =
             (Arc::clone(&context.control), Arc::clone(&context.objects), lease.clone());
         let metrics = context.metrics.clone();
-        let task = tokio::spawn(async move {
+        let uploads = async move {
             while wanted.changed().await.is_ok() {
                 let staged = wanted.borrow_and_update().clone();
                 let Some(staged) = staged else { continue };
+                let span = Span::step("upload checkpoint");
+                span.set("trainyard.step", i64::try_from(staged.written.step).unwrap_or(i64::MAX));
                 let uploaded =
                     upload_checkpoint(control.as_ref(), objects.as_ref(), &lease, &staged);
-                match uploaded.await {
+                match span.around(uploaded).await {
                     Ok(Kept::Yes) => metrics.checkpoint_uploaded(staged.at),
                     // The lease keeper hears of it too and ends the run.
-                    Ok(Kept::Fenced) => {}
+                    Ok(Kept::Fenced) => span.fail("fenced"),
                     Err(what) => {
+                        span.fail("not_kept");
                         let step = staged.written.step;
                         let text = format!("the checkpoint of step {step} was not kept: {what}");
                         let _ = trouble.send(text);
@@ -85,7 +90,8 @@ impl Uploader {
                 }
                 let _ = fs::remove_dir_all(&staged.directory).await;
             }
-        });
+        };
+        let task = tokio::spawn(carried(uploads.in_current_span()));
         Self { newest: Some(newest), task, troubles }
     }
 

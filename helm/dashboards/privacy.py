@@ -31,7 +31,7 @@ def make():
         series(
             "Epsilon charged", "By pool.", [(f"sum by (pool) (increase({EPSILON}{{{POOL}}}[$__rate_interval]))", "{{pool}}")], stacked=True
         ),
-        series("Epsilon charged in all", "Since each executor's start, by pool.", [(f"sum by (pool) ({EPSILON}{{{POOL}}})", "{{pool}}")]),
+        series("Epsilon charged in all", "Since the start of each api that counts it, by pool.", [(f"sum by (pool) ({EPSILON}{{{POOL}}})", "{{pool}}")]),
         series(
             "Gates tripped",
             "Jobs that forgot more than they were allowed to.",

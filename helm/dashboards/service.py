@@ -88,6 +88,12 @@ def make():
             [(f"count by (version, revision) (trainyard_build_info{{{AT}}})", "{{version}} {{revision}}")],
             stacked=True,
         ),
+        series(
+            "Spans",
+            "Spans of traces a second, by whether the collector took them; none where traces are off.",
+            [(rate("trainyard_trace_spans_total", by="result"), "{{result}}")],
+            stacked=True,
+        ),
     ]
     rows = [("Now", now), ("Requests", requests), ("Latency", latency), ("Processes", processes)]
     return dashboard("trainyard-service", "Trainyard / Service", "Requests, errors and latency of the API.", rows)

@@ -80,9 +80,10 @@ def test_a_part_gets_its_own_secrets_alone():
     queue = "trainyard-rabbitmq-default-user"
     token = "trainyard-executor-token"
     record = {"redis-url", "trainyard-redis", "trainyard-redis-ca"}
-    assert by_name["ty-trainyard-api"] == record | {queue, "trainyard-s3", "s3-ca", token}
-    assert by_name["ty-trainyard-scheduler"] == record | {queue, "trainyard-s3", "s3-ca"}
-    assert by_name["ty-trainyard-executor-gpu"] == {queue, "s3-executors", "s3-ca", token, "control-ca"}
+    traces = {"otel", "otel-ca"}
+    assert by_name["ty-trainyard-api"] == record | traces | {queue, "trainyard-s3", "s3-ca", token}
+    assert by_name["ty-trainyard-scheduler"] == record | traces | {queue, "trainyard-s3", "s3-ca"}
+    assert by_name["ty-trainyard-executor-gpu"] == traces | {queue, "s3-executors", "s3-ca", token, "control-ca"}
     assert by_name["ty-trainyard-test"] == {"key"}
 
 

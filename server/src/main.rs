@@ -8,6 +8,7 @@ mod config;
 mod exit;
 mod output;
 mod serve;
+mod traces;
 
 use std::process::ExitCode;
 

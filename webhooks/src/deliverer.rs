@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use trainyard_scheduler::webhook::{InFlight, Outgoing};
+use trainyard_scheduler::trace::{Span, SpanKind};
+use trainyard_scheduler::webhook::{InFlight, Outcome, Outgoing};
 use trainyard_scheduler::{Scheduler, SchedulerError};
 
 use crate::client::Client;
@@ -86,11 +87,42 @@ impl Deliverer {
 }
 
 async fn deliver(scheduler: &Scheduler, client: &Client, outgoing: &Outgoing) {
-    let outcome = client.send(outgoing, outgoing.timestamp * 1000).await;
-    tracing::debug!(delivery = %outgoing.id, webhook = %outgoing.webhook, ?outcome, "webhook");
+    let span = describe(outgoing);
+    let outcome = span.around(client.send(outgoing, outgoing.timestamp * 1000)).await;
+    match &outcome {
+        Outcome::Answered { status, .. } => {
+            span.set("http.response.status_code", i64::from(*status));
+            if *status >= 400 {
+                span.fail(status);
+            }
+        }
+        Outcome::Unanswered(_) => span.fail("no_answer"),
+    }
+    drop(span);
+    let Outgoing { id, webhook, tenant, job, .. } = outgoing;
+    let job = job.as_ref().map(tracing::field::display);
+    tracing::debug!(delivery = %id, %webhook, tenant_id = %tenant, job_id = job, ?outcome, "webhook");
     if let Err(error) = scheduler.delivery_result(&outgoing.id, &outcome).await {
         tell("what came of a webhook was not recorded; it is sent again", &error);
     }
+}
+
+/// The span of an attempt, linked to the request that made the job. The receiver is another's: it is told of no trace, and where it is, which the
+/// tenant chose, is not in the span.
+fn describe(outgoing: &Outgoing) -> Span {
+    let cause = outgoing.traceparent.as_ref();
+    let span = Span::linked(SpanKind::Client, "POST webhook", cause);
+    span.set("http.request.method", "POST");
+    span.text("trainyard.delivery.id", &outgoing.id);
+    span.text("trainyard.webhook.id", &outgoing.webhook);
+    span.text("trainyard.tenant.id", &outgoing.tenant);
+    if let Some(job) = &outgoing.job {
+        span.text("trainyard.job.id", job);
+    }
+    if outgoing.attempts > 0 {
+        span.set("http.request.resend_count", i64::from(outgoing.attempts));
+    }
+    span
 }
 
 fn settled(ended: Result<Outgoing, tokio::task::JoinError>, in_flight: &mut InFlight) {

@@ -53,7 +53,7 @@ impl<P: Permission> FromRequest for Caller<P> {
         let request = request.clone();
         Box::pin(async move {
             let ctx = identify(&request).await?;
-            request.extensions_mut().insert(Organization(ctx.tenant().clone()));
+            note(&request, &ctx);
             count(&request, &ctx)?;
             if !ctx.may(P::SCOPE) {
                 return Err(lacks(&ctx, P::SCOPE).into());
@@ -61,6 +61,14 @@ impl<P: Permission> FromRequest for Caller<P> {
             request.extensions_mut().insert(Granted(P::SCOPE));
             Ok(Self(ctx, PhantomData))
         })
+    }
+}
+
+/// Leaves in the request whose it is, for the answer's headers and the log.
+pub(crate) fn note(request: &impl HttpMessage, ctx: &TenantContext) {
+    let organization = Organization(ctx.tenant().clone());
+    if request.extensions_mut().insert(organization).is_none() {
+        tracing::Span::current().record("tenant_id", ctx.tenant().as_str());
     }
 }
 

@@ -21,7 +21,7 @@ use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpMessage, web::Bytes};
+use actix_web::{Error, web::Bytes};
 use futures::StreamExt;
 use sha2::{Digest, Sha256};
 use tracing::Instrument;
@@ -29,8 +29,9 @@ use trainyard_openapi::error::{ApiError, ErrorCode};
 use trainyard_openapi::limits::BODY_BYTES_MAX;
 use trainyard_scheduler::Scheduler;
 use trainyard_scheduler::scheduler::{Reservation, Reserved};
+use trainyard_scheduler::trace::carried;
 
-use crate::auth::{Authenticator, Organization, bearer};
+use crate::auth::{Authenticator, bearer, note};
 use crate::error::Failure;
 use form::Watched;
 pub(crate) use header::key;
@@ -77,7 +78,7 @@ pub(crate) async fn once(
         }
     };
     let sha256 = hex::encode(hash.finalize());
-    request.extensions_mut().insert(Organization(ctx.tenant().clone()));
+    note(&request, &ctx);
     match scheduler.reserve(&ctx, &key, &sha256).await.map_err(Failure::from)? {
         Reserved::Answered(answer) => {
             let response = answer::replay(&ctx, answer, watched).await.map_err(Failure::from)?;
@@ -87,7 +88,7 @@ pub(crate) async fn once(
             request.set_payload(payload);
             // On its own feet: a client that goes away must find the answer when it comes again.
             let run = run(scheduler, reservation, request, next, watched);
-            let run = actix_web::rt::spawn(run.instrument(tracing::Span::current()));
+            let run = actix_web::rt::spawn(carried(run.instrument(tracing::Span::current())));
             run.await.map_err(|_| {
                 Error::from(Failure::from(ApiError::new(
                     ErrorCode::Internal,

@@ -113,9 +113,10 @@ async fn identify(request: &HttpRequest) -> Result<LeaseId, LeaseFailure> {
     let good = scheduler.is_lease_token(&lease, token).await;
     if !good.map_err(|error| LeaseFailure::Lease(error.into()))? {
         let (job, epoch) = (&lease.job, lease.epoch);
-        tracing::warn!(%job, epoch, peer = ?request.peer_addr(), "a call about a lease without its token was refused");
+        tracing::warn!(job_id = %job, epoch, peer = ?request.peer_addr(), "a call about a lease without its token was refused");
         return Err(LeaseFailure::Unknown);
     }
+    tracing::Span::current().record("job_id", lease.job.as_str());
     Ok(lease)
 }
 

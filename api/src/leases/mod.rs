@@ -35,12 +35,13 @@ pub struct LeaseOptions {
 /// The control plane of `scheduler` as a scope, with the health checks beside it.
 pub fn leases(scheduler: Scheduler, options: LeaseOptions) -> impl HttpServiceFactory {
     let LeaseOptions { executor_token, body_pace, metrics } = options;
-    let contract = middleware::Contract { pace: body_pace, metrics, prefix: String::new() };
+    let (spans, prefix) = (middleware::Spans::Continued, String::new());
+    let contract = middleware::Contract { pace: body_pace, metrics, spans, prefix };
     let calls = web::scope(lease_call::ROOT)
-        .service(resource("/executors/{executor}").route(post().to(routes::enlist)))
+        .service(resource(lease_call::EXECUTOR).route(post().to(routes::enlist)))
         .service(resource(lease_call::CLAIM).route(post().to(routes::claim)))
         .service(
-            web::scope("/leases/{job}/{epoch}/{nonce}")
+            web::scope(lease_call::LEASE)
                 .service(resource("/heartbeat").route(post().to(routes::heartbeat)))
                 .service(resource("/directive").route(post().to(routes::directive)))
                 .service(resource("/report").route(post().to(routes::report)))

@@ -33,6 +33,7 @@ pub(super) async fn claim(
     scheduler: Data<Scheduler>,
     Known(call): Known<ClaimCall>,
 ) -> Result<Json<Claimed>> {
+    tracing::Span::current().record("job_id", call.ticket.job.as_str());
     let claim = scheduler.claim(&call.ticket, &call.executor, &call.nonce).await?;
     // Where there is no token now, the executor asks again with the same nonce.
     let token = scheduler.lease_token(&claim.lease).await;

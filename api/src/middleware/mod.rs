@@ -1,6 +1,7 @@
 //! What every answer has in common: ids and times in headers, errors in OpenAI's form, a line in the log.
 
 mod pace;
+mod span;
 mod unread;
 
 use std::time::Instant;
@@ -13,8 +14,9 @@ use actix_web::http::header::{ALLOW, CONTENT_TYPE, HeaderMap, HeaderName, Header
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage};
 use tracing::Instrument;
+use tracing::field::Empty;
 use trainyard_openapi::error::{ApiError, ErrorCode};
-use trainyard_openapi::id::RequestId;
+use trainyard_openapi::id::{RequestId, TenantId};
 
 use crate::auth::Organization;
 use crate::doc;
@@ -23,6 +25,7 @@ use crate::limits::{Standing, openai_time};
 use crate::metrics::Metrics;
 pub use pace::BodyPace;
 use pace::{Cut, Paced};
+pub(crate) use span::Spans;
 use unread::Kept;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -36,27 +39,32 @@ pub(crate) struct Contract {
     pub(crate) pace: BodyPace,
     /// Where answers are counted.
     pub(crate) metrics: Metrics,
+    /// Which requests are traced.
+    pub(crate) spans: Spans,
     /// The path that the listener's routes are mounted under.
     pub(crate) prefix: String,
 }
 
 /// Wraps every request.
 pub(crate) async fn contract(
-    Contract { pace, metrics, prefix }: Contract,
+    Contract { pace, metrics, spans, prefix }: Contract,
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let begun = Instant::now();
     let id = request_id(&request);
-    let span =
-        tracing::info_span!("request", id, method = %request.method(), path = %request.path());
+    let log = tracing::info_span!("request", request_id = id, method = %request.method(), path = %request.path(), tenant_id = Empty, job_id = Empty, trace_id = Empty);
     let (pattern, method) = (request.match_pattern(), request.method().clone());
     // As if the API were mounted at the root.
     let route = pattern.as_deref().map(|pattern| pattern.strip_prefix(&prefix).unwrap_or(pattern));
     let count = |status| metrics.answered(route, &method, status, begun.elapsed());
+    let span = span::begin(spans, &request, route);
+    if let Some(trace) = span.traceparent() {
+        log.record("trace_id", trace.trace_id());
+    }
     let (cut, kept) = hold(&mut request, pace);
     // The request itself must not be held here: the router writes into it on its way to the handler.
-    let mut response = match next.call(request).instrument(span.clone()).await {
+    let mut response = match span.around(next.call(request).instrument(log.clone())).await {
         Ok(response) => response.map_into_boxed_body(),
         Err(error) => {
             let restated = || restate(error.error_response(), &error.to_string());
@@ -66,6 +74,7 @@ pub(crate) async fn contract(
             }
             mark(response.headers_mut(), &id, begun, None);
             count(response.status());
+            span::end(&span, response.status(), None);
             return Err(InternalError::from_response(error, response).into());
         }
     };
@@ -83,10 +92,9 @@ pub(crate) async fn contract(
         }
         response = response.into_response(new);
     }
-    let organization =
-        response.request().extensions().get::<Organization>().map(|o| o.0.to_string());
+    let organization = response.request().extensions().get::<Organization>().map(|o| o.0.clone());
     let standing = response.request().extensions().get::<Standing>().copied();
-    mark(response.headers_mut(), &id, begun, organization.as_deref());
+    mark(response.headers_mut(), &id, begun, organization.as_ref().map(TenantId::as_str));
     if let Some(standing) = standing {
         say_standing(response.headers_mut(), standing);
     }
@@ -95,7 +103,8 @@ pub(crate) async fn contract(
         response = ServiceResponse::new(request, kept.keep_in(answer));
     }
     count(response.status());
-    span.in_scope(|| tracing::debug!(status = response.status().as_u16(), "answered"));
+    span::end(&span, response.status(), organization.as_ref());
+    log.in_scope(|| tracing::debug!(status = response.status().as_u16(), "answered"));
     Ok(response)
 }
 

@@ -41,10 +41,8 @@ pub(crate) async fn create(
     refuse_encoded(request.headers())?;
     let job: CreateJob = body::parse(&bytes)?;
     let repeat = repeat(request.headers(), &caller, &job)?;
-    // What is no traceparent is passed over, as the specification of traces asks for.
-    let trace =
-        request.headers().get("traceparent").and_then(|value| value.to_str().ok()?.parse().ok());
-    let Submitted { job, replayed } = scheduler.submit_once(&caller, job, repeat, trace).await?;
+    let Submitted { job, replayed } = scheduler.submit_once(&caller, job, repeat).await?;
+    note(&job.id);
     let mut response = HttpResponse::Ok();
     if replayed {
         response.insert_header(("idempotency-replayed", "true"));
@@ -226,7 +224,9 @@ pub(crate) async fn checkpoints(
 }
 
 fn job_id(text: &str) -> Result<JobId, ApiError> {
-    path_id(text, ErrorCode::NotFound, "fine-tuning job")
+    let id: JobId = path_id(text, ErrorCode::NotFound, "fine-tuning job")?;
+    note(&id);
+    Ok(id)
 }
 
 /// How the request can be known again; by its meaning, not by its spelling.
@@ -250,4 +250,9 @@ fn repeat(headers: &HeaderMap, ctx: &TenantContext, job: &CreateJob) -> Result<R
     hash.update(b"\n");
     hash.update(&body);
     Ok(Repeat::Counted { request_sha256: hex::encode(hash.finalize()), retry: count > 0 })
+}
+
+/// Says in the log which job a request is about.
+fn note(id: &JobId) {
+    tracing::Span::current().record("job_id", id.as_str());
 }

@@ -62,10 +62,7 @@ fn tickets(cluster: &Cluster) -> Measured {
             for line in cluster.log(role, index).lines() {
                 let Ok(line) = serde_json::from_str::<Value>(line) else { continue };
                 if text(&line, "/fields/message") == word {
-                    times.insert(
-                        text(&line, "/fields/job"),
-                        time_of_day(&text(&line, "/timestamp")),
-                    );
+                    times.insert(text(&line, "/job_id"), time_of_day(&text(&line, "/timestamp")));
                 }
             }
         }

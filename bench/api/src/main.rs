@@ -19,6 +19,7 @@ mod broker;
 mod cluster;
 mod jobs;
 mod load;
+mod scrape;
 mod server;
 mod stream;
 
@@ -62,8 +63,16 @@ async fn main() {
         let seconds = seconds.parse().expect("a number of seconds");
         return cluster::measure(Duration::from_secs(seconds)).await;
     }
+    if let [word, jobs, tenants] = &words[..]
+        && word == "scrape"
+    {
+        let number = |text: &String| text.parse().expect("a number");
+        return scrape::measure(number(jobs), number(tenants)).await;
+    }
     let Some(plan) = Plan::read() else {
-        println!("usage: bench-api SERVER JOBS SECONDS FILE_MIB, or bench-api cluster SECONDS");
+        println!(
+            "usage: bench-api SERVER JOBS SECONDS FILE_MIB, bench-api cluster SECONDS, or bench-api scrape JOBS TENANTS"
+        );
         std::process::exit(2);
     };
     let directory = tempfile::tempdir().expect("a directory");

@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use trainyard_scheduler::port::control_plane::LeaseError;
 use trainyard_scheduler::port::lease_call::{ROOT, Refusal, UNKNOWN_LEASE};
+use trainyard_scheduler::trace::{Span, SpanKind};
 
 use super::RemoteError;
 
@@ -77,10 +78,11 @@ impl Endpoints {
         Ok(Self { http, addresses, current: AtomicUsize::new(0) })
     }
 
-    /// A call at the first address that has a definite answer.
+    /// A call at the first address that has a definite answer. `template` is the path without ids, for traces.
     pub(super) async fn post<A: DeserializeOwned>(
         &self,
         path: &str,
+        template: &str,
         token: &str,
         call: &(impl Serialize + Sync),
         limit: Duration,
@@ -90,12 +92,24 @@ impl Endpoints {
             let at = self.current.load(Ordering::Relaxed);
             let address = &self.addresses[at % self.addresses.len()];
             let mut attempt = Try { endpoints: self, at, answered: false };
-            let request = self.http.post(format!("{address}{ROOT}{path}"));
+            let span = Span::step_of(SpanKind::Client, format!("POST {ROOT}{template}"));
+            describe(&span, address, template);
+            let mut request = self.http.post(format!("{address}{ROOT}{path}"));
+            if let Some(trace) = span.traceparent() {
+                request = request.header("traceparent", trace.as_str());
+            }
             let sent = request.bearer_auth(token).timeout(limit).json(call).send().await;
             let answer = match sent {
-                Ok(response) => read(response).await,
+                Ok(response) => {
+                    let status = i64::from(response.status().as_u16());
+                    span.set("http.response.status_code", status);
+                    read(response).await
+                }
                 Err(error) => Err(LeaseError::Unavailable(causes(&error.without_url()))),
             };
+            if let Err(error) = &answer {
+                span.fail(error.code());
+            }
             match answer {
                 Err(LeaseError::Unavailable(reason)) => {
                     unanswered.push(format!("{address}: {reason}"));
@@ -107,6 +121,17 @@ impl Endpoints {
             }
         }
         Err(LeaseError::Unavailable(unanswered.join("; ")))
+    }
+}
+
+/// Says of a call where it goes, by OpenTelemetry's conventions for HTTP clients; ids and nonces are not in it.
+fn describe(span: &Span, address: &str, template: &str) {
+    span.set("http.request.method", "POST");
+    span.text("url.template", format_args!("{ROOT}{template}"));
+    let Ok(url) = Url::parse(address) else { return };
+    span.text("server.address", url.host_str().unwrap_or_default());
+    if let Some(port) = url.port_or_known_default() {
+        span.set("server.port", i64::from(port));
     }
 }
 

@@ -23,9 +23,9 @@ use trainyard_scheduler::port::control_plane::{
     Presence, ReleaseReason, ReservedSteps,
 };
 use trainyard_scheduler::port::lease_call::{
-    CLAIM, CheckpointCall, ClaimCall, Claimed, Directed, DirectiveCall, FailCall, HeartbeatCall,
-    ReleaseCall, ReportCall, ReserveCall, SettleCall, Settled, WAIT_MS_MAX, executor_path,
-    lease_path,
+    CLAIM, CheckpointCall, ClaimCall, Claimed, Directed, DirectiveCall, EXECUTOR, FailCall,
+    HeartbeatCall, LEASE, ReleaseCall, ReportCall, ReserveCall, SettleCall, Settled, WAIT_MS_MAX,
+    executor_path, lease_path,
 };
 use trainyard_scheduler::port::queue::Ticket;
 
@@ -105,7 +105,8 @@ impl RemoteControlPlane {
     ) -> Result<A, LeaseError> {
         // A lease that was not claimed here, or that has ended here.
         let token = self.tokens().get(&lease.nonce).cloned().ok_or(LeaseError::Fenced)?;
-        let answer = self.endpoints.post(&lease_path(lease, name), &token, call, limit).await;
+        let (path, template) = (lease_path(lease, name), format!("{LEASE}/{name}"));
+        let answer = self.endpoints.post(&path, &template, &token, call, limit).await;
         if let Err(LeaseError::Fenced) = answer {
             self.tokens().remove(&lease.nonce);
         }
@@ -129,7 +130,7 @@ impl RemoteControlPlane {
 impl ControlPlane for RemoteControlPlane {
     async fn enlist(&self, executor: &ExecutorId, presence: &Presence) -> Result<(), LeaseError> {
         let (path, token) = (executor_path(executor), &self.executor_token);
-        self.endpoints.post(&path, token, presence, CALL_MAX).await
+        self.endpoints.post(&path, EXECUTOR, token, presence, CALL_MAX).await
     }
 
     async fn claim(
@@ -140,7 +141,7 @@ impl ControlPlane for RemoteControlPlane {
     ) -> Result<Claim, LeaseError> {
         let (ticket, executor, nonce) = (ticket.clone(), executor.clone(), nonce.clone());
         let call = ClaimCall { ticket, executor, nonce };
-        let answer = self.endpoints.post(CLAIM, &self.executor_token, &call, CALL_MAX).await;
+        let answer = self.endpoints.post(CLAIM, CLAIM, &self.executor_token, &call, CALL_MAX).await;
         let Claimed { claim, token } = answer?;
         self.tokens().insert(claim.lease.nonce.clone(), token);
         Ok(claim)

@@ -14,6 +14,10 @@ struct LosesAcks(Arc<MemoryQueue>);
 
 #[async_trait]
 impl Queue for LosesAcks {
+    fn system(&self) -> &'static str {
+        "in_process"
+    }
+
     async fn publish(&self, ticket: &Ticket) -> Result<(), QueueError> {
         self.0.publish(ticket).await
     }

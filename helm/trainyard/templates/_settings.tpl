@@ -141,6 +141,24 @@
 {{- end }}
 {{- end -}}
 
+{{/* Variables of traces, which every part has: (list $). */}}
+{{- define "trainyard.tracesEnv" -}}
+{{- $traces := (index . 0).Values.traces -}}
+{{- $folder := include "trainyard.credentialFolder" . -}}
+{{- if $traces.endpoint }}
+{{- include "trainyard.variable" (list "TRAINYARD_TRACES_ENDPOINT" $traces.endpoint) }}
+{{- include "trainyard.variable" (list "TRAINYARD_TRACES_SAMPLER" $traces.sampler) }}
+{{- include "trainyard.variable" (list "TRAINYARD_TRACES_SAMPLER_ARG" $traces.samplerArg) }}
+{{- include "trainyard.variable" (list "TRAINYARD_TRACES_RESOURCE_ATTRIBUTES" $traces.resourceAttributes) }}
+{{- if $traces.headersSecret.name }}
+{{- include "trainyard.variable" (list "TRAINYARD_TRACES_HEADERS_FILE" (printf "%s/traces-headers" $folder)) }}
+{{- end }}
+{{- if $traces.caSecret.name }}
+{{- include "trainyard.variable" (list "TRAINYARD_TRACES_CA_FILE" (printf "%s/traces-ca.pem" $folder)) }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
 {{/* One file of the credentials' volume: (list "secret" "name" "key" "path"); nothing without a name. */}}
 {{- define "trainyard.source" -}}
 {{- if index . 1 }}
@@ -166,6 +184,10 @@
 {{- end }}
 {{- include "trainyard.source" (list "secret" $keys.name $keys.secretAccessKeyKey "s3-secret-access-key") }}
 {{- include "trainyard.source" (list "secret" $s3.caSecret.name $s3.caSecret.key "s3-ca.pem") }}
+{{- if $values.traces.endpoint }}
+{{- include "trainyard.source" (list "secret" $values.traces.headersSecret.name $values.traces.headersSecret.key "traces-headers") }}
+{{- include "trainyard.source" (list "secret" $values.traces.caSecret.name $values.traces.caSecret.key "traces-ca.pem") }}
+{{- end }}
 {{- if has $part (list "api" "executor") }}
 {{- include "trainyard.source" (list "secret" $values.executorToken.existingSecret.name $values.executorToken.existingSecret.key "executor-token") }}
 {{- end }}

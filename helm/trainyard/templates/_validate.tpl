@@ -39,6 +39,7 @@
 {{- $values := .Values -}}
 {{- include "trainyard.needsPort" (list $ "objects" "objects.s3.endpoint" $values.objects.s3.endpoint) -}}
 {{- include "trainyard.needsPort" (list $ "oidc" "oidc.jwksUrl" $values.oidc.jwksUrl) -}}
+{{- include "trainyard.needsPort" (list $ "traces" "traces.endpoint" $values.traces.endpoint) -}}
 {{- if $values.oidc.issuer -}}
 {{- if not $values.oidc.audience -}}
 {{- fail "oidc.audience is not set: tokens of an issuer need one" -}}

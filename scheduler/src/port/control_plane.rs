@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use trainyard_openapi::checkpoint::CheckpointMetrics;
 use trainyard_openapi::event::{EventKind, EventLevel};
 use trainyard_openapi::extension::{JobResult, PrivacySpent, Progress};
-use trainyard_openapi::id::{ExecutorId, FileId, JobId, Nonce};
+use trainyard_openapi::id::{ExecutorId, FileId, JobId, Nonce, TenantId};
 use trainyard_openapi::job::JobError;
 use trainyard_plan::Plan;
 
@@ -33,6 +33,9 @@ pub struct LeaseId {
 pub struct Claim {
     /// The lease.
     pub lease: LeaseId,
+    /// Whose job it is, for the log; none where the control plane is older.
+    #[serde(default)]
+    pub tenant: Option<TenantId>,
     /// How long it holds without a heartbeat, in seconds.
     pub lease_seconds: u64,
     /// What to do.
@@ -115,6 +118,18 @@ pub enum ReleaseReason {
     Preempted,
     /// The executor shuts down; costs the job no attempt.
     Shutdown,
+}
+
+impl ReleaseReason {
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Cancelled => "cancelled",
+            Self::Paused => "paused",
+            Self::Preempted => "preempted",
+            Self::Shutdown => "shutdown",
+        }
+    }
 }
 
 /// Something to tell the owner.

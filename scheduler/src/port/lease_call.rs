@@ -15,6 +15,10 @@ use super::queue::Ticket;
 pub const ROOT: &str = "/internal/v1";
 /// The path of a claim, below [`ROOT`].
 pub const CLAIM: &str = "/leases/claim";
+/// The pattern of an executor's own path, below [`ROOT`].
+pub const EXECUTOR: &str = "/executors/{executor}";
+/// The pattern of what the paths of calls about a lease begin with, below [`ROOT`].
+pub const LEASE: &str = "/leases/{job}/{epoch}/{nonce}";
 /// The longest that a call for a directive waits, in milliseconds.
 pub const WAIT_MS_MAX: u64 = 30_000;
 /// The code of the answer to a lease without its token, or with another's.

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use trainyard_openapi::id::JobId;
 
-use crate::trace::TraceParent;
+use crate::trace::{Span, TraceParent};
 
 /// Leave to claim a job once: good only while the job is dispatched under the same `seq`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -16,9 +16,22 @@ pub struct Ticket {
     pub seq: u64,
     /// The pool whose executors may take it.
     pub pool: String,
-    /// The trace that the create request belonged to.
+    /// What the ticket is a consequence of: in the record the create request, on its way the handing over, which is in the same trace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<TraceParent>,
+}
+
+impl Ticket {
+    /// Says in `span` what is done with it, in the words of OpenTelemetry's conventions for messaging. Pools have names of people's
+    /// choosing: the destination is that of all pools.
+    pub fn describe(&self, span: &Span, system: &'static str, operation: &'static str) {
+        span.set("messaging.system", system);
+        span.set("messaging.destination.name", "trainyard.tickets");
+        span.set("messaging.operation.name", operation);
+        span.set("messaging.operation.type", operation);
+        span.text("messaging.message.id", format_args!("{}:{}", self.job, self.seq));
+        span.text("trainyard.job.id", &self.job);
+    }
 }
 
 /// A queue that cannot be reached or used.
@@ -29,6 +42,9 @@ pub struct QueueError(pub String);
 /// A queue of tickets, one line per pool.
 #[async_trait]
 pub trait Queue: Send + Sync {
+    /// The word for it in OpenTelemetry's conventions for messaging.
+    fn system(&self) -> &'static str;
+
     /// Hands a ticket over. `Ok` means that the queue has it; it may still be lost, doubled or late.
     async fn publish(&self, ticket: &Ticket) -> Result<(), QueueError>;
 

@@ -45,6 +45,20 @@ pub enum StoreError {
     NoSpace,
 }
 
+impl StoreError {
+    /// A word for it that says nothing of what is stored.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Conflict => "conflict",
+            Self::TooManyLive(_) => "too_many_live",
+            Self::UnknownCursor(_) => "unknown_cursor",
+            Self::Unavailable(_) => "unavailable",
+            Self::Corrupt(_) => "corrupt",
+            Self::NoSpace => "no_space",
+        }
+    }
+}
+
 /// What an acknowledged write survives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Durability {

@@ -18,7 +18,7 @@ impl Scheduler {
     /// Clears up after a change of the job. What fails is left for the next time.
     pub(super) async fn collect(&self, id: &JobId) {
         if let Err(error) = self.try_collect(id).await {
-            tracing::warn!(job = %id, error = &error as &dyn std::error::Error, "files that nothing names were not removed");
+            tracing::warn!(job_id = %id, error = &error as &dyn std::error::Error, "files that nothing names were not removed");
         }
     }
 

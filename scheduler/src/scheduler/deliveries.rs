@@ -45,7 +45,8 @@ impl Scheduler {
         }
         let mut any = false;
         for endpoint in endpoints.iter().filter(|endpoint| endpoint.wants(event)) {
-            let delivery = new_delivery(endpoint, event, Some(&commit.job.id), now_ms)?;
+            let mut delivery = new_delivery(endpoint, event, Some(&commit.job.id), now_ms)?;
+            delivery.traceparent = commit.job.traceparent.clone();
             let timer = TimerRecord::of(&delivery, now_ms);
             let also = std::mem::take(&mut commit.also).put(&delivery, 1);
             commit.also = also.and_then(|also| also.put(&timer, 1)).map_err(as_internal)?;
@@ -146,6 +147,9 @@ impl Scheduler {
             id: delivery.id,
             webhook: delivery.webhook,
             tenant: delivery.tenant,
+            job: delivery.job,
+            attempts: delivery.attempts,
+            traceparent: delivery.traceparent,
             url: endpoint.url,
             body: delivery.body,
             timestamp,
@@ -318,6 +322,7 @@ pub(super) fn new_delivery(
         at_ms: now_ms,
         lane: Lane::New,
         created_at_ms: now_ms,
+        traceparent: None,
     })
 }
 

@@ -41,6 +41,7 @@ impl Scheduler {
         let limit = job.plan.resources.max_runtime_seconds;
         Ok(Claim {
             lease: LeaseId { job: job.id.clone(), epoch: job.epoch, nonce: nonce.clone() },
+            tenant: Some(job.tenant.clone()),
             lease_seconds: self.config().lease_seconds,
             plan: job.plan.clone(),
             micro_batch_size: job.micro_batch_size(),

@@ -60,6 +60,7 @@ use crate::port::inspector::Inspector;
 use crate::port::objects::Objects;
 use crate::port::queue::Queue;
 use crate::port::store::{Commit, Durability, Store, StoreError};
+use crate::trace::Span;
 
 pub use files::FileUpload;
 use keys::KnownKeys;
@@ -230,6 +231,16 @@ impl Scheduler {
         self.inner.parts.store.as_ref()
     }
 
+    /// Writes to the record, as a step of what this task is doing.
+    async fn commit(&self, commit: Commit) -> std::result::Result<(), StoreError> {
+        let span = Span::step("commit");
+        let committed = span.around(self.store().commit(commit)).await;
+        if let Err(error) = &committed {
+            span.fail(error.kind());
+        }
+        committed
+    }
+
     fn objects(&self) -> &dyn Objects {
         self.inner.parts.objects.as_ref()
     }
@@ -269,7 +280,7 @@ impl Scheduler {
             let moved = discriminant(&job.state) != before;
             // What a tenant uses may hold its other jobs.
             let moves_line = moved || commit.usage.is_some();
-            let committed = self.store().commit(commit).await;
+            let committed = self.commit(commit).await;
             // An error may be no answer to what has happened.
             if moves_line {
                 self.inner.line.changed();

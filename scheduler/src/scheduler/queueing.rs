@@ -6,6 +6,7 @@ use crate::error::{Result, SchedulerError};
 use crate::job::state::Transition;
 use crate::job::{JobRecord, JobState};
 use crate::port::queue::Ticket;
+use crate::trace::{Span, SpanKind};
 
 impl Scheduler {
     /// Issues tickets for the next jobs of each pool, no more than there are free devices: the queue never holds a backlog that would
@@ -52,7 +53,7 @@ impl Scheduler {
         still: impl Fn(&JobState) -> bool,
     ) -> Result<bool> {
         let mut issued = false;
-        self.change(id, |commit, now_ms| {
+        let changed = self.change(id, |commit, now_ms| {
             let job = &mut commit.job;
             issued = still(&job.state);
             if !issued {
@@ -67,10 +68,9 @@ impl Scheduler {
                 traceparent: job.traceparent.clone(),
             });
             Ok(true)
-        })
-        .await?;
-        if issued {
-            tracing::info!(job = %id, "dispatched");
+        });
+        if let Some(job) = changed.await?.filter(|_| issued) {
+            tracing::info!(job_id = %id, tenant_id = %job.tenant, "dispatched");
         }
         Ok(issued)
     }
@@ -84,12 +84,25 @@ impl Scheduler {
                 job.seq == ticket.seq && matches!(job.state, JobState::Dispatched { .. })
             };
             if job.is_some_and(good) {
-                let published = self.inner.parts.queue.publish(&ticket).await;
-                self.metrics().published(published.is_ok());
-                published?;
+                self.publish(&ticket).await?;
             }
             self.store().ticket_sent(&ticket).await?;
         }
         Ok(())
+    }
+
+    /// Hands a ticket to the queue, in the trace of the request that made the job. Whoever takes it links to this.
+    async fn publish(&self, ticket: &Ticket) -> Result<()> {
+        let queue = &self.inner.parts.queue;
+        let cause = ticket.traceparent.as_ref();
+        let span = Span::below(SpanKind::Producer, "send trainyard.tickets", cause);
+        ticket.describe(&span, queue.system(), "send");
+        let traced = Ticket { traceparent: span.traceparent(), ..ticket.clone() };
+        let published = span.around(queue.publish(&traced)).await;
+        self.metrics().published(published.is_ok());
+        if published.is_err() {
+            span.fail("not_taken");
+        }
+        Ok(published?)
     }
 }

@@ -20,7 +20,7 @@ use crate::job::{Attempts, JobRecord, JobState};
 use crate::port::document::Change;
 use crate::port::store::{Commit, FileRecord, IdempotencyRecord, StoreError, UsageRecord};
 use crate::tenant::TenantContext;
-use crate::trace::TraceParent;
+use crate::trace::Span;
 
 /// What a request says where it leaves the pool to the server.
 pub const DEFAULT_POOL: &str = "default";
@@ -93,10 +93,11 @@ impl Scheduler {
         idempotency: Option<IdempotencyKey>,
     ) -> Result<Job> {
         let repeat = idempotency.map_or(Repeat::Never, Repeat::Key);
-        Ok(self.submit_once(ctx, request, repeat, None).await?.job)
+        Ok(self.submit_once(ctx, request, repeat).await?.job)
     }
 
-    /// Makes a job, unless the request is one that has made its job already. `trace` is what the request belongs to.
+    /// Makes a job, unless the request is one that has made its job already. The job keeps the trace that this task is in: what becomes of it
+    /// later links to that.
     ///
     /// # Errors
     /// As [`Scheduler::submit`].
@@ -105,7 +106,21 @@ impl Scheduler {
         ctx: &TenantContext,
         request: CreateJob,
         repeat: Repeat,
-        trace: Option<TraceParent>,
+    ) -> Result<Submitted> {
+        let span = Span::step("submit job");
+        span.text("trainyard.tenant.id", ctx.tenant());
+        let submitted = span.around(self.submit_in(ctx, request, repeat, &span)).await?;
+        span.text("trainyard.job.id", &submitted.job.id);
+        span.set("trainyard.replayed", submitted.replayed);
+        Ok(submitted)
+    }
+
+    async fn submit_in(
+        &self,
+        ctx: &TenantContext,
+        request: CreateJob,
+        repeat: Repeat,
+        span: &Span,
     ) -> Result<Submitted> {
         let implied = matches!(repeat, Repeat::Counted { .. });
         let idempotency = repeat.key().filter(|_| self.config().keeps(Guard::Idempotency));
@@ -118,7 +133,7 @@ impl Scheduler {
         self.check_accelerator(ctx).await?;
         let mut record = self.new_job(ctx, &request).await?;
         self.admit_private(&record).await?;
-        record.traceparent = trace;
+        record.traceparent = span.traceparent();
         let now_ms = record.created_at_ms;
         let new = request.trainyard.as_ref().and_then(|extension| extension.webhook.as_ref());
         let webhook = new
@@ -159,7 +174,7 @@ impl Scheduler {
         }
         let told = self.announce(&mut commit, EventType::Created, webhook.as_ref(), now_ms).await?;
         let id = commit.job.id.clone();
-        match (self.store().commit(commit).await, &idempotency) {
+        match (self.commit(commit).await, &idempotency) {
             (Ok(()), _) => {}
             // The same key came in beside this request and was faster.
             (Err(StoreError::Conflict), Some(key)) => {

@@ -14,6 +14,7 @@ use crate::job::state::Transition;
 use crate::job::{JobRecord, JobState};
 use crate::port::objects::ObjectError;
 use crate::port::store::FileRecord;
+use crate::trace::{Span, SpanKind};
 
 /// Jobs whose files are read at the same time. Reading takes a processor each.
 const FILES_AT_ONCE: usize = 4;
@@ -37,7 +38,7 @@ impl Scheduler {
         let mut first_error = None;
         while let Some((ended, id)) = passes.next().await {
             if let Err(error) = ended {
-                tracing::error!(job = %id, error = &error as &dyn std::error::Error, "the files were not validated");
+                tracing::error!(job_id = %id, error = &error as &dyn std::error::Error, "the files were not validated");
                 first_error.get_or_insert(error);
             }
         }
@@ -49,7 +50,13 @@ impl Scheduler {
         if job.state != JobState::Validating {
             return Ok(());
         }
-        let finding = self.examine(&job).await?;
+        let span = Span::below(SpanKind::Internal, "validate files", job.traceparent.as_ref());
+        span.text("trainyard.job.id", id);
+        let finding = span.around(self.examine(&job)).await?;
+        if let Finding::Bad { error, .. } = &finding {
+            span.fail(error.code.as_str());
+        }
+        drop(span);
         self.change(id, |commit, now_ms| {
             // Cancelled or paused meanwhile: what was found is looked for again when it goes on.
             if commit.job.state != JobState::Validating {

@@ -7,7 +7,9 @@ pub mod target;
 
 use std::collections::{HashMap, HashSet};
 
-use trainyard_openapi::id::{DeliveryId, TenantId, WebhookId};
+use trainyard_openapi::id::{DeliveryId, JobId, TenantId, WebhookId};
+
+use crate::trace::TraceParent;
 
 pub use record::{DeliveryRecord, Lane, TimerRecord, WebhookRecord};
 pub use target::{Networks, Targets};
@@ -26,6 +28,12 @@ pub struct Outgoing {
     pub webhook: WebhookId,
     /// Whose it is.
     pub tenant: TenantId,
+    /// The job that it tells of.
+    pub job: Option<JobId>,
+    /// Attempts before this one.
+    pub attempts: u32,
+    /// The trace that the job's create request belonged to.
+    pub traceparent: Option<TraceParent>,
     /// Where to.
     pub url: String,
     /// The body, byte for byte as it was signed.

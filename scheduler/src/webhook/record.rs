@@ -9,6 +9,7 @@ use trainyard_openapi::webhook::{DeliveryStatus, EventType, SigningSecret};
 
 use super::schedule::{self, DELAYS_MS, KEPT_MS};
 use crate::port::document::{Document, Kind};
+use crate::trace::TraceParent;
 
 /// An endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,6 +87,9 @@ pub struct DeliveryRecord {
     pub lane: Lane,
     /// When it happened, in Unix milliseconds.
     pub created_at_ms: i64,
+    /// The trace that the job's create request belonged to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<TraceParent>,
 }
 
 impl Document for DeliveryRecord {

@@ -76,6 +76,10 @@ struct Shut;
 
 #[async_trait]
 impl Queue for Shut {
+    fn system(&self) -> &'static str {
+        "in_process"
+    }
+
     async fn publish(&self, _: &Ticket) -> Result<(), QueueError> {
         Err(QueueError("shut".to_string()))
     }

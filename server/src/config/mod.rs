@@ -15,6 +15,7 @@ mod mode;
 mod oidc;
 mod s3;
 mod storage;
+mod traces;
 mod training;
 mod webhooks;
 
@@ -34,6 +35,7 @@ pub(crate) use mode::{EXECUTOR_END_SECONDS, Mode};
 pub(crate) use oidc::{KeySet, Oidc, OidcLayer};
 pub(crate) use s3::{S3, S3Layer};
 pub(crate) use storage::{Storage, StorageLayer};
+pub(crate) use traces::{Roots, TracePlan, Traces, TracesLayer};
 pub(crate) use training::{Training, TrainingLayer};
 pub(crate) use webhooks::{Webhooks, WebhooksLayer};
 
@@ -102,6 +104,7 @@ pub(crate) struct Layers {
     pub(crate) internal: InternalLayer,
     pub(crate) control: ControlLayer,
     pub(crate) metrics: MetricsLayer,
+    pub(crate) traces: TracesLayer,
     pub(crate) log: LogLayer,
 }
 
@@ -190,6 +193,8 @@ pub(crate) struct Config {
     pub(crate) control: Control,
     /// The listener for Prometheus.
     pub(crate) metrics: Metrics,
+    /// Where spans go.
+    pub(crate) traces: Traces,
     /// The log.
     pub(crate) log: Log,
 }
@@ -214,6 +219,7 @@ pub(crate) fn load(mode: Mode, flags: Layers, file: Option<&Path>) -> Result<Con
         internal,
         control,
         metrics,
+        traces,
         log,
     } = flags;
     let config = Config {
@@ -228,6 +234,7 @@ pub(crate) fn load(mode: Mode, flags: Layers, file: Option<&Path>) -> Result<Con
         internal: internal.over(file.internal)?,
         control: control.over(file.control)?,
         metrics: metrics.over(file.metrics)?,
+        traces: traces.over(file.traces)?,
         log: log.over(file.log)?,
     };
     check(mode, &config)?;

@@ -12,9 +12,10 @@ use super::signal::Signals;
 use super::{ServeError, jwks, key, listen, metrics, parts, start};
 use crate::config::{
     self, ClusterLayer, Config, DispatchLayer, HttpLayer, InternalLayer, Layers, LogLayer,
-    MetricsLayer, Mode, OidcLayer, S3Layer, StorageLayer, WebhooksLayer,
+    MetricsLayer, Mode, OidcLayer, S3Layer, StorageLayer, TracesLayer, WebhooksLayer,
 };
 use crate::exit::Exit;
+use crate::traces::Exporter;
 
 /// The whole of an orderly end; what is left then is cut off.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(15);
@@ -23,7 +24,7 @@ const SHUTDOWN_MAX: Duration = Duration::from_secs(15);
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "It needs the base models' directory (--models-dir) as the executors have it: jobs are planned with their config.json before
-anybody trains. In the file the groups are the tables http, internal, cluster, oidc, storage, s3, scheduling, webhooks, metrics and log, as
+anybody trains. In the file the groups are the tables http, internal, cluster, oidc, storage, s3, scheduling, webhooks, metrics, traces and log, as
 `trainyard serve --help` shows them.
 
 Examples:
@@ -62,6 +63,8 @@ pub(crate) struct ApiArgs {
     #[command(flatten)]
     metrics: MetricsLayer,
     #[command(flatten)]
+    traces: TracesLayer,
+    #[command(flatten)]
     log: LogLayer,
 }
 
@@ -80,16 +83,23 @@ pub(crate) fn run(args: ApiArgs) -> Exit {
         scheduling,
         webhooks,
         metrics,
+        traces,
         log,
     } = args;
     let mut layers = Layers { http, internal, cluster, oidc, storage, s3, ..Layers::default() };
-    layers = Layers { scheduling, webhooks, metrics, log, ..layers };
+    layers = Layers { scheduling, webhooks, metrics, traces, log, ..layers };
     layers.training.memory_per_job_mib = memory_per_job_mib;
     let config = config::load(Mode::Api, layers, config.as_deref());
-    start::run(config, |config| async move { api(&config, bootstrap_key_file).await })
+    start::run(Mode::Api, config, async move |config, exporter| {
+        api(&config, exporter, bootstrap_key_file).await
+    })
 }
 
-async fn api(config: &Config, key_file: Option<PathBuf>) -> Result<(), ServeError> {
+async fn api(
+    config: &Config,
+    exporter: &Exporter,
+    key_file: Option<PathBuf>,
+) -> Result<(), ServeError> {
     let mut signals = Signals::listen().map_err(ServeError::System)?;
     let (_, executor_token) = config.cluster.executor_token()?;
     let tokens = jwks::tokens(&config.oidc).await?;
@@ -100,6 +110,7 @@ async fn api(config: &Config, key_file: Option<PathBuf>) -> Result<(), ServeErro
     let (internal, internal_address) =
         listen::internal(scheduler.clone(), &config.http, at, executor_token, &counted)?;
     let fill = |registry: &_| {
+        exporter.register(registry)?;
         counted.register(registry)?;
         scheduler.metrics().register_calls(registry)
     };

@@ -15,9 +15,10 @@ use super::signal::Signals;
 use super::{DirectoryLock, ServeError, jwks, key, listen, metrics, parts, start};
 use crate::config::{
     self, Config, DispatchLayer, HttpLayer, Layers, LogLayer, MetricsLayer, Mode, OidcLayer,
-    S3Layer, StorageLayer, TrainingLayer, WebhooksLayer,
+    S3Layer, StorageLayer, TracesLayer, TrainingLayer, WebhooksLayer,
 };
 use crate::exit::Exit;
+use crate::traces::Exporter;
 
 /// The whole of an orderly end; what is left then is cut off. Orchestrators kill after 30 s.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(28);
@@ -47,6 +48,8 @@ variable, the variable over the file. In the file each group is a table:
   webhook_allow_networks = \"10.1.0.0/16\"
   [metrics]
   metrics_listen = \"127.0.0.1:9464\"
+  [traces]
+  traces_endpoint = \"http://127.0.0.1:4318/v1/traces\"
   [log]
   log_format = \"json\"
 
@@ -82,6 +85,8 @@ pub(crate) struct ServeArgs {
     #[command(flatten)]
     metrics: MetricsLayer,
     #[command(flatten)]
+    traces: TracesLayer,
+    #[command(flatten)]
     log: LogLayer,
 }
 
@@ -98,6 +103,7 @@ pub(crate) fn run(args: ServeArgs) -> Exit {
         scheduling,
         webhooks,
         metrics,
+        traces,
         log,
     } = args;
     let layers = Layers {
@@ -109,14 +115,21 @@ pub(crate) fn run(args: ServeArgs) -> Exit {
         scheduling,
         webhooks,
         metrics,
+        traces,
         log,
         ..Layers::default()
     };
     let config = config::load(Mode::Serve, layers, config.as_deref());
-    start::run(config, |config| async move { serve(&config, bootstrap_key_file).await })
+    start::run(Mode::Serve, config, async move |config, exporter| {
+        serve(&config, exporter, bootstrap_key_file).await
+    })
 }
 
-async fn serve(config: &Config, key_file: Option<PathBuf>) -> Result<(), ServeError> {
+async fn serve(
+    config: &Config,
+    exporter: &Exporter,
+    key_file: Option<PathBuf>,
+) -> Result<(), ServeError> {
     let mut signals = Signals::listen().map_err(ServeError::System)?;
     let _lock = DirectoryLock::take(&config.storage.data_dir)?;
     if crate::command::restore::is_unfinished(&config.storage.data_dir) {
@@ -134,6 +147,7 @@ async fn serve(config: &Config, key_file: Option<PathBuf>) -> Result<(), ServeEr
 
     let agent = Agent::new(agent_config, std::sync::Arc::new(scheduler.clone()), queue, objects);
     let fill = |registry: &_| {
+        exporter.register(registry)?;
         counted.register(registry)?;
         scheduler.metrics().register_calls(registry)?;
         scheduler.metrics().register_loops(registry)?;

@@ -8,6 +8,7 @@ use trainyard_executor::RemoteError;
 
 use super::lock;
 use crate::config::ConfigError;
+use crate::traces::TraceError;
 
 /// Why the server does not run.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +81,9 @@ pub(crate) enum ServeError {
     /// The metrics.
     #[error("the metrics could not be registered")]
     Metrics(#[from] prometheus::Error),
+    /// The traces.
+    #[error(transparent)]
+    Traces(#[from] TraceError),
     /// Not everything ended in time.
     #[error("not all parts ended within {0} s")]
     Slow(u64),

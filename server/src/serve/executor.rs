@@ -13,9 +13,10 @@ use super::signal::Signals;
 use super::{DirectoryLock, ServeError, metrics, parts, start};
 use crate::config::{
     self, ClusterLayer, Config, ControlLayer, EXECUTOR_END_SECONDS, Layers, LogLayer, MetricsLayer,
-    Mode, S3Layer, TrainingLayer,
+    Mode, S3Layer, TracesLayer, TrainingLayer,
 };
 use crate::exit::Exit;
+use crate::traces::Exporter;
 
 /// The flags of `executor`.
 #[derive(Debug, clap::Args)]
@@ -23,7 +24,7 @@ use crate::exit::Exit;
     mut_arg("memory_per_job_mib", |arg| arg.hide(true)),
     after_help = "At SIGTERM it takes no more jobs, lets those that run save a checkpoint, gives them back, and ends within 25 seconds. Its work
 directory is its own: two executors on a machine need two. In the file the groups are the tables control, cluster, storage, s3, training,
-metrics and log, as `trainyard serve --help` shows them.
+metrics, traces and log, as `trainyard serve --help` shows them.
 
 Examples:
   trainyard executor --control-plane http://api-0:8421,http://api-1:8421 --executor-token-file /run/secrets/executor-token \\
@@ -49,20 +50,34 @@ pub(crate) struct ExecutorArgs {
     #[command(flatten)]
     metrics: MetricsLayer,
     #[command(flatten)]
+    traces: TracesLayer,
+    #[command(flatten)]
     log: LogLayer,
 }
 
 /// Runs the agent until a signal ends it.
 pub(crate) fn run(args: ExecutorArgs) -> Exit {
-    let ExecutorArgs { config, control, cluster, supplies, s3, training, metrics, log } = args;
+    let ExecutorArgs { config, control, cluster, supplies, s3, training, metrics, traces, log } =
+        args;
     let storage = supplies.into();
-    let layers =
-        Layers { control, cluster, storage, s3, training, metrics, log, ..Layers::default() };
+    let layers = Layers {
+        control,
+        cluster,
+        storage,
+        s3,
+        training,
+        metrics,
+        traces,
+        log,
+        ..Layers::default()
+    };
     let config = config::load(Mode::Executor, layers, config.as_deref());
-    start::run(config, |config| async move { executor(&config).await })
+    start::run(Mode::Executor, config, async move |config, exporter| {
+        executor(&config, exporter).await
+    })
 }
 
-async fn executor(config: &Config) -> Result<(), ServeError> {
+async fn executor(config: &Config, exporter: &Exporter) -> Result<(), ServeError> {
     let Config { storage, s3, training, cluster, control, .. } = config;
     let mut signals = Signals::listen().map_err(ServeError::System)?;
     let agent = parts::agent(config)?;
@@ -77,7 +92,11 @@ async fn executor(config: &Config) -> Result<(), ServeError> {
     let (executor, work_dir) = (agent.executor.clone(), agent.work_dir.clone());
     let agent = Agent::new(agent, Arc::new(control), queue, objects);
     let listen = config.metrics.metrics_listen;
-    metrics::start(listen, |registry| agent.metrics().register(registry), || {})?;
+    let fill = |registry: &_| {
+        exporter.register(registry)?;
+        agent.metrics().register(registry)
+    };
+    metrics::start(listen, fill, || {})?;
     let stop = CancellationToken::new();
     let mut runs = tokio::spawn(agent.run(stop.clone()));
     let (pool, slots) = (&training.pool, training.slots);

@@ -10,9 +10,10 @@ use super::signal::Signals;
 use super::{ServeError, metrics, parts, start};
 use crate::config::{
     self, Config, DispatchLayer, Layers, LogLayer, MetricsLayer, Mode, S3Layer, StorageLayer,
-    WebhooksLayer,
+    TracesLayer, WebhooksLayer,
 };
 use crate::exit::Exit;
+use crate::traces::Exporter;
 
 /// The whole of an orderly end; what is left then is cut off. A webhook under way may take its time.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(28);
@@ -22,7 +23,7 @@ const SHUTDOWN_MAX: Duration = Duration::from_secs(28);
 #[command(
     mut_arg("models_dir", |arg| arg.hide(true)),
     after_help = "It answers no requests. Leases and numbers of attempts have to be the api's. In the file the groups are the tables storage, s3,
-scheduling, webhooks, metrics and log, as `trainyard serve --help` shows them.
+scheduling, webhooks, metrics, traces and log, as `trainyard serve --help` shows them.
 
 Examples:
   trainyard scheduler --store redis://redis:6379 --store-password-file /run/secrets/redis \\
@@ -44,21 +45,27 @@ pub(crate) struct SchedulerArgs {
     #[command(flatten)]
     metrics: MetricsLayer,
     #[command(flatten)]
+    traces: TracesLayer,
+    #[command(flatten)]
     log: LogLayer,
 }
 
 /// Runs the loops until a signal ends them.
 pub(crate) fn run(args: SchedulerArgs) -> Exit {
-    let SchedulerArgs { config, storage, s3, scheduling, webhooks, metrics, log } = args;
-    let layers = Layers { storage, s3, scheduling, webhooks, metrics, log, ..Layers::default() };
+    let SchedulerArgs { config, storage, s3, scheduling, webhooks, metrics, traces, log } = args;
+    let layers =
+        Layers { storage, s3, scheduling, webhooks, metrics, traces, log, ..Layers::default() };
     let config = config::load(Mode::Scheduler, layers, config.as_deref());
-    start::run(config, |config| async move { scheduler(&config).await })
+    start::run(Mode::Scheduler, config, async move |config, exporter| {
+        scheduler(&config, exporter).await
+    })
 }
 
-async fn scheduler(config: &Config) -> Result<(), ServeError> {
+async fn scheduler(config: &Config, exporter: &Exporter) -> Result<(), ServeError> {
     let mut signals = Signals::listen().map_err(ServeError::System)?;
     let scheduler = parts::scheduler(parts::shared(config).await?);
     let fill = |registry: &_| {
+        exporter.register(registry)?;
         scheduler.metrics().register_calls(registry)?;
         scheduler.metrics().register_loops(registry)
     };

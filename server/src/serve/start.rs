@@ -6,14 +6,16 @@ use clap::CommandFactory;
 
 use super::ServeError;
 use super::log;
-use crate::config::{self, Config, ConfigError};
+use crate::config::{self, Config, ConfigError, Mode};
 use crate::exit::Exit;
+use crate::traces::Exporter;
 
-/// Runs `work` under a configuration until it ends.
-pub(super) fn run<F>(config: Result<Config, ConfigError>, work: impl FnOnce(Config) -> F) -> Exit
-where
-    F: Future<Output = Result<(), ServeError>>,
-{
+/// Runs `work` under a configuration until it ends, and sends the last of its traces.
+pub(super) fn run(
+    mode: Mode,
+    config: Result<Config, ConfigError>,
+    work: impl AsyncFnOnce(Config, &Exporter) -> Result<(), ServeError>,
+) -> Exit {
     let config = match config {
         Ok(config) => config,
         Err(error) => {
@@ -30,7 +32,12 @@ where
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let result = runtime.map_err(ServeError::System).and_then(|runtime| {
-        let result = runtime.block_on(work(config));
+        let result = runtime.block_on(async {
+            let exporter = Exporter::start(config.traces.plan(mode)?)?;
+            let result = work(config, &exporter).await;
+            exporter.finish().await;
+            result
+        });
         runtime.shutdown_timeout(Duration::from_secs(1));
         result
     });

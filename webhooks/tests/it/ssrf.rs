@@ -95,6 +95,9 @@ fn open_but_for_addresses() -> Targets {
 
 fn outgoing(url: String) -> Outgoing {
     Outgoing {
+        job: None,
+        attempts: 0,
+        traceparent: None,
         id: DeliveryId::generate().unwrap(),
         webhook: WebhookId::generate().unwrap(),
         tenant: TenantId::generate().unwrap(),

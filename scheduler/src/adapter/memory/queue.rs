@@ -52,6 +52,10 @@ impl MemoryQueue {
 
 #[async_trait]
 impl Queue for MemoryQueue {
+    fn system(&self) -> &'static str {
+        "in_process"
+    }
+
     async fn publish(&self, ticket: &Ticket) -> Result<(), QueueError> {
         self.line(&ticket.pool).push(ticket.clone(), false);
         Ok(())

@@ -78,6 +78,10 @@ async fn declare_all(address: &Address, pools: &[&str]) -> Result<(), Fault> {
 
 #[async_trait]
 impl Queue for RabbitQueue {
+    fn system(&self) -> &'static str {
+        "rabbitmq"
+    }
+
     async fn publish(&self, ticket: &Ticket) -> Result<(), QueueError> {
         Ok(self.publisher.publish(ticket).await?)
     }

@@ -93,7 +93,7 @@ impl Scheduler {
         let ended = self.change_ledger(job, move |ledger, _| ledger.end_runs(&own)).await;
         if let Err(error) = ended {
             let epoch = lease.epoch;
-            tracing::warn!(job = %job.id, epoch, %error, "the ledger does not say that the run is over");
+            tracing::warn!(job_id = %job.id, tenant_id = %job.tenant, epoch, %error, "the ledger does not say that the run is over");
         }
     }
 

@@ -15,7 +15,7 @@ use super::scrape::{Scrape, address};
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// Who watches Trainyard relies on these.
-const NAMES: [&str; 26] = [
+const NAMES: [&str; 27] = [
     "trainyard_accelerator_memory_used_bytes",
     "trainyard_accelerator_seconds_total",
     "trainyard_build_info",
@@ -39,6 +39,7 @@ const NAMES: [&str; 26] = [
     "trainyard_redispatch_total",
     "trainyard_store_durable",
     "trainyard_tickets_stale_total",
+    "trainyard_trace_spans_total",
     "trainyard_train_step_duration_seconds",
     "trainyard_train_steps_total",
     "trainyard_train_tokens_total",
@@ -122,6 +123,7 @@ async fn every_metric_that_anybody_asks_for_is_there_and_tells_the_truth() {
         "trainyard_lease_expirations_total",
         "trainyard_redispatch_total",
         "trainyard_tickets_stale_total",
+        "trainyard_trace_spans_total",
         "trainyard_rate_limited_total",
         "trainyard_privacy_epsilon_charged_total",
         "trainyard_forgetting_gates_tripped_total",

@@ -4,4 +4,4 @@ mod agreed;
 mod many;
 mod parts;
 mod prometheus;
-mod scrape;
+pub(crate) mod scrape;

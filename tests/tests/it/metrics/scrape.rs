@@ -8,21 +8,21 @@ use serde_json::Value;
 use trainyard_tests::api::text;
 
 /// What was answered.
-pub(super) struct Scrape {
-    pub(super) text: String,
+pub(crate) struct Scrape {
+    pub(crate) text: String,
     /// Values by name and labels, as they are written.
     values: BTreeMap<String, f64>,
 }
 
 impl Scrape {
     /// Asks the listener at `address`.
-    pub(super) async fn of(address: &str) -> Self {
+    pub(crate) async fn of(address: &str) -> Self {
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         Self::with(&http, address).await
     }
 
     /// The same with a client whose connection is kept.
-    pub(super) async fn with(http: &reqwest::Client, address: &str) -> Self {
+    pub(crate) async fn with(http: &reqwest::Client, address: &str) -> Self {
         let response = http.get(format!("http://{address}/metrics")).send().await.unwrap();
         assert_eq!(response.status().as_u16(), 200);
         assert_eq!(response.headers()["content-type"], "text/plain; version=0.0.4");
@@ -37,29 +37,34 @@ impl Scrape {
     }
 
     /// Metrics by name, a histogram by the name without its suffixes.
-    pub(super) fn names(&self) -> Vec<&str> {
+    pub(crate) fn names(&self) -> Vec<&str> {
         let types = self.text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
         types.filter_map(|line| line.split(' ').next()).collect()
     }
 
     /// The value of a series.
-    pub(super) fn value(&self, series: &str) -> f64 {
+    pub(crate) fn value(&self, series: &str) -> f64 {
         let found = self.values.get(series);
         *found.unwrap_or_else(|| panic!("no series {series} in\n{}", self.text))
     }
 
     /// The sum of all series of a metric.
-    pub(super) fn sum(&self, name: &str) -> f64 {
+    pub(crate) fn sum(&self, name: &str) -> f64 {
         let of_name = |series: &str| series.split('{').next() == Some(name);
         self.values.iter().filter(|(series, _)| of_name(series)).map(|(_, value)| value).sum()
     }
 
-    pub(super) fn series(&self) -> usize {
+    /// All series, by name and labels.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &str> {
+        self.values.keys().map(String::as_str)
+    }
+
+    pub(crate) fn series(&self) -> usize {
         self.values.len()
     }
 
     /// Whether Prometheus' own tool finds nothing to say against names and texts.
-    pub(super) fn lint(&self) {
+    pub(crate) fn lint(&self) {
         let mut promtool = Command::new("promtool")
             .args(["check", "metrics"])
             .stdin(Stdio::piped())
@@ -76,7 +81,7 @@ impl Scrape {
 }
 
 /// The address of the listener for metrics, as a log in JSON says it.
-pub(super) fn address(log: &str) -> String {
+pub(crate) fn address(log: &str) -> String {
     let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let mut said = lines.filter(|line| text(line, "/fields/message") == "metrics");
     said.next().map(|line| text(&line, "/fields/address")).expect("an address in the log")

@@ -1,9 +1,14 @@
 //! The trace that a request belongs to, as it is handed on.
 
+mod span;
+
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+pub use opentelemetry::trace::SpanKind;
+pub use span::{Span, carried, current};
 
 /// Longest value that is looked at, in bytes: later versions may append to the 55 of version 00.
 const BYTES_MAX: usize = 256;
