@@ -73,7 +73,7 @@ impl Metrics {
             ))?,
             memory: IntGauge::with_opts(opts(
                 "trainyard_accelerator_memory_used_bytes",
-                "Memory of runs whose accelerator is the processor: what is resident of their trainers.",
+                "Memory of accelerators that runs hold: of the processor what is resident of their trainers.",
             ))?,
             slots: IntGaugeVec::new(
                 opts("trainyard_executor_slots", "Places for runs, by whether one is in it."),
@@ -135,6 +135,7 @@ impl Metrics {
             counted: Instant::now(),
             memory: 0,
             on_processor: false,
+            on_accelerator: 0,
             seen: None,
         }
     }
@@ -150,6 +151,8 @@ pub(crate) struct Run {
     memory: i64,
     /// Its memory is the accelerator's.
     on_processor: bool,
+    /// What its trainer said last that it holds of another accelerator.
+    on_accelerator: i64,
     /// Tokens and seconds of training as the last event had them, all attempts of the job together.
     seen: Option<(u64, f64)>,
 }
@@ -171,6 +174,8 @@ impl Run {
     fn hear_step(&mut self, step: &Step) {
         let metrics = &self.metrics;
         metrics.steps.inc();
+        let bytes = step.accelerator_memory_bytes.unwrap_or(0);
+        self.on_accelerator = i64::try_from(bytes).unwrap_or(i64::MAX);
         if let Some((tokens, seconds)) = self.seen {
             metrics.tokens.inc_by(step.tokens.saturating_sub(tokens));
             metrics.step_duration.observe((step.training_seconds - seconds).max(0.0));
@@ -184,8 +189,11 @@ impl Run {
         let held = now.duration_since(self.counted).as_secs_f64() * self.devices;
         self.metrics.accelerator_seconds.inc_by(held);
         self.counted = now;
-        let trainer = trainer.filter(|_| self.on_processor);
-        let memory = trainer.and_then(resident_bytes).unwrap_or(0);
+        let memory = match trainer {
+            Some(process) if self.on_processor => resident_bytes(process).unwrap_or(0),
+            Some(_) => self.on_accelerator,
+            None => 0,
+        };
         self.metrics.memory.add(memory - self.memory);
         self.memory = memory;
     }
@@ -225,6 +233,7 @@ mod tests {
             tokens_per_second: 1.0,
             eta_seconds: 1.0,
             training_seconds,
+            accelerator_memory_bytes: None,
         })
     }
 
@@ -268,5 +277,21 @@ mod tests {
         assert!(metrics.memory.get() > 1 << 20, "this process has more than a mebibyte");
         drop(run);
         assert_eq!((slots("busy"), slots("free"), metrics.memory.get()), (0, 2, 0));
+
+        let mut run = metrics.take_slot(1);
+        let of_gpu = |event| match event {
+            TrainerEvent::Started(started) => {
+                TrainerEvent::Started(Started { device: "cuda".into(), ..started })
+            }
+            TrainerEvent::Step(step) => {
+                TrainerEvent::Step(Step { accelerator_memory_bytes: Some(5_000), ..step })
+            }
+            other => other,
+        };
+        [of_gpu(started(0)), of_gpu(step(1, 50, 2.0))].iter().for_each(|event| run.hear(event));
+        run.measure(Some(std::process::id()));
+        assert_eq!(metrics.memory.get(), 5_000, "not the resident memory of the process");
+        drop(run);
+        assert_eq!(metrics.memory.get(), 0);
     }
 }

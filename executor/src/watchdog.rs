@@ -140,6 +140,7 @@ mod tests {
             tokens_per_second: 1.0,
             eta_seconds: 1.0,
             training_seconds: 1.0,
+            accelerator_memory_bytes: None,
         })
     }
 

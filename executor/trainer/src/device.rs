@@ -8,6 +8,9 @@ use std::ffi::CStr;
 use tch::Device;
 use trainyard_openapi::extension::Precision;
 
+use crate::error::Result;
+use crate::kernels;
+
 /// The libraries that register CUDA with libtorch.
 const CUDA_LIBRARY: &CStr = c"libtorch_cuda.so";
 
@@ -24,6 +27,17 @@ pub fn name(device: Device) -> &'static str {
     match device {
         Device::Cuda(_) => "cuda",
         _ => "cpu",
+    }
+}
+
+/// Bytes that libtorch holds of an accelerator's memory, what it keeps for reuse included; `None` for the processor.
+///
+/// # Errors
+/// As libtorch reports.
+pub fn memory_bytes(device: Device) -> Result<Option<u64>> {
+    match device {
+        Device::Cuda(index) => kernels::cuda_memory(index as i64).map(Some),
+        _ => Ok(None),
     }
 }
 

@@ -251,6 +251,9 @@ pub struct Step {
     pub eta_seconds: f64,
     /// Seconds of training so far, earlier attempts included.
     pub training_seconds: f64,
+    /// Bytes that libtorch holds of the accelerator's memory, what it keeps for reuse included; null on the processor.
+    #[serde(default)]
+    pub accelerator_memory_bytes: Option<u64>,
 }
 
 /// A look at the validation data.

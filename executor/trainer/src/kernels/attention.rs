@@ -34,30 +34,6 @@ unsafe extern "C" {
         head: i64,
         scale: f64,
     ) -> Error;
-    fn trainyard_narrow_attention(
-        qkv: *const C_tensor,
-        first: *const C_tensor,
-        out: *mut C_tensor,
-        lse: *mut C_tensor,
-        length: i64,
-        heads: i64,
-        kv_heads: i64,
-        head: i64,
-        scale: f64,
-    ) -> Error;
-    fn trainyard_narrow_attention_backward(
-        dout: *const C_tensor,
-        qkv: *const C_tensor,
-        first: *const C_tensor,
-        out: *const C_tensor,
-        lse: *mut C_tensor,
-        dqkv: *mut C_tensor,
-        length: i64,
-        heads: i64,
-        kv_heads: i64,
-        head: i64,
-        scale: f64,
-    ) -> Error;
 }
 
 /// Heads of an attention.
@@ -104,13 +80,9 @@ pub fn attention(
     let (n, device) = (qkv.size()[0], qkv.device());
     let mut out = Tensor::f_empty([n, heads.query * heads.width], (qkv.kind(), device))?;
     let mut lse = Tensor::f_empty([n, heads.query], (Kind::Float, device))?;
-    let function = match qkv.kind() {
-        Kind::BFloat16 => trainyard_narrow_attention,
-        _ => trainyard_attention,
-    };
     // SAFETY: see `rms_norm`.
     checked(unsafe {
-        function(
+        trainyard_attention(
             qkv.as_ptr(),
             first.as_ptr(),
             out.as_mut_ptr(),
@@ -138,13 +110,9 @@ pub fn attention_backward(
     heads: Heads,
 ) -> Result<Tensor> {
     let mut dqkv = qkv.f_empty_like()?;
-    let function = match qkv.kind() {
-        Kind::BFloat16 => trainyard_narrow_attention_backward,
-        _ => trainyard_attention_backward,
-    };
     // SAFETY: see `rms_norm`.
     checked(unsafe {
-        function(
+        trainyard_attention_backward(
             dout.as_ptr(),
             qkv.as_ptr(),
             first.as_ptr(),

@@ -13,7 +13,7 @@ namespace {
 // The loops for what the processor has.
 struct Loops {
     const RowKernels &rows;
-    const PackKernels &packs;
+    const Packs &packs;
 };
 
 inline const Loops &loops() {

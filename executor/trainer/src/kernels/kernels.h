@@ -30,38 +30,42 @@ struct RowKernels {
                     int64_t column0, float scale, bool known);
     // dp becomes p * (dp - delta) * scale.
     void (*softmax_backward)(const float *p, float *dp, const float *delta, int64_t rows, int64_t columns, float scale);
-    // Dot products of the rows of a and b.
-    void (*row_dots)(const float *a, int64_t a_stride, const float *b, int64_t b_stride, float *out, int64_t rows, int64_t width);
     // Negative log-likelihood of each row's target, whether it was the largest, and, unless scale is 0, logits become
     // scale * (softmax - onehot).
     void (*cross_entropy)(Kind, void *logits, const int64_t *targets, float *loss, float *correct, int64_t begin, int64_t end, int64_t width,
                           float scale);
 };
 
-// Bf16 matrices laid out for products of bf16 numbers with sums in fp32. The second factor of such a product is "paired": of a (k, n) matrix
-// the elements (2 i, j) and (2 i + 1, j) lie side by side, (k / 2, n, 2), as the instructions of Intel, AMD and Arm take them.
+// Matrices laid out for products with sums in fp32. The second factor of a bf16 product is "paired": of a (k, n) matrix the elements (2 i, j)
+// and (2 i + 1, j) lie side by side, (k / 2, n, 2), as the instructions of Intel, AMD and Arm take them. Rows that are not there are zero.
+template <class T>
 struct PackKernels {
-    // The pairs of x (k, n), of which only `rows` rows are there; the others count as zero.
-    void (*pair)(const uint16_t *x, int64_t stride, int64_t rows, uint16_t *paired, int64_t k, int64_t n);
-    // The pairs of the transpose of x (n, k), of which only `rows` rows are there.
-    void (*pair_transposed)(const uint16_t *x, int64_t stride, int64_t rows, uint16_t *paired, int64_t k, int64_t n);
-    // x (rows, n) as it is and transposed, to (m, n) and (n, m): rows that are not there are zero.
-    void (*copy)(const uint16_t *x, int64_t stride, int64_t rows, uint16_t *y, uint16_t *transposed, int64_t m, int64_t n);
-    // x (m, n) in bf16, as it is and paired; either may be null.
-    void (*narrow)(const float *x, uint16_t *y, uint16_t *paired, int64_t m, int64_t n);
-    // x (rows, n) in bf16 into rows that lie apart.
-    void (*narrow_rows)(const float *x, uint16_t *y, int64_t stride, int64_t rows, int64_t n);
-    // The transpose of x (n, k) in bf16 into k rows of n that lie apart; rows of x are `x_stride` apart.
-    void (*narrow_transposed)(const float *x, int64_t x_stride, uint16_t *y, int64_t stride, int64_t n, int64_t k);
+    // x (rows, n) as a second factor (k, n).
+    void (*second)(const T *x, int64_t stride, int64_t rows, T *y, int64_t k, int64_t n);
+    // The transpose of x (rows, k) as a second factor (k, n).
+    void (*second_transposed)(const T *x, int64_t stride, int64_t rows, T *y, int64_t k, int64_t n);
+    // x (rows, n) as it is (m, n), and transposed (n, m) unless that is null.
+    void (*first)(const T *x, int64_t stride, int64_t rows, T *y, T *transposed, int64_t m, int64_t n);
+    // x (count, n) into rows that lie apart.
+    void (*rows)(const float *x, T *y, int64_t stride, int64_t count, int64_t n);
+    // The transpose of x (n, k), whose rows lie apart, into k rows of n that lie apart.
+    void (*transposed_rows)(const float *x, int64_t x_stride, T *y, int64_t stride, int64_t n, int64_t k);
     // Dot products of the rows of a and b.
-    void (*row_dots)(const uint16_t *a, int64_t a_stride, const uint16_t *b, int64_t b_stride, float *out, int64_t rows, int64_t n);
+    void (*row_dots)(const T *a, int64_t a_stride, const T *b, int64_t b_stride, float *out, int64_t count, int64_t n);
+};
+
+struct Packs {
+    PackKernels<float> wide;
+    PackKernels<uint16_t> narrow;
+    // x (m, n) in bf16, as a first factor and as a second; either may be null.
+    void (*round)(const float *x, uint16_t *y, uint16_t *paired, int64_t m, int64_t n);
 };
 
 extern "C" const RowKernels trainyard_rows_base;
-extern "C" const PackKernels trainyard_packs_base;
+extern "C" const Packs trainyard_packs_base;
 #if defined(__x86_64__)
 extern "C" const RowKernels trainyard_rows_avx2;
 extern "C" const RowKernels trainyard_rows_avx512;
-extern "C" const PackKernels trainyard_packs_avx2;
-extern "C" const PackKernels trainyard_packs_avx512;
+extern "C" const Packs trainyard_packs_avx2;
+extern "C" const Packs trainyard_packs_avx512;
 #endif

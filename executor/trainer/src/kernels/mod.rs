@@ -49,6 +49,7 @@ unsafe extern "C" {
         correct: *mut C_tensor,
         scale: f64,
     ) -> Error;
+    fn trainyard_cuda_memory(device: i64, bytes: *mut i64) -> Error;
     fn trainyard_adamw(
         p: *mut C_tensor,
         g: *mut C_tensor,
@@ -170,6 +171,17 @@ pub fn cross_entropy(
         )
     })?;
     Ok((loss, correct))
+}
+
+/// Bytes that libtorch's allocator holds of a CUDA device, from its own statistics.
+///
+/// # Errors
+/// Where there is no such device.
+pub fn cuda_memory(device: i64) -> Result<u64> {
+    let mut bytes = 0;
+    // SAFETY: the pointer is to a number that lives through the call.
+    checked(unsafe { trainyard_cuda_memory(device, &raw mut bytes) })?;
+    Ok(u64::try_from(bytes).unwrap_or(0))
 }
 
 /// Constants of one [`adamw`] update.

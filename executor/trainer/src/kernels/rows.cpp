@@ -169,15 +169,6 @@ void softmax_backward(const float *p, float *dp, const float *delta, int64_t row
     }
 }
 
-void row_dots(const float *a, int64_t a_stride, const float *b, int64_t b_stride, float *out, int64_t rows, int64_t width) {
-    for (int64_t row = 0; row < rows; ++row) {
-        float sum = 0.0f;
-#pragma omp simd reduction(+ : sum)
-        for (int64_t i = 0; i < width; ++i) sum += a[row * a_stride + i] * b[row * b_stride + i];
-        out[row] = sum;
-    }
-}
-
 // The exponentials are computed twice where they are wanted again: in bf16 they could only be kept rounded.
 template <class T>
 void cross_entropy_of(void *logits, const int64_t *targets, float *loss, float *correct, int64_t begin, int64_t end, int64_t width, float scale) {
@@ -234,5 +225,5 @@ TRAINYARD_BY_KIND(cross_entropy,
 
 }  // namespace
 
-extern "C" const RowKernels TRAINYARD_ROWS = {rms_norm, rms_norm_backward, swiglu,   swiglu_backward, rope,
-                                              softmax,  softmax_backward,  row_dots, cross_entropy};
+extern "C" const RowKernels TRAINYARD_ROWS = {rms_norm, rms_norm_backward, swiglu,       swiglu_backward, rope,
+                                              softmax,  softmax_backward,  cross_entropy};

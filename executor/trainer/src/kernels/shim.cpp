@@ -1,87 +1,20 @@
-// What tch has no function for: the row kernels and attention over libtorch's threads, and operators that torch-sys leaves out.
+// What tch has no function for: the row kernels over libtorch's threads, and operators that torch-sys leaves out.
 //
 // Each function takes tensors of libtorch, fills those that the caller made, and returns null or an error as a string that the caller
 // frees with trainyard_free. Nothing here allocates beyond scratch memory.
 #include <ATen/Parallel.h>
-
-#include <vector>
+#include <c10/core/CachingDeviceAllocator.h>
 
 #include "face.h"
 
-extern "C" void sgemm_(const char *transa, const char *transb, const int *m, const int *n, const int *k, const float *alpha, const float *a,
-                       const int *lda, const float *b, const int *ldb, const float *beta, float *c, const int *ldc);
-
 namespace {
 
-// Query rows of one attention tile: a tile of scores over 512 keys fits the second-level cache.
-constexpr int64_t TILE = 128;
 // Elements that one thread takes at least.
 constexpr int64_t GRAIN = 16384;
 
 template <class F>
 void over_rows(int64_t count, int64_t width, F &&body) {
     at::parallel_for(0, count, std::max<int64_t>(1, GRAIN / std::max<int64_t>(1, width)), body);
-}
-
-// c (m, n) = alpha * op(a) op(b) + beta * c, all row-major with the given strides.
-void gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t lda, const float *b, int64_t ldb, float beta,
-          float *c, int64_t ldc) {
-    // BLAS counts by columns: the same product of the transposes, in the other order.
-    int m_ = static_cast<int>(n), n_ = static_cast<int>(m), k_ = static_cast<int>(k);
-    int la = static_cast<int>(ldb), lb = static_cast<int>(lda), lc = static_cast<int>(ldc);
-    sgemm_(tb ? "T" : "N", ta ? "T" : "N", &m_, &n_, &k_, &alpha, b, &la, a, &lb, &beta, c, &lc);
-}
-
-void attend(const Shape &s, const float *qkv, float *out, float *lse, float scale) {
-    at::parallel_for(0, s.batch * s.heads, 1, [&](int64_t begin, int64_t end) {
-        std::vector<float> scores(static_cast<size_t>(TILE * s.length));
-        for (int64_t task = begin; task < end; ++task) {
-            int64_t b = task / s.heads, h = task % s.heads, g = h / (s.heads / s.kv_heads);
-            for (int64_t row = 0; row < s.length; row += TILE) {
-                int64_t count = std::min(TILE, s.length - row), from = s.from(b, row, count), keys = row + count - from;
-                gemm(false, true, count, keys, s.head, 1.0f, s.q(qkv, b, h, row), s.stride, s.k(qkv, b, g, from), s.stride, 0.0f,
-                     scores.data(), keys);
-                rows().softmax(scores.data(), lse + (b * s.length + row) * s.heads + h, s.heads, s.first + b * s.length, count, keys, row, from,
-                               scale, false);
-                gemm(false, false, count, s.head, keys, 1.0f, scores.data(), keys, s.v(qkv, b, g, from), s.stride, 0.0f,
-                     out + (b * s.length + row) * s.heads * s.head + h * s.head, s.heads * s.head);
-            }
-        }
-    });
-}
-
-// Scores are computed again from the log sums; keys and values gather what every query head of their group sends.
-void attend_backward(const Shape &s, const float *dout, const float *qkv, const float *out, float *lse, float *dqkv, float scale) {
-    int64_t width = s.heads * s.head, group = s.heads / s.kv_heads;
-    at::parallel_for(0, s.batch * s.kv_heads, 1, [&](int64_t begin, int64_t end) {
-        std::vector<float> p(static_cast<size_t>(TILE * s.length)), dp(p.size()), delta(TILE);
-        for (int64_t task = begin; task < end; ++task) {
-            int64_t b = task / s.kv_heads, g = task % s.kv_heads;
-            float *dk = dqkv + b * s.length * s.stride + (s.heads + g) * s.head, *dv = dk + s.kv_heads * s.head;
-            for (int64_t row = 0; row < s.length; ++row) {
-                std::memset(dk + row * s.stride, 0, sizeof(float) * static_cast<size_t>(s.head));
-                std::memset(dv + row * s.stride, 0, sizeof(float) * static_cast<size_t>(s.head));
-            }
-            for (int64_t h = g * group; h < (g + 1) * group; ++h) {
-                for (int64_t row = 0; row < s.length; row += TILE) {
-                    int64_t count = std::min(TILE, s.length - row), from = s.from(b, row, count), keys = row + count - from;
-                    int64_t place = (b * s.length + row) * width + h * s.head;
-                    gemm(false, true, count, keys, s.head, 1.0f, s.q(qkv, b, h, row), s.stride, s.k(qkv, b, g, from), s.stride, 0.0f, p.data(),
-                         keys);
-                    rows().softmax(p.data(), lse + (b * s.length + row) * s.heads + h, s.heads, s.first + b * s.length, count, keys, row, from,
-                                   scale, true);
-                    gemm(true, false, keys, s.head, count, 1.0f, p.data(), keys, dout + place, width, 1.0f, dv + from * s.stride, s.stride);
-                    gemm(false, true, count, keys, s.head, 1.0f, dout + place, width, s.v(qkv, b, g, from), s.stride, 0.0f, dp.data(), keys);
-                    rows().row_dots(dout + place, width, out + place, width, delta.data(), count, s.head);
-                    rows().softmax_backward(p.data(), dp.data(), delta.data(), count, keys, scale);
-                    gemm(false, false, count, s.head, keys, 1.0f, dp.data(), keys, s.k(qkv, b, g, from), s.stride, 0.0f,
-                         dqkv + (b * s.length + row) * s.stride + h * s.head, s.stride);
-                    gemm(true, false, keys, s.head, count, 1.0f, dp.data(), keys, s.q(qkv, b, h, row), s.stride, 1.0f, dk + from * s.stride,
-                         s.stride);
-                }
-            }
-        }
-    });
 }
 
 }  // namespace
@@ -156,27 +89,6 @@ char *trainyard_rope(at::Tensor *x, const at::Tensor *cos, const at::Tensor *sin
     });
 }
 
-char *trainyard_attention(const at::Tensor *qkv, const at::Tensor *first, at::Tensor *out, at::Tensor *lse, int64_t length, int64_t heads,
-                          int64_t kv_heads, int64_t head, double scale) {
-    return guarded([&] {
-        Shape shape(*qkv, *first, length, heads, kv_heads, head);
-        TORCH_CHECK(out->numel() == qkv->size(0) * heads * head && lse->numel() == qkv->size(0) * heads, "an attention's shapes differ");
-        attend(shape, floats(*qkv), floats(*out), floats(*lse), static_cast<float>(scale));
-    });
-}
-
-char *trainyard_attention_backward(const at::Tensor *dout, const at::Tensor *qkv, const at::Tensor *first, const at::Tensor *out,
-                                   at::Tensor *lse, at::Tensor *dqkv, int64_t length, int64_t heads, int64_t kv_heads, int64_t head,
-                                   double scale) {
-    return guarded([&] {
-        Shape shape(*qkv, *first, length, heads, kv_heads, head);
-        TORCH_CHECK(out->numel() == qkv->size(0) * heads * head && dout->numel() == out->numel() && lse->numel() == qkv->size(0) * heads &&
-                        dqkv->numel() == qkv->numel(),
-                    "an attention's shapes differ");
-        attend_backward(shape, floats(*dout), floats(*qkv), floats(*out), floats(*lse), floats(*dqkv), static_cast<float>(scale));
-    });
-}
-
 char *trainyard_cross_entropy(at::Tensor *logits, const at::Tensor *targets, at::Tensor *loss, at::Tensor *correct, double scale) {
     return guarded([&] {
         int64_t count = logits->size(0), width = logits->size(1);
@@ -192,6 +104,16 @@ char *trainyard_cross_entropy(at::Tensor *logits, const at::Tensor *targets, at:
         over_rows(count, width, [&](int64_t begin, int64_t end) {
             rows().cross_entropy(kind, logits_, targets_, loss_, correct_, begin, end, width, static_cast<float>(scale));
         });
+    });
+}
+
+// What libtorch's allocator holds of a CUDA device. Asked through c10's interface: nothing of CUDA is linked.
+char *trainyard_cuda_memory(int64_t device, int64_t *bytes) {
+    return guarded([&] {
+        at::DeviceAllocator *allocator = dynamic_cast<at::DeviceAllocator *>(c10::GetAllocator(c10::kCUDA));
+        TORCH_CHECK(allocator, "libtorch has no statistics of CUDA's memory");
+        c10::CachingDeviceAllocator::DeviceStats stats = allocator->getDeviceStats(static_cast<c10::DeviceIndex>(device));
+        *bytes = stats.reserved_bytes[static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE)].current;
     });
 }
 

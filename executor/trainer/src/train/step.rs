@@ -5,6 +5,7 @@ use trainyard_plan::trainer::{Step, TrainerEvent};
 
 use crate::arch::StepOptions;
 use crate::data::Sampler;
+use crate::device;
 use crate::error::{Result, TrainerError};
 use crate::objective::cross_entropy::LossStats;
 use crate::optim::clip::clip_global_norm;
@@ -172,6 +173,7 @@ impl Session<'_> {
             tokens_per_second: pace.tokens_per_second(),
             eta_seconds: pace.eta_seconds(total_steps - state.step),
             training_seconds: state.training_seconds,
+            accelerator_memory_bytes: device::memory_bytes(self.model.device())?,
         }))
     }
 }

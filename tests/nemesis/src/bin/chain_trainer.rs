@@ -173,6 +173,7 @@ impl Run {
             tokens_per_second: 0.0,
             eta_seconds: self.pause.as_secs_f64() * (self.steps - self.step) as f64,
             training_seconds: self.begun.elapsed().as_secs_f64(),
+            accelerator_memory_bytes: None,
         }
     }
 
