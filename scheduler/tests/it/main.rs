@@ -30,4 +30,5 @@ mod state;
 mod store_model;
 mod sweep;
 mod tenancy;
+mod traces;
 mod world;
