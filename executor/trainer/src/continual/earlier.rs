@@ -143,7 +143,8 @@ impl Earlier {
         if let Some(left) = &left
             && left.format != FORMAT
         {
-            let message = format!("{FILE} has the format {}, this version reads {FORMAT}", left.format);
+            let message =
+                format!("{FILE} has the format {}, this version reads {FORMAT}", left.format);
             return Err(TrainerError::Checkpoint(message));
         }
         let tensors = match directory.join(TENSORS).is_file() {
@@ -152,7 +153,8 @@ impl Earlier {
         };
         let config: Config = read(&directory.join("adapter_config.json"))?;
         if config.peft_type != "LORA" {
-            let message = format!("{} is an adapter of type {}, not LORA", plan.model, config.peft_type);
+            let message =
+                format!("{} is an adapter of type {}, not LORA", plan.model, config.peft_type);
             return Err(TrainerError::user(
                 JobErrorCode::InvalidModel,
                 Some("model".to_string()),
@@ -193,9 +195,10 @@ impl Earlier {
                 Some(sha256) => reader.open(sha256)?,
                 None => None,
             };
-            let in_matrix = self.matrices.first().is_some_and(|matrix| {
-                matrix.stages().iter().any(|known| known.as_str() == name)
-            });
+            let in_matrix = self
+                .matrices
+                .first()
+                .is_some_and(|matrix| matrix.stages().iter().any(|known| known.as_str() == name));
             match found {
                 Some(dataset) if in_matrix => {
                     self.columns.push((StageName::try_from(name).map_err(refused)?, dataset));

@@ -53,8 +53,10 @@ impl Strategy for Ema {
     }
 
     fn in_force(&self, tools: &Tools<'_>, _: bool) -> Result<Option<Adapter>> {
-        let adapter =
-            |mean: &Tensor| Adapter { settings: tools.settings.clone(), values: mean.shallow_clone() };
+        let adapter = |mean: &Tensor| Adapter {
+            settings: tools.settings.clone(),
+            values: mean.shallow_clone(),
+        };
         Ok(self.mean.as_ref().map(adapter))
     }
 

@@ -79,8 +79,7 @@ pub fn fisher(
         let lines: Vec<Vec<&Example>> = group.iter().map(|example| vec![*example]).collect();
         let batch = to_device(&Batch::new(&lines, pad, false), model.device())?;
         let of_rows = (room.rows((0..units).collect())?, vec![1.0; group.len()]);
-        let options =
-            StepOptions { gradient_checkpointing, dropout: None, units: Some(of_rows) };
+        let options = StepOptions { gradient_checkpointing, dropout: None, units: Some(of_rows) };
         model.accumulate_gradients(&batch, 1.0, &options)?;
         room.add_squares_to(&mut sum, units)?;
         if !progress()? {

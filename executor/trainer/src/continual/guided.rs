@@ -5,9 +5,7 @@ use tch::{Kind, Tensor};
 
 use crate::arch::AtHead;
 use crate::error::{Result, TrainerError};
-use crate::objective::cross_entropy::{
-    Head, LossStats, chunk_rows, cross_entropy_of, targets_of,
-};
+use crate::objective::cross_entropy::{Head, LossStats, chunk_rows, cross_entropy_of, targets_of};
 
 /// What the logits are held to beside their targets.
 #[derive(Debug)]
@@ -120,7 +118,12 @@ impl Pull {
 }
 
 /// `sum p_old (log p_old - log p_new)`, and `scale (p_new - p_old) / T`.
-fn divergence(new: &Tensor, mut old: Tensor, temperature: f64, scale: f64) -> Result<(Tensor, Pull)> {
+fn divergence(
+    new: &Tensor,
+    mut old: Tensor,
+    temperature: f64,
+    scale: f64,
+) -> Result<(Tensor, Pull)> {
     let log_new = new.f_div_scalar(temperature)?.f_log_softmax(-1, Kind::Float)?;
     let log_old = old.f_div_scalar_(temperature)?.f_log_softmax(-1, Kind::Float)?;
     drop(old);

@@ -60,7 +60,8 @@ impl Strategy for Lwf {
     ) -> Result<Option<LossStats>> {
         let Some(teacher) = &self.teacher else { return Ok(None) };
         let hidden_nd = hidden_of(tools.model, teacher, batch)?;
-        let guide = Guide::Teacher { hidden_nd: &hidden_nd, temperature: self.settings.temperature };
+        let guide =
+            Guide::Teacher { hidden_nd: &hidden_nd, temperature: self.settings.temperature };
         let scales = Scales { cross_entropy: scale, guide: scale * self.settings.alpha };
         let stats = tools.model.accumulate_with(batch, options, &mut |at| {
             let (stats, _, gradient) = guided_cross_entropy(at, &batch.labels, &guide, scales)?;

@@ -2,7 +2,9 @@
 //! loss's where it is told.
 
 use trainyard_continual::gate::{Gate, Verdict};
-use trainyard_continual::matrix::{Direction, ForgettingMatrix, Metric as Measure, Outcome, Scores};
+use trainyard_continual::matrix::{
+    Direction, ForgettingMatrix, Metric as Measure, Outcome, Scores,
+};
 use trainyard_continual::metrics::Summary;
 use trainyard_continual::{ContinualError, StageName};
 use trainyard_openapi::extension::{ContinualResult, Matrix, MatrixRow, Metric, StageResult};

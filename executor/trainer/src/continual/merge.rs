@@ -73,7 +73,8 @@ impl Strategy for Merge {
     }
 
     fn in_force(&self, tools: &Tools<'_>, trained: bool) -> Result<Option<Adapter>> {
-        let own = Of { shape: Shape::of(tools.settings), given: Some(tools.stage.given), stages: 1 };
+        let own =
+            Of { shape: Shape::of(tools.settings), given: Some(tools.stage.given), stages: 1 };
         let values = tools.values();
         let mut all: Vec<(&Of, &Tensor)> =
             self.parts.iter().map(|(of, values)| (of, values)).collect();

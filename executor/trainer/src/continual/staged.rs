@@ -197,7 +197,8 @@ fn check_together(planned: &[Planned]) -> Result<()> {
         return refuse("'joint' has no earlier stages, so nothing can be combined with it".into());
     }
     // A fresh adapter has no parameters of earlier stages; one of another rank none of the same places.
-    for (one, others) in [("merge", ["ewc", "lwf", "o_lora", "ema"]), ("o_lora", ["ewc", "ema", "merge", "merge"])]
+    for (one, others) in
+        [("merge", ["ewc", "lwf", "o_lora", "ema"]), ("o_lora", ["ewc", "ema", "merge", "merge"])]
     {
         if let Some(other) = with(one, &others) {
             return refuse(format!("'{one}' changes the adapter that '{other}' needs as it was"));

@@ -67,7 +67,8 @@ impl Session<'_> {
         rows: &[usize],
     ) -> Result<Option<(LossStats, u64)>> {
         let packed = self.training.is_packed();
-        let mut lines: Vec<Vec<&Example>> = rows.iter().map(|&row| self.training.row(row)).collect();
+        let mut lines: Vec<Vec<&Example>> =
+            rows.iter().map(|&row| self.training.row(row)).collect();
         for strategy in &staged.strategies {
             lines.extend(strategy.replayed().into_iter().map(|example| vec![example]));
         }

@@ -170,7 +170,8 @@ impl<'a> Stream<'a> {
             .chain([self.held_out.as_ref()])
             .map(|dataset| dataset.map_or("-", |dataset| dataset.sha256.as_str()))
             .collect();
-        let hash = |all: Vec<&str>| crate::artifact::manifest::hash_bytes(all.join("\n").as_bytes());
+        let hash =
+            |all: Vec<&str>| crate::artifact::manifest::hash_bytes(all.join("\n").as_bytes());
         (hash(training), hash(measured))
     }
 
@@ -193,7 +194,9 @@ impl<'a> Stream<'a> {
                 TrainerError::user(
                     trainyard_openapi::job_error::JobErrorCode::InvalidModel,
                     Some("model".to_string()),
-                    format!("the earlier result's adapter is not on the layers of this job: {error}"),
+                    format!(
+                        "the earlier result's adapter is not on the layers of this job: {error}"
+                    ),
                 )
             })?;
             let tools = session.tools(&staged.at);
@@ -279,11 +282,10 @@ impl<'a> Stream<'a> {
 
     /// The columns of this job's stages in the order of training. A job whose only stage is not measured has none.
     fn of_job(&self, order: &[usize]) -> Vec<(StageName, Rc<Dataset>)> {
-        let order = if self.joint.is_some() { (0..self.stages.len()).collect() } else { order.to_vec() };
+        let order =
+            if self.joint.is_some() { (0..self.stages.len()).collect() } else { order.to_vec() };
         let stages = order.iter().map(|&given| &self.stages[given]);
-        stages
-            .filter_map(|stage| Some((stage.name.clone(), stage.validation.clone()?)))
-            .collect()
+        stages.filter_map(|stage| Some((stage.name.clone(), stage.validation.clone()?))).collect()
     }
 
     /// Measures what was before the first step, and decides the order; false where that was cut short.
@@ -320,8 +322,7 @@ impl<'a> Stream<'a> {
             held_out: row.held_out,
         };
         let (base, parent) = (arranged(&base), parent.as_ref().map(arranged));
-        let names: Vec<StageName> =
-            self.of_job(&order).into_iter().map(|(name, _)| name).collect();
+        let names: Vec<StageName> = self.of_job(&order).into_iter().map(|(name, _)| name).collect();
         let before = self.before_matrices();
         let mut begun = Vec::new();
         if !names.is_empty() {

@@ -178,9 +178,9 @@ impl Dataset {
 
     /// What became of a line: one example, several where it was split, none where it was left out.
     pub fn line(&self, line: usize) -> &[Example] {
-        self.lines.get(line).map_or(&[], |range| {
-            &self.examples[range.start as usize..range.end as usize]
-        })
+        self.lines
+            .get(line)
+            .map_or(&[], |range| &self.examples[range.start as usize..range.end as usize])
     }
 
     /// All of `parts`, one after the other, not packed, as one dataset.

@@ -242,7 +242,11 @@ fn sampler(plan: &Plan, training: &Dataset) -> Sampler {
 }
 
 /// Packs if the plan says so, or leaves it to the rule and padding would waste too much; whether it did.
-pub(crate) fn pack_if_it_pays(training: &mut Dataset, report: &mut DataReport, spec: &RunSpec) -> bool {
+pub(crate) fn pack_if_it_pays(
+    training: &mut Dataset,
+    report: &mut DataReport,
+    spec: &RunSpec,
+) -> bool {
     let plan = &spec.plan;
     let packing = plan.sequence.packing.resolve(|| {
         let mut rows: Vec<usize> = (0..training.len()).collect();
@@ -304,11 +308,7 @@ fn plan_sha256(spec: &RunSpec) -> Result<String> {
 }
 
 /// Brings the session to where an earlier attempt left it; the step it goes on from.
-fn go_on(
-    session: &mut Session<'_>,
-    resume: &Resume,
-    stream: Option<&Stream<'_>>,
-) -> Result<u64> {
+fn go_on(session: &mut Session<'_>, resume: &Resume, stream: Option<&Stream<'_>>) -> Result<u64> {
     let mut notes = Vec::new();
     let found = match resume {
         Resume::Never => {

@@ -223,9 +223,7 @@ impl Session<'_> {
         if step == 0 {
             state.initial_valid_loss = Some(measured.loss);
             state.history.push(Row::default());
-        } else if let (Some(early), true) =
-            (&self.plan.early_stopping, !exhausted)
-        {
+        } else if let (Some(early), true) = (&self.plan.early_stopping, !exhausted) {
             state.stopped_early = state.best.take(measured.loss, early.patience, early.min_delta);
         }
         let last = self.is_done() && self.place.later_steps == 0;

@@ -162,7 +162,8 @@ impl Session<'_> {
             tokens: state.tokens,
             ..Row::default()
         });
-        let total_steps = self.place.first_step + self.sampler.total_steps() + self.place.later_steps;
+        let total_steps =
+            self.place.first_step + self.sampler.total_steps() + self.place.later_steps;
         self.events.emit(&TrainerEvent::Step(Step {
             step: state.step,
             total_steps,
