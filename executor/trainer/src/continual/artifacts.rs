@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use trainyard_continual::report;
-use trainyard_openapi::extension::ContinualResult;
+use trainyard_openapi::extension::{ContinualResult, StageResult};
 
 use crate::continual::earlier::{FILE, FORMAT, Left, LeftStage, LeftStrategy, TENSORS};
 use crate::continual::json;
@@ -100,4 +100,31 @@ pub fn section(result: &ContinualResult) -> String {
     }
     text.push('\n');
     text
+}
+
+/// What is left of stages for the next job.
+impl Stream<'_> {
+    /// Whether all stages are trained at once.
+    pub fn is_joint(&self) -> bool {
+        self.joint.is_some()
+    }
+
+    /// A stage with its files.
+    pub fn left(&self, result: StageResult, given: usize) -> LeftStage {
+        let stage = &self.stages[given];
+        LeftStage {
+            result,
+            training_sha256: Some(stage.training.sha256.clone()),
+            validation_sha256: stage.validation.as_ref().map(|dataset| dataset.sha256.clone()),
+        }
+    }
+
+    /// Every stage of those that were one.
+    pub fn left_jointly(&self, result: &StageResult) -> Vec<LeftStage> {
+        let of = |given: usize| {
+            let name = self.stages[given].name.to_string();
+            self.left(StageResult { name, ..result.clone() }, given)
+        };
+        (0..self.stages.len()).map(of).collect()
+    }
 }

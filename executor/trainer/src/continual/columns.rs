@@ -48,3 +48,14 @@ impl Columns {
         Ok(Some(MeasuredRow { stages, held_out }))
     }
 }
+
+/// The mean of what was measured on several stages; `None` of none.
+pub(super) fn mean(measured: &[Measured], step: u64) -> Option<Measured> {
+    let count = measured.len() as f64;
+    let of = |value: fn(&Measured) -> f64| measured.iter().map(value).sum::<f64>() / count;
+    (!measured.is_empty()).then(|| Measured {
+        step,
+        loss: of(|one| one.loss),
+        accuracy: of(|one| one.accuracy),
+    })
+}

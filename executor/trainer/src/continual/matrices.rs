@@ -120,7 +120,8 @@ fn scores(row: &MeasuredRow, value: fn(&Measured) -> f64) -> Scores {
     }
 }
 
-/// What is told of the stages that are over: the matrices of `metrics`, and always that of the loss.
+/// What is told of the stages that are over: the matrices of `metrics`, and always that of the loss. Where all stages were trained `at_once`,
+/// the one row that this gives counts for every one of them.
 ///
 /// # Errors
 /// None for matrices that were made here.
@@ -128,7 +129,20 @@ pub fn result(
     stages: &[StageResult],
     matrices: &[ForgettingMatrix],
     metrics: &[Metric],
+    at_once: bool,
 ) -> Result<ContinualResult> {
+    let as_told = |matrix: &ForgettingMatrix| {
+        let mut told = as_told(matrix);
+        if at_once && !matrix.rows().is_empty() {
+            let turned = matrix
+                .latest()
+                .stages
+                .iter()
+                .map(|value| matrix.metric().direction().turned(*value));
+            told.average = Some(turned.sum::<f64>() / matrix.stages().len() as f64);
+        }
+        told
+    };
     let mut told: Vec<Matrix> = Vec::new();
     for matrix in matrices {
         if matrix.metric().name() == "loss" || metrics.contains(&Metric::TokenAccuracy) {

@@ -2,6 +2,7 @@
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
+use trainyard_plan::trainer::TrainerEvent;
 
 use super::{Job, command, done, place, run};
 use crate::trainer::Running;
@@ -102,4 +103,42 @@ fn several_together() {
         {"type": "replay"}, {"type": "lwf"}, {"type": "ewc", "lambda": 1.0}, {"type": "a_gem"}, {"type": "ema"},
     ]);
     goes_on(strategies, true);
+}
+
+/// A step that a stop cuts short has drawn its examples: when it is taken again, it has the same ones.
+#[test]
+fn stopped_by_a_signal_in_every_stage() {
+    let place = place();
+    let strategies = json!([{"type": "replay", "ratio": 0.4}, {"type": "derpp", "ratio": 0.4, "top_k": 3}, {"type": "a_gem"}]);
+    let job = Job::new(strategies).with("max_forgetting", json!(1e6));
+    done(&place, &job, "calm");
+    job.write(&place, "stopped.json");
+    let mut stops = 0;
+    loop {
+        let mut running = Running::start(command(&place, "stopped.json", "stopped"));
+        let seen = std::cell::Cell::new(0);
+        let third = running.until(|event| {
+            seen.set(seen.get() + u32::from(matches!(event, TrainerEvent::Step(_))));
+            seen.get() == 3
+        });
+        if third {
+            stops += 1;
+            running.signal(Signal::SIGTERM);
+        }
+        let ended = running.end();
+        match ended.code {
+            Some(75) => {}
+            code => {
+                assert_eq!(code, Some(0), "{}", ended.stderr);
+                break;
+            }
+        }
+    }
+    assert!(stops > 3, "it was stopped only {stops} times");
+    for name in
+        ["adapter_model.safetensors", "continual.safetensors", "continual.json", "metrics.csv"]
+    {
+        let read = |out: &str| place.read(&format!("{out}/adapter/{name}"));
+        assert!(read("calm") == read("stopped"), "{name} differs");
+    }
 }
