@@ -4,7 +4,7 @@ SHELL := /bin/bash
 export PATH := $(PATH):$(CURDIR)/.cache/tools/bin
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites libtorch python demo-assets build release demo demo-private test test-fast test-helm test-images test-sdk sdk bench-roofline bench-privacy audit-privacy test-s3 test-rabbitmq test-schema fuzz lint fmt openapi model-check fair-share nemesis zombies nemesis-mutants bench bench-api bench-cluster bench-scrape clean
+.PHONY: help prerequisites libtorch python demo-assets build release demo demo-private test test-fast test-helm test-images test-sdk sdk bench-roofline bench-privacy bench-continual audit-privacy test-s3 test-rabbitmq test-schema fuzz lint fmt openapi model-check fair-share nemesis zombies nemesis-mutants bench bench-api bench-cluster bench-scrape clean
 
 REDOCLY := @redocly/cli@2.77.0
 # How much `make bench-api` does: jobs of the largest tenant, seconds of each measurement, MiB that stream in.
@@ -128,6 +128,9 @@ bench-roofline: release demo-assets ## The share of the least possible time of a
 bench-privacy: release python demo-assets ## Private steps beside Opacus and beside our own without privacy; the speed of noise and of accounting
 	.venv/bin/python bench/run.py --private $(if $(PRECISION),--precision $(PRECISION))
 	cargo nextest run --locked --release -p trainyard-privacy --run-ignored all --no-capture -E 'test(noise_speed) + test(prv_equals_pld)'
+
+bench-continual: release python demo-assets ## What each strategy against forgetting gives and costs, three seeds (hours; SEEDS=1 for one)
+	.venv/bin/python bench/continual.py --seeds $(or $(SEEDS),1 2 3)
 
 audit-privacy: libtorch ## A private step under audit, and each part of it left out once: it has to be missed
 	cargo nextest run --locked -p trainyard-trainer --features mutants --no-capture -E 'test(/^audit::/)'

@@ -69,7 +69,8 @@ impl Mixture {
     }
 
     /// How many of the first `examples` are replayed.
-    pub(crate) fn of_first(&self, examples: u64) -> u64 {
+    #[must_use]
+    pub fn of_first(&self, examples: u64) -> u64 {
         (self.ratio * examples as f64).round() as u64
     }
 }

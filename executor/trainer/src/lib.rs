@@ -7,6 +7,7 @@ pub mod arch;
 pub mod artifact;
 pub mod bench;
 pub mod cli;
+pub mod continual;
 pub mod data;
 pub mod device;
 pub mod error;

@@ -43,6 +43,17 @@ pub struct StepOptions {
     pub units: Option<(RowUnits, Vec<f32>)>,
 }
 
+/// What a loss is computed of.
+#[derive(Debug)]
+pub struct AtHead<'a> {
+    /// Hidden states after the last norm, (n, d).
+    pub hidden_nd: &'a Tensor,
+    /// The frozen output head, (v, d).
+    pub head_vd: &'a Tensor,
+    /// How the model computes.
+    pub compute: &'a Compute,
+}
+
 /// The model.
 #[derive(Debug)]
 pub struct CausalLm {
@@ -189,6 +200,21 @@ impl CausalLm {
         scale: f64,
         options: &StepOptions,
     ) -> Result<LossStats> {
+        self.accumulate_with(batch, options, &mut |hidden| {
+            self.loss(hidden.hidden_nd, batch, Some(scale))
+        })
+    }
+
+    /// The same for another loss: `objective` gives it for the hidden states after the last norm, with its gradient there.
+    ///
+    /// # Errors
+    /// As libtorch reports, and what `objective` does.
+    pub fn accumulate_with(
+        &self,
+        batch: &ModelBatch,
+        options: &StepOptions,
+        objective: &mut dyn FnMut(&AtHead<'_>) -> Result<(LossStats, Option<Tensor>)>,
+    ) -> Result<LossStats> {
         let _no_grad = tch::no_grad_guard();
         let units = options.units.as_ref();
         let pass = Pass {
@@ -210,7 +236,7 @@ impl CausalLm {
             }
         }
         let (hidden, rstd) = self.body.norm.forward(&x_nd, self.compute.fused)?;
-        let (stats, dhidden) = self.loss(&hidden, batch, Some(scale))?;
+        let (stats, dhidden) = objective(&self.at_head(&hidden))?;
         drop(hidden);
         let Some(mut dhidden) = dhidden else { return Ok(stats) };
         if let Some((_, weights)) = units {
@@ -285,8 +311,16 @@ impl CausalLm {
         Context { compute: &self.compute, rotation, rows, length, segments_bt, pass }
     }
 
+    /// Hidden states with what is needed to compute logits of them.
+    pub fn at_head<'a>(&'a self, hidden_nd: &'a Tensor) -> AtHead<'a> {
+        AtHead { hidden_nd, head_vd: &self.body.head_vd, compute: &self.compute }
+    }
+
     /// Hidden states (n, d) after the last norm, without dropout, and with nothing kept.
-    fn hidden(&self, batch: &ModelBatch) -> Result<Tensor> {
+    ///
+    /// # Errors
+    /// As libtorch reports.
+    pub fn hidden(&self, batch: &ModelBatch) -> Result<Tensor> {
         let _no_grad = tch::no_grad_guard();
         let pass = Pass { adapter: self.adapter_enabled, dropout: None, units: None };
         let (mut x_nd, rotation) = self.embed(batch)?;

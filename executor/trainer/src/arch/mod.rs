@@ -4,4 +4,4 @@ pub mod causal_lm;
 pub mod config;
 pub mod llama;
 
-pub use causal_lm::{CausalLm, ModelBatch, StepOptions};
+pub use causal_lm::{AtHead, CausalLm, ModelBatch, StepOptions};

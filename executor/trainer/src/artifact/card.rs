@@ -55,13 +55,14 @@ fn privacy_section(plan: &PrivacyPlan, state: &RunState) -> String {
     section
 }
 
-/// The card as Markdown with the front matter that model hubs read.
+/// The card as Markdown with the front matter that model hubs read. `continual` is the section on what was forgotten.
 pub fn render(
     spec: &RunSpec,
     settings: &LoraSettings,
     state: &RunState,
     reports: &[(&str, BTreeMap<String, u64>)],
     adapter_sha256: &str,
+    continual: Option<&str>,
 ) -> String {
     let base = &spec.model_name;
     let figure = |value: Option<f64>| {
@@ -99,6 +100,7 @@ pub fn render(
     if let Some(privacy) = &spec.plan.privacy {
         card.push_str(&privacy_section(privacy, state));
     }
+    card.push_str(continual.unwrap_or_default());
     card.push_str("## Data\n\n");
     for (file, report) in reports {
         let counts: Vec<String> =

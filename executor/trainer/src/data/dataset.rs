@@ -157,11 +157,53 @@ impl Dataset {
 
     /// The rows as one batch, padded at the end with `pad`.
     pub fn batch(&self, rows: &[usize], pad: u32) -> Batch {
-        let rows: Vec<Vec<&Example>> = rows
-            .iter()
-            .map(|&row| self.rows[row].iter().map(|&index| &self.examples[index]).collect())
-            .collect();
+        let rows: Vec<Vec<&Example>> = rows.iter().map(|&row| self.row(row)).collect();
         Batch::new(&rows, pad, self.packed)
+    }
+
+    /// The examples of a row.
+    pub fn row(&self, row: usize) -> Vec<&Example> {
+        self.rows[row].iter().map(|&index| &self.examples[index]).collect()
+    }
+
+    /// Whether rows may hold several examples.
+    pub fn is_packed(&self) -> bool {
+        self.packed
+    }
+
+    /// Lines that became examples or were left out by their length, in the order of the file.
+    pub fn lines(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// What became of a line: one example, several where it was split, none where it was left out.
+    pub fn line(&self, line: usize) -> &[Example] {
+        self.lines
+            .get(line)
+            .map_or(&[], |range| &self.examples[range.start as usize..range.end as usize])
+    }
+
+    /// All of `parts`, one after the other, not packed, as one dataset.
+    pub fn joined(parts: &[&Self]) -> Self {
+        let mut all = Self {
+            examples: Vec::new(),
+            rows: Vec::new(),
+            packed: false,
+            max_length: parts.iter().map(|part| part.max_length).max().unwrap_or(0),
+            lines: Vec::new(),
+            users: None,
+            sha256: String::new(),
+        };
+        let mut hash = Sha256::new();
+        for part in parts {
+            let first = all.examples.len() as u32;
+            all.examples.extend(part.examples.iter().cloned());
+            all.lines.extend(part.lines.iter().map(|line| line.start + first..line.end + first));
+            hash.update(part.sha256.as_bytes());
+        }
+        all.rows = (0..all.examples.len()).map(|index| vec![index]).collect();
+        all.sha256 = hex::encode(hash.finalize());
+        all
     }
 }
 

@@ -60,12 +60,7 @@ pub fn linear_cross_entropy(
     compute: &Compute,
 ) -> Result<(LossStats, Option<Tensor>)> {
     let _no_grad = tch::no_grad_guard();
-    let (b, t) = labels_bt.size2()?;
-    // Position i predicts label i + 1; the last position predicts nothing.
-    let ignored = Tensor::f_full([b, 1], IGNORED, (Kind::Int64, labels_bt.device()))?;
-    let targets =
-        Tensor::f_cat(&[&labels_bt.f_narrow(1, 1, t - 1)?, &ignored], 1)?.f_reshape([-1])?;
-    let rows = targets.f_ne(IGNORED)?.f_nonzero()?.f_reshape([-1])?;
+    let (targets, rows) = targets_of(labels_bt)?;
     let count = rows.size()[0];
     let mut stats = LossStats { loss_sum: 0.0, target_tokens: count, correct_tokens: 0 };
     if count == 0 {
@@ -77,21 +72,14 @@ pub fn linear_cross_entropy(
         None => None,
     };
     let head = Head::new(weight_vd, compute)?;
-    let chunk = (CHUNK_BYTES / (4 * weight_vd.size()[0])).max(1);
+    let chunk = chunk_rows(weight_vd);
     let mut sums = Tensor::f_zeros([2], (Kind::Double, hidden_nd.device()))?;
     let mut start = 0;
     while start < count {
         let here = rows.f_narrow(0, start, chunk.min(count - start))?;
         let target = targets.f_index_select(0, &here)?;
         let mut logits = head.logits(&hidden_nd.f_index_select(0, &here)?)?;
-        let (losses, correct) = match compute.fused {
-            // In the format that they have: the kernel widens a number as it reads it.
-            true => kernels::cross_entropy(&mut logits, &target, scale)?,
-            false => {
-                logits = logits.f_to_kind(Kind::Float)?;
-                plain(&mut logits, &target, scale)?
-            }
-        };
+        let (losses, correct) = cross_entropy_of(&mut logits, &target, scale, compute)?;
         // Sums stay on the device: one transfer for the whole batch.
         let pair = [losses.f_sum(Kind::Double)?, correct.f_sum(Kind::Double)?];
         sums = sums.f_add_(&Tensor::f_stack(&pair, 0)?)?;
@@ -105,16 +93,54 @@ pub fn linear_cross_entropy(
     Ok((stats, gradient))
 }
 
+/// What each position predicts, (b t) in int64 with [`IGNORED`] where nothing, and the positions that predict something.
+pub(crate) fn targets_of(labels_bt: &Tensor) -> Result<(Tensor, Tensor)> {
+    let (b, t) = labels_bt.size2()?;
+    // Position i predicts label i + 1; the last position predicts nothing.
+    let ignored = Tensor::f_full([b, 1], IGNORED, (Kind::Int64, labels_bt.device()))?;
+    let targets =
+        Tensor::f_cat(&[&labels_bt.f_narrow(1, 1, t - 1)?, &ignored], 1)?.f_reshape([-1])?;
+    let rows = targets.f_ne(IGNORED)?.f_nonzero()?.f_reshape([-1])?;
+    Ok((targets, rows))
+}
+
+/// Rows of logits in a chunk.
+pub(crate) fn chunk_rows(weight_vd: &Tensor) -> i64 {
+    (CHUNK_BYTES / (4 * weight_vd.size()[0])).max(1)
+}
+
+/// The losses of rows of `logits` and which of them are right; with a scale, the logits become the gradient of `scale * loss`.
+pub(crate) fn cross_entropy_of(
+    logits: &mut Tensor,
+    target: &Tensor,
+    scale: f64,
+    compute: &Compute,
+) -> Result<(Tensor, Tensor)> {
+    match compute.fused {
+        // In the format that they have: the kernel widens a number as it reads it.
+        true => kernels::cross_entropy(logits, target, scale),
+        false => {
+            *logits = logits.f_to_kind(Kind::Float)?;
+            plain(logits, target, scale)
+        }
+    }
+}
+
 /// The head in the format that its products are computed in, made once for all chunks.
-struct Head {
+pub(crate) struct Head {
     weight_vd: Tensor,
     stored: Kind,
 }
 
 impl Head {
-    fn new(weight_vd: &Tensor, compute: &Compute) -> Result<Self> {
+    pub(crate) fn new(weight_vd: &Tensor, compute: &Compute) -> Result<Self> {
         let format = compute.product_format();
         Ok(Self { weight_vd: weight_vd.f_to_kind(format)?, stored: weight_vd.kind() })
+    }
+
+    /// (n, v) in fp32.
+    pub(crate) fn wide_logits(&self, hidden_nd: &Tensor) -> Result<Tensor> {
+        Ok(self.logits(hidden_nd)?.f_to_kind(Kind::Float)?)
     }
 
     /// (n, v) in the head's format.
@@ -124,7 +150,7 @@ impl Head {
     }
 
     /// The gradient with respect to the hidden states, in their format.
-    fn back(&self, dlogits_nv: &Tensor) -> Result<Tensor> {
+    pub(crate) fn back(&self, dlogits_nv: &Tensor) -> Result<Tensor> {
         let delta = dlogits_nv.f_to_kind(self.weight_vd.kind())?;
         Ok(delta.f_mm(&self.weight_vd)?.f_to_kind(self.stored)?)
     }

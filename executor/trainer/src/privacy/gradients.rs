@@ -104,6 +104,17 @@ impl UnitGradients {
         Ok(())
     }
 
+    /// Adds the squares of the first `units` units, number by number, to `sum_p`.
+    pub fn add_squares_to(&self, sum_p: &mut Tensor, units: i64) -> Result<()> {
+        let all = 0..self.places.last().map_or(0, |place| place.end);
+        for (place, own_un) in self.of_part(units, &all)? {
+            let mut sum = sum_p.f_narrow(0, place.start, place.end - place.start)?;
+            let squares = own_un.f_square()?.f_sum_dim_intlist(&[0_i64][..], false, Kind::Float)?;
+            let _ = sum.f_add_(&squares)?;
+        }
+        Ok(())
+    }
+
     /// The gradients of the first units with respect to the parameters in `part`, each with its place.
     fn of_part(&self, units: i64, part: &Range<i64>) -> Result<Vec<(Range<i64>, Tensor)>> {
         let inside = |place: &&Range<i64>| part.start <= place.start && place.end <= part.end;

@@ -96,6 +96,15 @@ fn describe(event: &TrainerEvent) -> Option<String> {
             "validation after step {}: loss {:.4}, token accuracy {:.4}",
             report.step, report.valid_loss, report.valid_mean_token_accuracy
         ),
+        TrainerEvent::StageBegan(progress) => format!(
+            "stage {}/{} '{}': {} steps",
+            progress.stage, progress.stages, progress.name, progress.steps
+        ),
+        TrainerEvent::StageEnded { name, kept, reason, .. } => format!(
+            "stage '{name}' {}{}",
+            if *kept { "kept" } else { "rejected" },
+            reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default()
+        ),
         TrainerEvent::Checkpoint(written) => format!("checkpoint {}", written.directory.display()),
         TrainerEvent::StageBegan(stage) => format!(
             "stage {} of {}: {}, {} steps",

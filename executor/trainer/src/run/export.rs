@@ -7,10 +7,11 @@ use std::path::PathBuf;
 use trainyard_plan::trainer::{Finished, RunSpec, Stage};
 
 use crate::artifact::{card, directory, integrity, manifest, peft};
+use crate::continual::artifacts;
+use crate::continual::stream::Stream;
 use crate::data::ChatTokenizer;
 use crate::data::tokenizer::TOKENIZER_FILES;
 use crate::error::{Result, TrainerError};
-use crate::peft::lora::LoraSettings;
 use crate::run::output::OutputDir;
 use crate::run::tensors::to_device;
 use crate::train::history;
@@ -24,11 +25,12 @@ use crate::weights::writer;
 pub fn export(
     session: &mut Session<'_>,
     spec: &RunSpec,
-    settings: &LoraSettings,
+    stream: Option<&Stream<'_>>,
     tokenizer: &ChatTokenizer,
     reports: &[(&str, BTreeMap<String, u64>)],
     out: &OutputDir,
 ) -> Result<Finished> {
+    let settings = session.adapter.settings.clone();
     let working = || session.events.working(Stage::Exporting);
     working()?;
     integrity::check_parameters(&session.optimizer.parameters()?)?;
@@ -38,7 +40,7 @@ pub fn export(
     let weights = partial.join(peft::WEIGHTS);
     let sample = to_device(&session.training.batch(&[0], session.pad), session.model.device())?;
     working()?;
-    integrity::check_reload(&mut session.model, settings, &weights, &sample)?;
+    integrity::check_reload(&mut session.model, &settings, &weights, &sample)?;
 
     session.events.working(Stage::Exporting)?;
     for name in TOKENIZER_FILES {
@@ -50,7 +52,15 @@ pub fn export(
     }
     let (adapter_sha256, _) = manifest::hash_file(&weights)?;
     let state = &session.state;
-    let text = card::render(spec, settings, state, reports, &adapter_sha256);
+    let continual = match stream {
+        Some(stream) => {
+            artifacts::write(&partial, stream, session)?;
+            Some(stream.result(session)?)
+        }
+        None => None,
+    };
+    let section = continual.as_ref().map(artifacts::section);
+    let text = card::render(spec, &settings, state, reports, &adapter_sha256, section.as_deref());
     writer::write_durably(&partial.join("README.md"), text.as_bytes())?;
     writer::write_durably(
         &partial.join("metrics.csv"),
@@ -77,6 +87,6 @@ pub fn export(
         training_seconds: state.training_seconds,
         privacy: state.privacy.and_then(|private| private.spent),
         signal_to_noise: state.signal_to_noise(),
-        continual: None,
+        continual,
     })
 }

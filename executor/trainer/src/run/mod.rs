@@ -8,15 +8,18 @@ pub mod output;
 pub mod spec;
 pub mod tensors;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use trainyard_plan::trainer::{RunSpec, Stage, Started, TrainerEvent};
-use trainyard_plan::{AdapterPlan, LoraPlan, Plan};
+use trainyard_plan::{AdapterPlan, OptimizerPlan, Plan, SchedulePlan};
 
 use crate::arch::CausalLm;
 use crate::artifact::directory;
 use crate::artifact::manifest::{self, hash_bytes};
 use crate::artifact::peft::{AdapterDescription, WEIGHTS};
+use crate::continual::stream::Stream;
 use crate::data::{ChatTokenizer, DataReport, Dataset, DatasetOptions, Sampler, packing};
 use crate::device;
 use crate::error::{Result, TrainerError};
@@ -31,12 +34,13 @@ use crate::run::output::OutputDir;
 use crate::train::checkpoint;
 use crate::train::control::Control;
 use crate::train::private::Private;
-use crate::train::session::{Ending, Mode, Session};
+use crate::train::session::{Ending, Mode, Session, StepPlace};
 use crate::train::state::{Binding, RunState};
+use crate::weights::WeightSource;
 use crate::weights::safetensors::SafetensorsSource;
 
 /// The stream of the run's random numbers that the adapter starts from.
-const INIT_STREAM: u64 = 0x494e_4954;
+pub(crate) const INIT_STREAM: u64 = 0x494e_4954;
 
 /// Where a run goes on from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,57 +73,71 @@ pub fn run(
     let base = base::open(&spec.model, out, events)?;
     let tokenizer = ChatTokenizer::load(&base.dir, &base.config)?;
     let options = dataset_options(spec, base.config.vocab_size, threads);
-    let (mut training, mut report) = Dataset::load(
-        &spec.training_file,
-        ("training_file", &spec.training_file_name),
-        &tokenizer,
-        &options,
-        &loading,
-    )?;
-    let packing = pack_if_it_pays(&mut training, &mut report, spec);
-    let validation = load_validation(spec, &tokenizer, &options, &loading)?;
+    let stream = Stream::load(spec, &tokenizer, &options, events)?;
+    let (training, report, packing) = match &stream {
+        Some(stream) => (Rc::clone(stream.first()), DataReport::default(), stream.packed),
+        None => {
+            let known = ("training_file", spec.training_file_name.as_str());
+            let (mut training, mut report) =
+                Dataset::load(&spec.training_file, known, &tokenizer, &options, &loading)?;
+            let packing = pack_if_it_pays(&mut training, &mut report, spec);
+            (Rc::new(training), report, packing)
+        }
+    };
+    let validation = match stream {
+        Some(_) => None,
+        None => load_validation(spec, &tokenizer, &options, &loading)?,
+    };
     if control.is_cancelled() {
         events.emit(&TrainerEvent::Cancelled { step: 0 })?;
         return Ok(Ending::Cancelled);
     }
-    let mut reports = vec![(spec.training_file_name.as_str(), report.to_map())];
+    let mut reports = Vec::new();
+    match &stream {
+        Some(stream) => {
+            let of_files = stream.reports.iter();
+            reports.extend(of_files.map(|(name, _, report)| (name.as_str(), report.to_map())));
+        }
+        None => reports.push((spec.training_file_name.as_str(), report.to_map())),
+    }
     if let (Some((_, report)), Some(name)) = (&validation, &spec.validation_file_name) {
         reports.push((name.as_str(), report.to_map()));
     }
+    let (data_report, validation_report) = match &stream {
+        Some(stream) => (sum_of(stream, true), Some(sum_of(stream, false))),
+        None => (reports[0].1.clone(), reports.get(1).map(|(_, report)| report.clone())),
+    };
 
     let weights = SafetensorsSource::open_dir(&base.dir)?;
     loading()?;
     let mut model = CausalLm::load(&weights, &base.config, device, device::kind(plan.precision))?;
     loading()?;
-    let AdapterPlan::Lora(lora) = &plan.adapter;
-    let settings = lora_settings(lora);
+    let settings = planned_settings(plan);
     model.attach_lora(&settings, &mut Rng::new(plan.seed, INIT_STREAM))?;
     let sampler = sampler(plan, &training);
-    let schedule = &plan.schedule;
+    let (training_data, validation_data) = match &stream {
+        Some(stream) => {
+            let (training, measured) = stream.binding();
+            (training, Some(measured))
+        }
+        None => (
+            training.sha256.clone(),
+            validation.as_ref().map(|(dataset, _)| dataset.sha256.clone()),
+        ),
+    };
     let binding = Binding {
         plan: plan_sha256(spec)?,
-        training_data: training.sha256.clone(),
-        validation_data: validation.as_ref().map(|(dataset, _)| dataset.sha256.clone()),
+        training_data,
+        validation_data,
         model: base::fingerprint(&base.dir)?,
-    };
-    let adamw = AdamWSettings {
-        betas: plan.optimizer.betas,
-        eps: plan.optimizer.eps,
-        weight_decay: plan.optimizer.weight_decay,
     };
     let mut session = Session {
         plan,
-        optimizer: AdamW::new(model.parameters().share(), adamw)?,
-        schedule: Schedule::new(
-            schedule.kind,
-            plan.optimizer.learning_rate,
-            schedule.warmup_ratio,
-            schedule.min_ratio,
-            sampler.total_steps(),
-        ),
+        optimizer: AdamW::new(model.parameters().share(), adamw_settings(plan))?,
+        schedule: schedule(plan, sampler.total_steps()),
         sampler,
         training,
-        validation: validation.map(|(dataset, _)| dataset),
+        validation: validation.map(|(dataset, _)| Rc::new(dataset)),
         micro_batch_size: spec.micro_batch_size.unwrap_or(plan.batching.micro_batch_size).max(1),
         pad: tokenizer.pad_token_id,
         checkpoints: out.checkpoints(),
@@ -134,8 +152,15 @@ pub fn run(
         control,
         events,
         mode: Mode::default(),
+        place: StepPlace::default(),
     };
-    let resumed_from_step = go_on(&mut session, resume)?;
+    if let Some(stream) = &stream {
+        stream.enter(&mut session)?;
+    }
+    let resumed_from_step = go_on(&mut session, resume, stream.as_ref())?;
+    if let Some(stream) = &stream {
+        stream.set_course(&mut session)?;
+    }
     if let Some(privacy) = &plan.privacy {
         let reservations = match asks {
             true => Reservations::Agent,
@@ -159,26 +184,42 @@ pub fn run(
         device: device::name(device).to_string(),
         parameters: session.model.parameter_count() as u64 + trainable as u64,
         trainable_parameters: trainable as u64,
-        total_steps: session.sampler.total_steps(),
+        total_steps: session.place.first_step
+            + session.sampler.total_steps()
+            + session.place.later_steps,
         resumed_from_step,
         packing,
-        data_report: reports[0].1.clone(),
-        validation_report: reports.get(1).map(|(_, report)| report.clone()),
+        data_report,
+        validation_report,
         training_data_sha256: session.training.sha256.clone(),
     }))?;
 
-    let ending = session.train()?;
+    let ending = match &stream {
+        Some(stream) => stream.train(&mut session)?,
+        None => session.train()?,
+    };
     session.settle()?;
     match ending {
         Ending::Done => {
             let finished =
-                export::export(&mut session, spec, &settings, &tokenizer, &reports, out)?;
+                export::export(&mut session, spec, stream.as_ref(), &tokenizer, &reports, out)?;
             events.emit(&TrainerEvent::Finished(finished))?;
         }
         Ending::Stopped => events.emit(&TrainerEvent::Stopped { step: session.state.step })?,
         Ending::Cancelled => events.emit(&TrainerEvent::Cancelled { step: session.state.step })?,
     }
     Ok(ending)
+}
+
+/// What happened to the lines of the files that are trained on, or of those that are measured, added up.
+fn sum_of(stream: &Stream<'_>, trained: bool) -> BTreeMap<String, u64> {
+    let mut all = BTreeMap::new();
+    for (_, _, report) in stream.reports.iter().filter(|(_, of, _)| *of == trained) {
+        for (name, count) in report.to_map() {
+            *all.entry(name).or_default() += count;
+        }
+    }
+    all
 }
 
 fn dataset_options(spec: &RunSpec, vocab_size: i64, threads: u32) -> DatasetOptions {
@@ -201,7 +242,11 @@ fn sampler(plan: &Plan, training: &Dataset) -> Sampler {
 }
 
 /// Packs if the plan says so, or leaves it to the rule and padding would waste too much; whether it did.
-fn pack_if_it_pays(training: &mut Dataset, report: &mut DataReport, spec: &RunSpec) -> bool {
+pub(crate) fn pack_if_it_pays(
+    training: &mut Dataset,
+    report: &mut DataReport,
+    spec: &RunSpec,
+) -> bool {
     let plan = &spec.plan;
     let packing = plan.sequence.packing.resolve(|| {
         let mut rows: Vec<usize> = (0..training.len()).collect();
@@ -232,7 +277,9 @@ fn load_validation(
     Dataset::load(path, ("validation_file", name), tokenizer, options, progress).map(Some)
 }
 
-fn lora_settings(plan: &LoraPlan) -> LoraSettings {
+/// The adapter of a plan.
+pub(crate) fn planned_settings(plan: &Plan) -> LoraSettings {
+    let AdapterPlan::Lora(plan) = &plan.adapter;
     LoraSettings {
         rank: i64::from(plan.rank),
         alpha: plan.alpha,
@@ -242,6 +289,18 @@ fn lora_settings(plan: &LoraPlan) -> LoraSettings {
     }
 }
 
+/// The optimizer's constants of a plan.
+pub(crate) fn adamw_settings(plan: &Plan) -> AdamWSettings {
+    let OptimizerPlan { betas, eps, weight_decay, .. } = plan.optimizer;
+    AdamWSettings { betas, eps, weight_decay }
+}
+
+/// The rates of a plan over so many steps.
+pub(crate) fn schedule(plan: &Plan, steps: u64) -> Schedule {
+    let SchedulePlan { kind, warmup_ratio, min_ratio } = plan.schedule;
+    Schedule::new(kind, plan.optimizer.learning_rate, warmup_ratio, min_ratio, steps)
+}
+
 fn plan_sha256(spec: &RunSpec) -> Result<String> {
     let json = serde_json::to_vec(&spec.plan)
         .map_err(|error| TrainerError::Checkpoint(error.to_string()))?;
@@ -249,7 +308,7 @@ fn plan_sha256(spec: &RunSpec) -> Result<String> {
 }
 
 /// Brings the session to where an earlier attempt left it; the step it goes on from.
-fn go_on(session: &mut Session<'_>, resume: &Resume) -> Result<u64> {
+fn go_on(session: &mut Session<'_>, resume: &Resume, stream: Option<&Stream<'_>>) -> Result<u64> {
     let mut notes = Vec::new();
     let found = match resume {
         Resume::Never => {
@@ -270,14 +329,33 @@ fn go_on(session: &mut Session<'_>, resume: &Resume) -> Result<u64> {
     }
     let Some(found) = found else { return Ok(0) };
     let machine = session.state.machine.clone();
-    session.state = checkpoint::read(&found, &session.state, &mut session.optimizer)?;
+    session.state = checkpoint::read_state(&found, &session.state)?;
+    let tensors = match stream {
+        Some(stream) => {
+            let tensors = SafetensorsSource::open_file(&found.join(checkpoint::STAGED))?;
+            stream.resume(session, &tensors)?;
+            Some(tensors)
+        }
+        None => None,
+    };
+    checkpoint::read_moments(&found, &mut session.optimizer)?;
+    session.optimizer.step = session.state.step - session.place.first_step;
     if let Some(rows) = session.state.micro_batch_size {
         session.micro_batch_size = session.micro_batch_size.min(rows);
     }
     if session.micro_batch_size < session.plan.batching.micro_batch_size {
         session.state.micro_batch_size = Some(session.micro_batch_size);
     }
-    session.model.load_adapter(&SafetensorsSource::open_file(&found.join(WEIGHTS))?)?;
+    let training = tensors.as_ref().map(|tensors| tensors.tensor("training")).transpose()?;
+    match training.flatten() {
+        Some(values) => {
+            let _no_grad = tch::no_grad_guard();
+            session.model.parameters().values.shallow_clone().f_copy_(&values)?;
+        }
+        None => {
+            session.model.load_adapter(&SafetensorsSource::open_file(&found.join(WEIGHTS))?)?;
+        }
+    }
     if session.state.machine != machine {
         let message = format!(
             "the checkpoint was computed on {}; going on with {machine}, the last bits may differ",

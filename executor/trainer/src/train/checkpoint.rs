@@ -6,6 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use tch::Tensor;
 use trainyard_openapi::job_error::JobErrorCode;
 use trainyard_plan::trainer::Manifest;
 
@@ -15,6 +16,18 @@ use crate::optim::adamw::AdamW;
 use crate::train::state::{FORMAT, RunState};
 use crate::weights::safetensors::SafetensorsSource;
 use crate::weights::{WeightSource, writer};
+
+/// The file with the tensors of what is done against forgetting.
+pub const STAGED: &str = "continual.safetensors";
+
+/// What a checkpoint of a run with stages has beside that of any run.
+#[derive(Debug)]
+pub struct StagedFiles {
+    /// The adapter that is in force, where it is not the one in training.
+    pub in_force: Option<(Vec<(String, Tensor)>, peft::AdapterDescription)>,
+    /// What [`STAGED`] holds.
+    pub tensors: Vec<(String, Tensor)>,
+}
 
 /// The directory's name after `step` steps.
 pub fn name(step: u64) -> String {
@@ -30,10 +43,17 @@ pub fn write(
     state: &RunState,
     optimizer: &AdamW,
     adapter: &peft::AdapterDescription,
+    staged: Option<&StagedFiles>,
 ) -> Result<(PathBuf, String)> {
     let target = root.join(name(state.step));
     let partial = directory::prepare(&target)?;
-    peft::write_adapter(&partial, &optimizer.parameters()?, adapter)?;
+    match staged.and_then(|staged| staged.in_force.as_ref()) {
+        Some((parameters, adapter)) => peft::write_adapter(&partial, parameters, adapter)?,
+        None => peft::write_adapter(&partial, &optimizer.parameters()?, adapter)?,
+    }
+    if let Some(staged) = staged {
+        writer::write(&partial.join(STAGED), &staged.tensors)?;
+    }
     writer::write(&partial.join("optimizer.safetensors"), &optimizer.moments()?)?;
     let json =
         serde_json::to_vec(state).map_err(|error| TrainerError::Checkpoint(error.to_string()))?;
@@ -44,14 +64,14 @@ pub fn write(
     Ok((target, sha256))
 }
 
-/// Removes all but the newest `keep` checkpoints up to step `newest`, which is complete. What is named after later steps was passed
+/// Removes all but the newest `keep` checkpoints up to step `newest`, which is complete, and those of the steps in `kept`. What is named after later steps was passed
 /// over as damaged, or is from an attempt before this one; it must not push out what is good.
 ///
 /// # Errors
 /// Where the system refuses.
-pub fn keep_newest(root: &Path, keep: u32, newest: u64) -> Result<()> {
+pub fn keep_newest(root: &Path, keep: u32, newest: u64, kept: &[u64]) -> Result<()> {
     let steps = list(root)?;
-    let older = steps.iter().rev().filter(|(step, _)| *step <= newest);
+    let older = steps.iter().rev().filter(|(step, _)| *step <= newest && !kept.contains(step));
     for (_, directory) in older.skip(keep as usize) {
         directory::remove(directory)?;
     }
@@ -72,12 +92,11 @@ pub fn newest(root: &Path, notes: &mut Vec<String>) -> Result<Option<(PathBuf, M
     Ok(None)
 }
 
-/// Reads a checkpoint whose manifest has been verified: the state, and the moments into `optimizer`. The adapter is loaded by the
-/// model.
+/// Reads the state in a checkpoint whose manifest has been verified. The adapter is loaded by the model, moments by [`read_moments`].
 ///
 /// # Errors
 /// A user error where it belongs to another run, naming what differs; a checkpoint error where it cannot be read.
-pub fn read(directory: &Path, expected: &RunState, optimizer: &mut AdamW) -> Result<RunState> {
+pub fn read_state(directory: &Path, expected: &RunState) -> Result<RunState> {
     let path = directory.join("state.json");
     let json = fs::read(&path).map_err(TrainerError::io(&path))?;
     let state: RunState = serde_json::from_slice(&json)
@@ -106,6 +125,14 @@ pub fn read(directory: &Path, expected: &RunState, optimizer: &mut AdamW) -> Res
             return Err(TrainerError::user(JobErrorCode::CheckpointMismatch, None, message));
         }
     }
+    Ok(state)
+}
+
+/// Reads the moments of a checkpoint into `optimizer`.
+///
+/// # Errors
+/// A checkpoint error where they are not there or do not fit.
+pub fn read_moments(directory: &Path, optimizer: &mut AdamW) -> Result<()> {
     let source = SafetensorsSource::open_file(&directory.join("optimizer.safetensors"))?;
     let _no_grad = tch::no_grad_guard();
     for (name, mut tensor) in optimizer.moments()? {
@@ -117,8 +144,7 @@ pub fn read(directory: &Path, expected: &RunState, optimizer: &mut AdamW) -> Res
             })?;
         tensor.f_copy_(&saved.f_to_device(tensor.device())?)?;
     }
-    optimizer.step = state.step;
-    Ok(state)
+    Ok(())
 }
 
 /// Removes what killed attempts left half-written.

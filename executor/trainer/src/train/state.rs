@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use trainyard_openapi::extension::PrivacySpent;
 use trainyard_privacy::clip::ClipState;
 
+use crate::continual::StreamState;
 use crate::train::history::Row;
 
 /// The layout of the state; another one is refused.
@@ -43,6 +44,9 @@ pub struct RunState {
     /// What a private run has to remember; of any other there is nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub privacy: Option<PrivateState>,
+    /// Where a run with stages is; of any other there is nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub continual: Option<StreamState>,
     /// The figures of every step.
     pub history: Vec<Row>,
 }
@@ -130,6 +134,7 @@ impl RunState {
             stopped_early: false,
             micro_batch_size: None,
             privacy: None,
+            continual: None,
             history: Vec::new(),
         }
     }

@@ -17,35 +17,39 @@ use crate::train::pace::Pace;
 use crate::train::session::Session;
 
 /// The stream of the run's random numbers that dropout draws from.
-pub(super) const DROPOUT_STREAM: u64 = 0x4452_4f50;
+pub(crate) const DROPOUT_STREAM: u64 = 0x4452_4f50;
 
 /// The order of the rows of the epoch at hand, kept from step to step.
 #[derive(Debug, Default)]
 pub struct EpochOrder(Option<(u64, Vec<usize>)>);
 
 impl EpochOrder {
-    /// The rows of step `step`, from 0.
-    fn rows(&mut self, sampler: &Sampler, step: u64) -> Vec<usize> {
-        let epoch = step / sampler.steps_per_epoch();
-        let order = match self.0.take() {
-            Some((same, order)) if same == epoch => order,
-            _ => sampler.epoch(epoch),
-        };
-        let rows = sampler.batch(&order, step).to_vec();
-        self.0 = Some((epoch, order));
+    /// The new rows of step `step`, from 0.
+    pub(crate) fn rows(&mut self, sampler: &Sampler, step: u64) -> Vec<usize> {
+        let of_epoch = sampler.rows().max(1) as u64;
+        let mut rows = Vec::new();
+        for place in sampler.places(step) {
+            let (epoch, place) = (place / of_epoch, (place % of_epoch) as usize);
+            let order = match self.0.take() {
+                Some((same, order)) if same == epoch => order,
+                _ => sampler.epoch(epoch),
+            };
+            rows.push(order[place]);
+            self.0 = Some((epoch, order));
+        }
         rows
     }
 }
 
 /// The figures of a step that are told.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Figures {
-    pub(super) train_loss: Option<f64>,
-    pub(super) train_accuracy: Option<f64>,
-    pub(super) tokens: u64,
-    pub(super) target_tokens: u64,
-    pub(super) learning_rate: f64,
-    pub(super) grad_norm: f64,
+pub(crate) struct Figures {
+    pub(crate) train_loss: Option<f64>,
+    pub(crate) train_accuracy: Option<f64>,
+    pub(crate) tokens: u64,
+    pub(crate) target_tokens: u64,
+    pub(crate) learning_rate: f64,
+    pub(crate) grad_norm: f64,
 }
 
 impl Session<'_> {
@@ -116,8 +120,8 @@ impl Session<'_> {
     }
 
     /// Clips, updates, and gives the rate and the norm before clipping.
-    pub(super) fn update(&mut self, step: u64) -> Result<(f64, f64)> {
-        let learning_rate = self.schedule.rate(step);
+    pub(crate) fn update(&mut self, step: u64) -> Result<(f64, f64)> {
+        let learning_rate = self.schedule.rate(step - self.place.first_step);
         let grad_norm =
             clip_global_norm(&mut self.optimizer.gradients(), self.plan.optimizer.max_grad_norm)?;
         if !grad_norm.is_finite() {
@@ -127,19 +131,19 @@ impl Session<'_> {
         Ok((learning_rate, grad_norm))
     }
 
-    fn diverged(&self, what: &str) -> TrainerError {
+    pub(crate) fn diverged(&self, what: &str) -> TrainerError {
         let step = self.state.step;
         let message = format!(
             "training diverged at step {}: {what}; lower the learning rate (now {}) or set max_grad_norm",
             step + 1,
-            self.schedule.rate(step),
+            self.schedule.rate(step - self.place.first_step),
         );
         let param = "trainyard.optimizer.learning_rate".to_string();
         TrainerError::user(JobErrorCode::Diverged, Some(param), message)
     }
 
     /// Counts the step and tells of it.
-    pub(super) fn record(&mut self, figures: &Figures, pace: &mut Pace) -> Result<()> {
+    pub(crate) fn record(&mut self, figures: &Figures, pace: &mut Pace) -> Result<()> {
         let Figures { train_loss, train_accuracy, tokens, target_tokens, learning_rate, grad_norm } =
             *figures;
         let took = pace.end(tokens);
@@ -148,7 +152,7 @@ impl Session<'_> {
         state.tokens += tokens;
         state.target_tokens += target_tokens;
         state.training_seconds += took.as_secs_f64();
-        let epoch = self.sampler.epoch_after(state.step);
+        let epoch = self.sampler.epoch_after(state.step - self.place.first_step);
         state.history.push(Row {
             step: state.step,
             epoch,
@@ -159,7 +163,8 @@ impl Session<'_> {
             tokens: state.tokens,
             ..Row::default()
         });
-        let total_steps = self.sampler.total_steps();
+        let total_steps =
+            self.place.first_step + self.sampler.total_steps() + self.place.later_steps;
         self.events.emit(&TrainerEvent::Step(Step {
             step: state.step,
             total_steps,

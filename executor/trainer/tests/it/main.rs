@@ -8,6 +8,7 @@
 )]
 
 mod audit;
+mod continual;
 mod corpus;
 mod data_chat;
 mod data_rows;

@@ -1,0 +1,157 @@
+"""What each strategy against forgetting gives and costs: SmolLM2-135M-Instruct through four domains (bench/continual_data.py), one after the
+other, with each of them in turn.
+
+ACC, BWT and forgetting are those of the loss in nats, turned so that higher is better (forgetting: lower). The share of joint's gain is how
+much of what training on all domains at once lowers the mean loss by is reached. The overhead is the median time of a step after the first
+stage beside naive's; runs take turns, so that what else the machine does falls on all.
+
+Run by `make bench-continual`; needs the GGUF file of `make demo-assets`. Results go to .cache/bench-continual.json too.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import continual_data
+
+ROOT = Path(__file__).resolve().parent.parent
+GGUF = ROOT / ".cache/models/SmolLM2-135M-Instruct.Q4_1.gguf"
+MODEL = ROOT / ".cache/models/smollm2"
+OUT = ROOT / ".cache/bench-continual.json"
+STRATEGIES = {
+    "naive": [],
+    "replay 0.1": [{"type": "replay", "ratio": 0.1}],
+    "replay 0.3": [{"type": "replay", "ratio": 0.3}],
+    "DER++": [{"type": "derpp", "ratio": 0.25, "alpha": 0.05, "beta": 1.0, "capacity": 200}],
+    "EWC": [{"type": "ewc", "lambda": 0.01, "samples": 32}],
+    "LwF": [{"type": "lwf", "alpha": 1.0, "temperature": 2.0}],
+    "A-GEM": [{"type": "a_gem"}],
+    "O-LoRA": [{"type": "o_lora"}],
+    "EMA": [{"type": "ema", "decay": 0.95}],
+    "merge": [{"type": "merge"}],
+    "replay 0.3 + LwF": [{"type": "replay", "ratio": 0.3}, {"type": "lwf", "alpha": 0.5}],
+    "joint": [{"type": "joint"}],
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trainer", default=ROOT / "target/release/trainyard-trainer", type=Path)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--only", nargs="+", choices=list(STRATEGIES), help="naive and joint are always there")
+    parser.add_argument("--rows", type=int, default=32, help="training rows of a domain")
+    parser.add_argument("--valid-rows", type=int, default=8, help="validation rows of a domain")
+    parser.add_argument("--length", type=int, default=128, help="tokens of a row at most")
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--rate", type=float, default=5e-4)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    args = parser.parse_args()
+    if not MODEL.is_dir():
+        subprocess.run([args.trainer, "import", GGUF, "--out", MODEL], check=True)
+    data = continual_data.prepare(args.rows, args.valid_rows)
+    chosen = [name for name in STRATEGIES if not args.only or name in args.only or name in ("naive", "joint")]
+    runs = []
+    for seed in args.seeds:
+        for name in chosen:
+            runs.append({"strategy": name, "seed": seed} | train(args, data, STRATEGIES[name], seed))
+            print(f"seed {seed}  {name}: {runs[-1]['seconds']:.0f} s, ACC {runs[-1]['acc']:.4f}", file=sys.stderr, flush=True)
+            OUT.write_text(json.dumps({"settings": {key: str(value) for key, value in vars(args).items()}, "runs": runs}, indent=1))
+    print(table(chosen, runs))
+
+
+def plan(args, strategies, seed, stages):
+    return {
+        "seed": seed, "epochs": args.epochs, "batch_size": args.batch, "learning_rate_multiplier": 1.0,
+        "adapter": {"type": "lora", "rank": 8, "alpha": 16.0, "dropout": 0.0, "target_modules": "all-linear", "rslora": False},
+        "optimizer": {"learning_rate": args.rate, "betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.0, "max_grad_norm": 1.0},
+        "schedule": {"kind": "cosine", "warmup_ratio": 0.1, "min_ratio": 0.0},
+        "precision": "bf16",
+        "sequence": {"max_length": args.length, "packing": False, "overlong": "truncate"},
+        "batching": {"micro_batch_size": args.batch, "gradient_checkpointing": False},
+        "checkpoint": {"every_steps": 1_000_000, "every_seconds": None, "keep": 1},
+        "evaluation": {"every_steps": None, "metrics": ["loss", "token_accuracy", "perplexity"]},
+        "early_stopping": None,
+        "continual": {"stages": stages, "strategies": strategies, "held_out_file": None, "max_forgetting": None,
+                      "max_held_out_fall": None, "order": "as_given"},
+        "resources": {"pool": "default", "devices": 1, "priority": "normal", "preemptible": True, "max_runtime_seconds": 86400},
+    }
+
+
+def train(args, data, strategies, seed):
+    def file(domain, part):
+        return {"path": str(data / f"{domain}.{part}.jsonl"), "name": f"{domain}.{part}.jsonl"}
+
+    stages = [{"name": domain, "training_file": f"{domain}.train.jsonl", "validation_file": f"{domain}.valid.jsonl"}
+              for domain in continual_data.DOMAINS]
+    files = [{"training": file(domain, "train"), "validation": file(domain, "valid")} for domain in continual_data.DOMAINS]
+    first = files[0]["training"]
+    spec = {
+        "plan": plan(args, strategies, seed, stages), "model": str(MODEL), "model_name": "SmolLM2-135M-Instruct",
+        "training_file": first["path"], "training_file_name": first["name"], "validation_file": None, "validation_file_name": None,
+        "continual": {"stages": files, "held_out": None, "parent": None, "earlier": {}},
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "run.json"
+        path.write_text(json.dumps(spec))
+        command = [args.trainer, "run", "--plan", path, "--out", Path(folder) / "out", "--threads", str(args.threads), "--quiet"]
+        begun = time.monotonic()
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        steps, finished, second_stage, last = [], None, False, None
+        for line in process.stdout:
+            event = json.loads(line)
+            if event["event"] == "stage_began":
+                second_stage = event["stage"] > 1
+            elif event["event"] == "step":
+                # The time that training itself took: what is measured between stages is not in it.
+                if last is not None and (second_stage or strategies == [{"type": "joint"}]):
+                    steps.append(event["training_seconds"] - last)
+                last = event["training_seconds"]
+            elif event["event"] == "finished":
+                finished = event
+            elif event["event"] == "failed":
+                sys.exit(f"{strategies}: {event['message']}")
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.monotonic() - begun
+    loss = next(matrix for matrix in finished["continual"]["matrices"] if matrix["metric"] == "loss")
+    return {
+        "acc": -statistics.mean(loss["rows"][-1]["stages"]), "bwt": loss["backward_transfer"], "forgetting": loss["forgetting"],
+        "base": -statistics.mean(loss["base"]["stages"]), "seconds": seconds, "step": statistics.median(steps),
+        "mib": usage.ru_maxrss / 1024, "steps": finished["steps"],
+        "base_row": loss["base"]["stages"], "rows": [row["stages"] for row in loss["rows"]],
+    }
+
+
+def table(chosen, runs):
+    def of(name, figure):
+        return [figure(run) for run in runs if run["strategy"] == name]
+
+    def shown(values, digits):
+        values = [value for value in values if value is not None]
+        if not values:
+            return "-"
+        spread = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
+        return f"{statistics.mean(values):.{digits}f}{spread}"
+
+    joint = {run["seed"]: run for run in runs if run["strategy"] == "joint"}
+    naive = {run["seed"]: run for run in runs if run["strategy"] == "naive"}
+    lines = ["| strategy | ACC | BWT | forgetting | joint's gain | step beside naive | seconds | MiB |", "|---|---|---|---|---|---|---|---|"]
+    for name in chosen:
+        gain = of(name, lambda run: 100 * (run["acc"] - run["base"]) / (joint[run["seed"]]["acc"] - run["base"]))
+        overhead = of(name, lambda run: run["step"] / naive[run["seed"]]["step"])
+        cells = [shown(of(name, lambda run: run["acc"]), 3), shown(of(name, lambda run: run["bwt"]), 3),
+                 shown(of(name, lambda run: run["forgetting"]), 3), shown(gain, 1) + " %", shown(overhead, 2) + "x",
+                 shown(of(name, lambda run: run["seconds"]), 0), shown(of(name, lambda run: run["mib"]), 0)]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    lines.append(f"\nBase model: mean loss {-statistics.mean(run['base'] for run in runs):.3f}.")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
