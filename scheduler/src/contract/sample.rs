@@ -9,7 +9,7 @@ use trainyard_openapi::file::Purpose;
 use trainyard_openapi::id::{CheckpointId, EventId, FileId, JobId, TenantId};
 use trainyard_openapi::job::CreateJob;
 use trainyard_openapi::tenant::Scope;
-use trainyard_plan::{DataFacts, HostFacts, ModelFacts, Plan, resolve};
+use trainyard_plan::{DataFacts, HostFacts, ModelFacts, Plan, StreamFacts, resolve};
 
 use crate::audit::AuditEntry;
 use crate::job::state::Transition;
@@ -73,7 +73,8 @@ fn plan() -> Plan {
     };
     let host = HostFacts { cuda: false, fast_bf16: false, memory_bytes: 1 << 34 };
     let facts = ModelFacts::from_config(&config).unwrap();
-    let mut plan = resolve(&request, 42, DataFacts::of_examples(1000), &facts, host).unwrap();
+    let (data, stream) = (DataFacts::of_examples(1000), StreamFacts::default());
+    let mut plan = resolve(&request, 42, data, &stream, &facts, host).unwrap();
     // Bits that a number loses which passes through too few decimal digits.
     plan.optimizer.learning_rate = 0.1 + 0.2;
     plan.learning_rate_multiplier = f64::from_bits(0x3fb9_9999_9999_9997);

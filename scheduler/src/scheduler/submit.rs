@@ -10,6 +10,8 @@ use trainyard_openapi::job::{CreateJob, Job};
 use trainyard_openapi::limits::SEED_MAX;
 use trainyard_openapi::webhook::{EventType, JobWebhook};
 
+use trainyard_plan::StreamFacts;
+
 use super::documents::json as json_error;
 use super::{Scheduler, message};
 use crate::config::Devices;
@@ -221,7 +223,8 @@ impl Scheduler {
             request.trainyard.as_ref().is_some_and(|extension| extension.privacy.is_some());
         self.check_privacy_of_files(private, &training, validation.as_ref()).await?;
         let data = self.data_facts(request, &training).await?;
-        let mut plan = self.plan_of(request, random_seed()?, data, facts).await?;
+        let mut plan =
+            self.plan_of(request, random_seed()?, data, StreamFacts::default(), facts).await?;
         plan.resources.pool = self.pool(plan.resources.pool)?;
         if let Some(privacy) = &plan.privacy {
             self.check_unit(&training, privacy).await?;

@@ -2,7 +2,9 @@
 
 use trainyard_openapi::error::{ApiError, ErrorCode};
 use trainyard_openapi::job::CreateJob;
-use trainyard_plan::{DataFacts, ModelFacts, Plan, PrivacyPlan, resolve, resolve_unit};
+use trainyard_plan::{
+    DataFacts, ModelFacts, Plan, PrivacyPlan, StreamFacts, resolve, resolve_unit,
+};
 use trainyard_privacy::{Accounting, Budget};
 
 use super::super::Scheduler;
@@ -94,15 +96,17 @@ impl Scheduler {
         request: &CreateJob,
         seed: u64,
         data: DataFacts,
+        stream: StreamFacts,
         facts: ModelFacts,
     ) -> Result<Plan> {
         let host = self.inner.parts.host;
         if request.trainyard.as_ref().is_none_or(|extension| extension.privacy.is_none()) {
-            return Ok(resolve(request, seed, data, &facts, host)?);
+            return Ok(resolve(request, seed, data, &stream, &facts, host)?);
         }
         let request = request.clone();
-        let planned =
-            tokio::task::spawn_blocking(move || resolve(&request, seed, data, &facts, host));
+        let planned = tokio::task::spawn_blocking(move || {
+            resolve(&request, seed, data, &stream, &facts, host)
+        });
         let panicked = |error| SchedulerError::Internal(format!("planning panicked: {error}"));
         Ok(planned.await.map_err(panicked)??)
     }
