@@ -83,6 +83,11 @@ fn apart(one: &Strategy, other: &Strategy) -> Option<&'static str> {
             "'merge' trains each stage's adapter from the start, with no adapter of the stage before to hold on to",
         );
     }
+    if pair("o_lora", "ema") {
+        return Some(
+            "'o_lora' gives every stage parameters of its own, which 'ema' has nothing to average with",
+        );
+    }
     if pair("o_lora", "ewc") {
         return Some("'o_lora' freezes the parameters that 'ewc' would hold in place");
     }

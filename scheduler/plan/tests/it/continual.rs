@@ -241,6 +241,7 @@ fn strategies_go_together_or_are_refused_with_both_names() {
             || has("joint")
             || pair("derpp", "replay")
             || pair("o_lora", "ewc")
+            || pair("o_lora", "ema")
             || (has("merge") && !has("replay"))
     };
     for one in all {

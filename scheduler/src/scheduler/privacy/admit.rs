@@ -26,6 +26,7 @@ impl Scheduler {
     pub(in crate::scheduler) async fn check_privacy_of_files(
         &self,
         private: bool,
+        [training_param, validation_param]: &[String; 2],
         training: &FileRecord,
         validation: Option<&FileRecord>,
     ) -> Result<()> {
@@ -35,7 +36,7 @@ impl Scheduler {
         if !private && self.has_budget(training).await? {
             let text =
                 "this file has a privacy budget: jobs that read it must set 'trainyard.privacy'";
-            return Ok(refuse("training_file", text)?);
+            return Ok(refuse(training_param, text)?);
         }
         let Some(validation) = validation else { return Ok(()) };
         let what = match (private, self.ledger(validation).await?) {
@@ -51,10 +52,10 @@ impl Scheduler {
             _ => return Ok(()),
         };
         let text = format!("{what}; measure on lines that need no protection, or on none");
-        Ok(refuse("validation_file", &text)?)
+        Ok(refuse(validation_param, &text)?)
     }
 
-    async fn has_budget(&self, file: &FileRecord) -> Result<bool> {
+    pub(in crate::scheduler) async fn has_budget(&self, file: &FileRecord) -> Result<bool> {
         Ok(self.ledger(file).await?.is_some_and(|(ledger, _)| ledger.budget_set))
     }
 
