@@ -67,7 +67,10 @@ async fn a_job_from_request_to_result() {
     assert_eq!(record.bytes, 22);
     let artifacts = scheduler.artifacts(ctx, &model).await.unwrap();
     let names: Vec<&str> = artifacts.data.iter().map(|artifact| artifact.name.as_str()).collect();
-    assert_eq!(names, ["adapter_model.safetensors", "manifest.json", "metrics.csv"]);
+    assert_eq!(
+        names,
+        ["adapter_config.json", "adapter_model.safetensors", "manifest.json", "metrics.csv"]
+    );
     assert_eq!(
         world.messages(&job.id).await,
         [
