@@ -87,7 +87,7 @@ async fn a_job_from_request_to_result() {
     let checkpoints = scheduler.checkpoints(ctx, &job.id, &page()).await.unwrap();
     let name = &checkpoints.data[0].fine_tuned_model_checkpoint;
     assert_eq!(*name, format!("{model}:ckpt-step-4"));
-    assert_eq!(scheduler.artifacts(ctx, name).await.unwrap().data.len(), 3);
+    assert_eq!(scheduler.artifacts(ctx, name).await.unwrap().data.len(), 4);
     let (artifact, content) =
         scheduler.artifact(ctx, name, "adapter_model.safetensors").await.unwrap();
     let content: Vec<bytes::Bytes> = content.try_collect().await.unwrap();
