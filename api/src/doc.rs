@@ -26,7 +26,7 @@ const METHODS: [&str; 3] = ["get", "post", "delete"];
         privacy::retrieve, privacy::set,
         uploads::create, uploads::add_part, uploads::complete, uploads::cancel,
         jobs::create, jobs::preflight, jobs::list, jobs::retrieve, jobs::cancel, jobs::pause, jobs::resume, jobs::events, jobs::checkpoints,
-        models::list, models::retrieve, models::remove, artifacts::list, artifacts::download, artifacts::link,
+        models::list, models::retrieve, models::lineage, models::remove, artifacts::list, artifacts::download, artifacts::link,
         tenants::create, tenants::list, tenants::retrieve, tenants::update, tenants::remove, tenants::create_key, tenants::keys,
         tenants::retrieve_key, tenants::revoke_key, tenants::rotate_key, tenants::audit, usage::retrieve,
         webhooks::create, webhooks::list, webhooks::retrieve, webhooks::update, webhooks::remove, webhooks::rotate_secret,

@@ -57,6 +57,7 @@ pub(crate) fn routes(root: Scope) -> Scope {
                 .route(get().to(models::retrieve))
                 .route(delete().to(models::remove)),
         )
+        .service(resource("/models/{model}/lineage").route(get().to(models::lineage)))
         .service(resource("/models/{model}/artifacts").route(get().to(artifacts::list)))
         .service(resource("/models/{model}/artifacts/{name}").route(get().to(artifacts::download)))
         .service(

@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value, json};
 use trainyard_openapi::event::{EventKind, EventLevel};
-use trainyard_openapi::extension::Progress;
+use trainyard_openapi::extension::{ContinualProgress, ContinualResult, Progress};
 use trainyard_plan::trainer::{CheckpointWritten, EvaluationReport, Started, Step, TrainerEvent};
 use trainyard_scheduler::port::control_plane::NewEvent;
 
@@ -106,17 +106,71 @@ impl Journal {
                 let data = json!({"step": step, "micro_batch_size": to, "reason": reason});
                 self.pending.push(new_event(EventLevel::Warn, EventKind::Message, text, data));
             }
+            TrainerEvent::StageBegan(stage) => {
+                self.progress.continual = Some(stage.clone());
+                let ContinualProgress { stage, stages, name, first_step, steps } = stage;
+                let text = format!("Stage {stage}/{stages} began: '{name}', {steps} steps");
+                let data = json!({
+                    "stage": name, "number": stage, "stages": stages, "first_step": first_step, "steps": steps,
+                });
+                self.pending.push(new_event(EventLevel::Info, EventKind::Message, text, data));
+            }
+            TrainerEvent::StageEnded { name, kept, reason, result } => {
+                self.take_stage_ended(name, *kept, reason.as_deref(), result);
+            }
             // These end a run, are between trainer and agent, or are told by the control plane when they count.
             TrainerEvent::Working { .. }
             | TrainerEvent::Reserve { .. }
-            | TrainerEvent::StageBegan(_)
-            | TrainerEvent::StageEnded { .. }
             | TrainerEvent::Checkpoint(CheckpointWritten { .. })
             | TrainerEvent::Finished(_)
             | TrainerEvent::Stopped { .. }
             | TrainerEvent::Cancelled { .. }
             | TrainerEvent::Failed { .. } => {}
         }
+    }
+
+    fn take_stage_ended(
+        &mut self,
+        name: &str,
+        kept: bool,
+        reason: Option<&str>,
+        result: &ContinualResult,
+    ) {
+        let because = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+        let (level, text) = match kept {
+            true => (EventLevel::Info, format!("Stage '{name}' ended and is kept{because}")),
+            false => {
+                let text = format!(
+                    "Stage '{name}' is rejected and the adapter before it stays the result{because}"
+                );
+                (EventLevel::Warn, text)
+            }
+        };
+        // The last row of each measure: the whole matrix grows with the square of the stages, and the job has it at the end.
+        let scores: Map<String, Value> = result
+            .matrices
+            .iter()
+            .filter_map(|matrix| {
+                let row = matrix.rows.last()?;
+                let columns = matrix.stages.iter().zip(&row.stages);
+                let columns: Map<String, Value> =
+                    columns.map(|(stage, score)| (stage.clone(), json!(score))).collect();
+                let figures = json!({
+                    "stages": columns,
+                    "held_out": row.held_out,
+                    "average": matrix.average,
+                    "backward_transfer": matrix.backward_transfer,
+                    "forward_transfer": matrix.forward_transfer,
+                    "forgetting": matrix.forgetting,
+                });
+                Some((matrix.metric.clone(), figures))
+            })
+            .collect();
+        let last_step = result.stages.last().and_then(|stage| stage.last_step);
+        let data = json!({
+            "stage": name, "kept": kept, "reason": reason, "last_step": last_step, "scores": scores,
+        });
+        self.pending.push(new_event(level, EventKind::Message, text, data));
     }
 
     fn take_started(&mut self, started: &Started) {

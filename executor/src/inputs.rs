@@ -11,6 +11,8 @@ use trainyard_plan::trainer::{Manifest, RunSpec};
 use trainyard_scheduler::port::control_plane::{CheckpointPointer, Claim};
 use trainyard_scheduler::port::objects::{ObjectError, Objects};
 
+use crate::fetched::Fetched;
+
 /// What could not be brought.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum InputError {
@@ -26,17 +28,22 @@ pub(crate) enum InputError {
         #[source]
         source: std::io::Error,
     },
-    /// A checkpoint that is not what its pointer says.
-    #[error("the checkpoint of step {step} is damaged: {reason}")]
+    /// A checkpoint or result that is not what its pointer says.
+    #[error("{what} is damaged: {reason}")]
     Damaged {
-        /// The step.
-        step: u64,
+        /// Which.
+        what: String,
         /// What differs.
         reason: String,
     },
 }
 
 impl InputError {
+    /// Whether it is not there.
+    pub(crate) const fn is_not_found(&self) -> bool {
+        matches!(self, Self::Object(ObjectError::NotFound(_)))
+    }
+
     /// As the job carries it.
     pub(crate) fn code(&self) -> JobErrorCode {
         match self {
@@ -92,15 +99,17 @@ pub(crate) async fn prepare(
     for directory in [&inputs, &places.out, &places.staging] {
         fs::create_dir_all(directory).await.map_err(io(directory))?;
     }
-    let training_file = inputs.join("training.jsonl");
-    objects.get_file(&claim.training_file.key, &training_file).await?;
-    let validation_file = match &claim.validation_file {
-        Some(file) => {
-            let path = inputs.join("validation.jsonl");
-            objects.get_file(&file.key, &path).await?;
-            Some(path)
-        }
+    let mut fetched = Fetched::into(inputs.clone(), objects);
+    let training = fetched.file(&claim.training_file).await?;
+    let continual = match &claim.continual {
+        Some(wanted) => Some(fetched.continual(wanted).await?),
         None => None,
+    };
+    let first = continual.as_ref().and_then(|files| files.stages.first());
+    let validation = match (&claim.validation_file, first) {
+        (Some(file), _) => Some(fetched.file(file).await?),
+        // Of several stages the first one's files are the run's own.
+        (None, first) => first.and_then(|stage| stage.validation.clone()),
     };
     if let Some(pointer) = &claim.checkpoint {
         fetch_checkpoint(pointer, &places.out, objects).await?;
@@ -109,13 +118,13 @@ pub(crate) async fn prepare(
         plan: claim.plan.clone(),
         model: models_dir.join(&claim.model),
         model_name: claim.model.clone(),
-        training_file,
-        validation_file,
-        training_file_name: claim.training_file.filename.clone(),
-        validation_file_name: claim.validation_file.as_ref().map(|file| file.filename.clone()),
+        training_file: training.path,
+        training_file_name: training.name,
+        validation_file: validation.as_ref().map(|file| file.path.clone()),
+        validation_file_name: validation.map(|file| file.name),
         micro_batch_size: (claim.micro_batch_size != claim.plan.batching.micro_batch_size)
             .then_some(claim.micro_batch_size),
-        continual: None,
+        continual,
     };
     let json = serde_json::to_vec_pretty(&spec)
         .map_err(|error| io(&places.spec)(std::io::Error::other(error)))?;
@@ -129,13 +138,25 @@ async fn fetch_checkpoint(
     out: &Path,
     objects: &dyn Objects,
 ) -> Result<(), InputError> {
-    let damaged = |reason: String| InputError::Damaged { step: pointer.step, reason };
+    let what = format!("the checkpoint of step {}", pointer.step);
     let directory = out.join("checkpoints").join(format!("step-{:06}", pointer.step));
-    fs::create_dir_all(&directory).await.map_err(io(&directory))?;
+    fetch_directory(&what, &pointer.prefix, &pointer.manifest_sha256, &directory, objects).await
+}
+
+/// Brings every file that a manifest names, after the manifest itself, which has to have this hash.
+pub(crate) async fn fetch_directory(
+    what: &str,
+    prefix: &str,
+    manifest_sha256: &str,
+    directory: &Path,
+    objects: &dyn Objects,
+) -> Result<(), InputError> {
+    let damaged = |reason: String| InputError::Damaged { what: what.to_string(), reason };
+    fs::create_dir_all(directory).await.map_err(io(directory))?;
     let path = directory.join("manifest.json");
-    objects.get_file(&format!("{}/manifest.json", pointer.prefix), &path).await?;
+    objects.get_file(&format!("{prefix}/manifest.json"), &path).await?;
     let json = fs::read(&path).await.map_err(io(&path))?;
-    if hex::encode(Sha256::digest(&json)) != pointer.manifest_sha256 {
+    if hex::encode(Sha256::digest(&json)) != manifest_sha256 {
         return Err(damaged("its manifest has another hash than the job's record".to_string()));
     }
     let manifest: Manifest =
@@ -144,8 +165,7 @@ async fn fetch_checkpoint(
         if name.contains('/') || name.starts_with('.') {
             return Err(damaged(format!("'{name}' is no file name")));
         }
-        let bytes =
-            objects.get_file(&format!("{}/{name}", pointer.prefix), &directory.join(name)).await?;
+        let bytes = objects.get_file(&format!("{prefix}/{name}"), &directory.join(name)).await?;
         if bytes != entry.bytes {
             return Err(damaged(format!("'{name}' has {bytes} bytes, not {}", entry.bytes)));
         }

@@ -6,6 +6,7 @@
 mod agent;
 mod config;
 mod events;
+mod fetched;
 mod finish;
 mod inputs;
 mod inspect;

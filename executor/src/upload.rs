@@ -1,11 +1,12 @@
 //! Directories to the object store: the files that the manifest names, then the manifest.
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::fs;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tracing::Instrument;
 use trainyard_openapi::checkpoint::CheckpointMetrics;
@@ -45,9 +46,10 @@ pub(crate) async fn upload_directory(
     Ok(manifest)
 }
 
-/// Uploads checkpoints one after the other, beside the training. A newer one takes the place of one that has not begun.
+/// Uploads checkpoints one after the other, beside the training. A newer one takes the place of one that has not begun, unless that is the
+/// end of a stage.
 pub(crate) struct Uploader {
-    newest: Option<watch::Sender<Option<Staged>>>,
+    waiting: Option<mpsc::UnboundedSender<Staged>>,
     task: JoinHandle<()>,
     /// What went wrong, for the job's history.
     pub(crate) troubles: mpsc::UnboundedReceiver<String>,
@@ -64,15 +66,25 @@ struct Staged {
 
 impl Uploader {
     pub(crate) fn start(context: &Context, lease: &LeaseId) -> Self {
-        let (newest, mut wanted) = watch::channel(None::<Staged>);
+        let (waiting, mut taken) = mpsc::unbounded_channel::<Staged>();
         let (trouble, troubles) = mpsc::unbounded_channel();
         let (control, objects, lease) =
             (Arc::clone(&context.control), Arc::clone(&context.objects), lease.clone());
         let metrics = context.metrics.clone();
         let uploads = async move {
-            while wanted.changed().await.is_ok() {
-                let staged = wanted.borrow_and_update().clone();
-                let Some(staged) = staged else { continue };
+            let mut line = VecDeque::new();
+            loop {
+                if line.is_empty() {
+                    line.extend(taken.recv().await);
+                }
+                while let Ok(newer) = taken.try_recv() {
+                    line.push_back(newer);
+                }
+                let Some(staged) = line.pop_front() else { break };
+                if !line.is_empty() && staged.written.stage.is_none() {
+                    let _ = fs::remove_dir_all(&staged.directory).await;
+                    continue;
+                }
                 let span = Span::step("upload checkpoint");
                 span.set("trainyard.step", i64::try_from(staged.written.step).unwrap_or(i64::MAX));
                 let uploaded =
@@ -92,7 +104,7 @@ impl Uploader {
             }
         };
         let task = tokio::spawn(carried(uploads.in_current_span()));
-        Self { newest: Some(newest), task, troubles }
+        Self { waiting: Some(waiting), task, troubles }
     }
 
     /// Takes a checkpoint that the trainer has just written under `out`.
@@ -111,16 +123,17 @@ impl Uploader {
             // Linked, not copied: the trainer may remove its own names meanwhile.
             fs::hard_link(entry.path(), &link).await.map_err(io(&link))?;
         }
-        if let Some(newest) = &self.newest {
+        if let Some(waiting) = &self.waiting {
             let (written, at) = (written.clone(), Instant::now());
-            newest.send_replace(Some(Staged { written, directory, at }));
+            // Without a task that uploads, the run is over.
+            let _ = waiting.send(Staged { written, directory, at });
         }
         Ok(())
     }
 
     /// Waits until everything taken is uploaded.
     pub(crate) async fn finish(&mut self) {
-        self.newest = None;
+        self.waiting = None;
         let _ = (&mut self.task).await;
     }
 }
@@ -156,6 +169,7 @@ async fn upload_checkpoint(
         step: written.step,
         prefix,
         manifest_sha256: written.manifest_sha256.clone(),
+        stage: written.stage.clone(),
     };
     let metrics = CheckpointMetrics {
         step: Some(written.step),

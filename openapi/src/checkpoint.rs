@@ -22,6 +22,16 @@ pub struct JobCheckpoint {
     pub step_number: u64,
     /// The figures at that step.
     pub metrics: CheckpointMetrics,
+    /// What Trainyard says beyond OpenAI's contract; left out where there is nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trainyard: Option<CheckpointExtension>,
+}
+
+/// What a checkpoint is beside a step of its job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct CheckpointExtension {
+    /// The stage that it is the end of. It is kept, however many are written after it.
+    pub stage: String,
 }
 
 /// OpenAI's seven figures of a checkpoint. The columns of the result file have the same names and definitions.

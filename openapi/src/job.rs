@@ -13,7 +13,7 @@ use crate::method::{Hyperparameters, Method};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateJob {
-    /// The base model, by a name that `GET /v1/models` lists.
+    /// The base model, by a name that `GET /v1/models` lists; or a fine-tuned model or checkpoint, by its name, which the job then goes on from.
     pub model: String,
     /// The id of an uploaded JSONL file with purpose `fine-tune`.
     pub training_file: String,
@@ -130,7 +130,7 @@ pub struct Job {
     pub finished_at: Option<i64>,
     /// The hyperparameters in use.
     pub hyperparameters: Hyperparameters,
-    /// The base model.
+    /// The base model, or the earlier result that the job goes on from.
     pub model: String,
     /// The tenant.
     pub organization_id: String,

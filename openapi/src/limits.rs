@@ -44,6 +44,10 @@ pub const MODEL_NAME_CHARS_MAX: usize = 96;
 pub const RANK_MAX: u32 = 512;
 /// Names in `target_modules`: more than any architecture has kinds of layers.
 pub const TARGET_MODULES_MAX: usize = 256;
+/// Stages of a job, those of the models before it included: what the matrix of scores holds.
+pub const STAGES_MAX: usize = 256;
+/// Nodes of a model's lineage in one answer: each costs a look into the record.
+pub const LINEAGE_NODES_MAX: usize = 1_000;
 /// Items on a page of jobs, events or checkpoints.
 pub const PAGE_LIMIT_MAX: u32 = 1_000;
 /// Items on a page of files: OpenAI's limit.

@@ -17,7 +17,7 @@ pub struct Preflight {
     pub object: String,
     /// Whether the job would be taken and get past `validating_files`.
     pub valid: bool,
-    /// The base model.
+    /// The base model, or the earlier result that the job goes on from.
     pub model: String,
     /// The seed that would be used; drawn anew each time where the request names none.
     pub seed: u64,
@@ -80,7 +80,7 @@ pub struct PrivacyForecastPoint {
 /// A file of the request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct PreflightFile {
-    /// `training_file` or `validation_file`.
+    /// The field that names it: `training_file`, `validation_file`, or one of `trainyard.continual`.
     pub param: String,
     /// The file.
     pub id: FileId,

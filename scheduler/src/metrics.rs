@@ -179,7 +179,7 @@ impl Metrics {
             epsilon: CounterVec::new(epsilon, &["pool"])?,
             gates: IntCounter::new(
                 "trainyard_forgetting_gates_tripped_total",
-                "Jobs that were stopped because they forgot more than they may.",
+                "Stages of jobs with a result that were rejected because they forgot more than they may.",
             )?,
             pools: Arc::default(),
             measured: Arc::default(),
@@ -204,14 +204,16 @@ impl Metrics {
     /// # Errors
     /// Where something of the same name is registered.
     pub fn register_calls(&self, registry: &Registry) -> prometheus::Result<()> {
-        let Self { queue_wait, duration, stale, fenced, durable, epsilon, .. } = self.clone();
-        let all: [Box<dyn Collector>; 6] = [
+        let Self { queue_wait, duration, stale, fenced, durable, epsilon, gates, .. } =
+            self.clone();
+        let all: [Box<dyn Collector>; 7] = [
             Box::new(queue_wait),
             Box::new(duration),
             Box::new(stale),
             Box::new(fenced),
             Box::new(durable),
             Box::new(epsilon),
+            Box::new(gates),
         ];
         all.into_iter().try_for_each(|one| registry.register(one))
     }
@@ -222,23 +224,15 @@ impl Metrics {
     /// Where something of the same name is registered.
     pub fn register_loops(&self, registry: &Registry) -> prometheus::Result<()> {
         let Self {
-            jobs,
-            outbox_entries,
-            outbox_oldest,
-            confirms,
-            redispatches,
-            expirations,
-            gates,
-            ..
+            jobs, outbox_entries, outbox_oldest, confirms, redispatches, expirations, ..
         } = self.clone();
-        let all: [Box<dyn Collector>; 7] = [
+        let all: [Box<dyn Collector>; 6] = [
             Box::new(jobs),
             Box::new(outbox_entries),
             Box::new(outbox_oldest),
             Box::new(confirms),
             Box::new(redispatches),
             Box::new(expirations),
-            Box::new(gates),
         ];
         self.measured.store(true, Ordering::Release);
         all.into_iter().try_for_each(|one| registry.register(one))
@@ -319,6 +313,11 @@ impl Metrics {
             self.fenced.with_label_values(&[write.as_str()]).inc();
         }
         went
+    }
+
+    /// Counts stages that were rejected.
+    pub(crate) fn gates_tripped(&self, stages: usize) {
+        self.gates.inc_by(stages as u64);
     }
 
     /// Adds what a file's epsilon rose by; never less than nothing.

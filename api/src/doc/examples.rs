@@ -159,6 +159,21 @@ fn response(id: &str) -> (&'static str, Value) {
         }
         "listModels" => json(list(vec![model()], MODEL)),
         "retrieveModel" => json(model()),
+        "retrieveModelLineage" => json(json!({
+            "id": MODEL, "object": "model.lineage",
+            "nodes": [
+                {"type": "model", "id": MODEL, "present": true, "status": null},
+                {"type": "job", "id": JOB, "present": true, "status": "succeeded"},
+                {"type": "model", "id": "smollm2-135m-instruct", "present": true, "status": null},
+                {"type": "dataset", "id": FILE, "present": true, "status": null},
+            ],
+            "edges": [
+                {"type": "made_by", "from": MODEL, "to": JOB},
+                {"type": "continues", "from": JOB, "to": "smollm2-135m-instruct"},
+                {"type": "trained_on", "from": JOB, "to": FILE},
+            ],
+            "truncated": false,
+        })),
         "deleteModel" => json(json!({"id": MODEL, "object": "model", "deleted": true})),
         "listModelArtifacts" => json(list(vec![artifact()], "adapter_model.safetensors")),
         "linkFile" => json(link("file-a1Vq4N7sLk2JmXz0RcT9HdPw", "train.jsonl")),

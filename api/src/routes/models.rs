@@ -3,7 +3,7 @@
 use actix_web::HttpRequest;
 use actix_web::web::{Data, Json, Path};
 use trainyard_openapi::file::Deleted;
-use trainyard_openapi::model::Model;
+use trainyard_openapi::model::{Model, ModelLineage};
 use trainyard_openapi::page::Page;
 use trainyard_scheduler::Scheduler;
 
@@ -39,6 +39,24 @@ pub(crate) async fn retrieve(
     name: Path<String>,
 ) -> Result<Json<Model>> {
     Ok(Json(scheduler.model(&caller, &name).await?))
+}
+
+/// Retrieve a model's lineage
+///
+/// What it came of, and what came of it: a graph of models, jobs and datasets. A job was `trained_on` and `validated_on` datasets and
+/// `continues` a model; a model was `made_by` a job. An answer has 1000 nodes at most, and says `truncated` where there are more.
+#[utoipa::path(get, path = "/v1/models/{model}/lineage", operation_id = "retrieveModelLineage", tag = "Models",
+    security(("bearer" = ["models.read"])),
+    params(("model" = String, Path, description = "The model's name, or a checkpoint's; also one that was deleted")),
+    responses((status = 200, description = "The graph", body = ModelLineage)))]
+pub(crate) async fn lineage(
+    scheduler: Data<Scheduler>,
+    caller: Caller<ModelsRead>,
+    request: HttpRequest,
+    name: Path<String>,
+) -> Result<Json<ModelLineage>> {
+    Query::of(&request).finish()?;
+    Ok(Json(scheduler.model_lineage(&caller, &name).await?))
 }
 
 /// Delete a fine-tuned model

@@ -36,7 +36,8 @@ pub(crate) async fn run(server: &Server, lease: &LeaseId, word: &str) {
     scheduler.heartbeat(lease, &progress).await.unwrap();
     scheduler.report(lease, &progress, 0, vec![event]).await.unwrap();
     let (prefix, manifest_sha256) = put(server, lease, "step-000005", 5, word).await;
-    let pointer = CheckpointPointer { epoch: lease.epoch, step: 5, prefix, manifest_sha256 };
+    let pointer =
+        CheckpointPointer { epoch: lease.epoch, step: 5, prefix, manifest_sha256, stage: None };
     scheduler.checkpoint(lease, &pointer, &CheckpointMetrics::default()).await.unwrap();
     let completion = completion(server, lease, word).await;
     scheduler.complete(lease, &completion).await.unwrap();
@@ -55,7 +56,7 @@ pub(crate) async fn completion(server: &Server, lease: &LeaseId, word: &str) -> 
     }
 }
 
-/// Writes a directory of two files and its manifest; gives its prefix and the manifest's hash.
+/// Writes a directory of three files and its manifest; gives its prefix and the manifest's hash.
 async fn put(
     server: &Server,
     lease: &LeaseId,
@@ -65,7 +66,12 @@ async fn put(
 ) -> (String, String) {
     let LeaseId { job, epoch, nonce } = lease;
     let prefix = format!("jobs/{job}/e{epoch}-{nonce}/{directory}");
-    let files = [("adapter_model.safetensors", word), ("metrics.csv", word)];
+    let config = r#"{"peft_type": "LORA", "r": 16, "lora_alpha": 32}"#;
+    let files = [
+        ("adapter_model.safetensors", word),
+        ("adapter_config.json", config),
+        ("metrics.csv", word),
+    ];
     let entry = |content: &str| ManifestEntry {
         bytes: content.len() as u64,
         sha256: hex::encode(Sha256::digest(content)),

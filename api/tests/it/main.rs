@@ -7,6 +7,7 @@
 )]
 
 mod attacks;
+mod continual;
 mod contract;
 mod document;
 mod embed;

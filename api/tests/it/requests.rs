@@ -83,7 +83,7 @@ async fn the_field_at_fault_is_named() {
         ),
         // One line is too few to hide among.
         (with("trainyard.privacy", json!({})), 400, "invalid_value", "trainyard.privacy.unit"),
-        (with("trainyard.continual", json!({})), 400, "not_available", "trainyard.continual"),
+        (with("trainyard.continual", json!({})), 400, "invalid_value", "validation_file"),
         (
             with("trainyard.early_stopping", json!({})),
             400,

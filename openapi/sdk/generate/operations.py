@@ -39,6 +39,7 @@ NAMES = {
     "listFineTuningJobCheckpoints": ("jobs", "list_checkpoints"),
     "listModels": ("models", "list"),
     "retrieveModel": ("models", "retrieve"),
+    "retrieveModelLineage": ("models", "lineage"),
     "deleteModel": ("models", "delete"),
     "listModelArtifacts": ("models", "list_artifacts"),
     "downloadModelArtifact": ("models", "artifact_content"),

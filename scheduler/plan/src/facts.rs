@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use trainyard_openapi::error::{ApiError, ErrorCode};
 
+use crate::plan::AdapterPlan;
+
 /// What is known of the training file before it is read line by line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DataFacts {
@@ -18,6 +20,30 @@ impl DataFacts {
     pub fn of_examples(examples: u64) -> Self {
         Self { examples, users: None }
     }
+}
+
+/// What is known of a job's stages and of what it goes on from; nothing of a job that trains one file from a base model.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct StreamFacts {
+    /// Lines that are not blank of each stage's training file, in the order of the request; empty where the request names no stages.
+    pub stage_examples: Vec<u64>,
+    /// The earlier result that the request names as its model.
+    pub parent: Option<ParentFacts>,
+}
+
+/// What is known of an earlier result.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ParentFacts {
+    /// Its name.
+    pub model: String,
+    /// SHA-256 of its manifest, in hexadecimal.
+    pub manifest_sha256: String,
+    /// The names of the stages that it went through, in the order of training: at least one.
+    pub stages: Vec<String>,
+    /// Its adapter: rank, alpha and `rslora` as its `adapter_config.json` has them, since some strategies add ranks up.
+    pub adapter: AdapterPlan,
+    /// Whether the data of any of those stages was protected by differential privacy.
+    pub private: bool,
 }
 
 /// What is known of the base model: the parts of its `config.json` that a request is checked against.

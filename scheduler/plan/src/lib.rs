@@ -8,15 +8,17 @@ mod check;
 mod compatibility;
 mod continual;
 mod facts;
+mod lineage;
 mod memory;
 mod plan;
 mod privacy;
 mod resolve;
+mod strategies;
 pub mod trainer;
 
 pub use compatibility::compatibility;
 pub use continual::{ContinualPlan, ParentPlan};
-pub use facts::{DataFacts, HostFacts, ModelFacts};
+pub use facts::{DataFacts, HostFacts, ModelFacts, ParentFacts, StreamFacts};
 pub use memory::memory_fit;
 pub use plan::{
     AdapterPlan, BatchingPlan, CheckpointPlan, EarlyStoppingPlan, EvaluationPlan, LoraPlan,

@@ -6,14 +6,16 @@ use trainyard_openapi::auto::Auto;
 use trainyard_openapi::error::ApiError;
 use trainyard_openapi::extension::{
     Adapter, AdapterKind, Batching, Checkpointing, EarlyStopping, Evaluation, Extension, Optimizer,
-    Precision, Resources, Schedule, Sequence, TargetModules,
+    Precision, Resources, Schedule, Sequence, Strategy, TargetModules,
 };
 use trainyard_openapi::job::CreateJob;
 use trainyard_openapi::limits;
 use trainyard_openapi::method::{Hyperparameters, MethodKind};
 
 use crate::check::{invalid, not_available, positive, text, within};
-use crate::facts::{DataFacts, HostFacts, ModelFacts};
+use crate::continual::{ContinualPlan, resolve_continual};
+use crate::facts::{DataFacts, HostFacts, ModelFacts, StreamFacts};
+use crate::lineage::{as_before, check_growth, grows};
 use crate::memory::activation_bytes;
 use crate::plan::{
     AdapterPlan, BatchingPlan, CheckpointPlan, EarlyStoppingPlan, EvaluationPlan, LoraPlan,
@@ -33,7 +35,8 @@ const EVALUATIONS_AIM: u64 = 10;
 /// Micro-batches that `"auto"` chooses on a processor, where larger ones only cost memory.
 const CPU_MICRO_BATCH: u32 = 4;
 
-/// Resolves `request`, whose default seed is `seed`.
+/// Resolves `request`, whose default seed is `seed`. `data` is of the job's own training file; `stream` of its stages and of the earlier
+/// result that it names as its model, where it has any.
 ///
 /// # Errors
 /// An error of the contract whose `param` names the field; nothing that passes here is refused later for its
@@ -42,6 +45,7 @@ pub fn resolve(
     request: &CreateJob,
     seed: u64,
     data: DataFacts,
+    stream: &StreamFacts,
     model: &ModelFacts,
     host: HostFacts,
 ) -> Result<Plan, ApiError> {
@@ -99,24 +103,22 @@ pub fn resolve(
         early_stopping,
         data: cleaning,
         privacy,
-        continual,
+        continual: _,
         resources,
         // Not part of the plan: the scheduler checks it and keeps it apart.
         webhook: _,
     } = trainyard.clone().unwrap_or_default();
-    for (name, what, given) in [
-        ("trainyard.continual", "continual learning", continual.is_some()),
-        ("trainyard.data", "data cleaning", cleaning.is_some()),
-    ] {
-        if given {
-            return Err(not_available(name, what));
-        }
+    if cleaning.is_some() {
+        return Err(not_available("trainyard.data", "data cleaning"));
     }
+    let continual = resolve_continual(request, stream)?;
+    let stages = stage_examples(continual.as_ref(), stream, data)?;
 
     // What batches and passes are counted in, and how they are chosen.
     let (units, batch_max) = match &privacy {
         Some(privacy) => (privacy::units(privacy, data)?, limits::PRIVATE_BATCH_SIZE_MAX),
-        None => (data.examples, limits::BATCH_SIZE_MAX),
+        // Of several stages the mean: each is batched by itself.
+        None => (stages.iter().sum::<u64>() / stages.len() as u64, limits::BATCH_SIZE_MAX),
     };
     let batch_size = hyper.batch_size.resolve(|| match &privacy {
         Some(_) => privacy::auto_batch_size(units),
@@ -125,12 +127,16 @@ pub fn resolve(
     within(&format!("{path}.batch_size"), batch_size, 1..=batch_max)?;
     let epochs = hyper.n_epochs.resolve(|| match &privacy {
         Some(_) => privacy::auto_epochs(units, batch_size, STEPS_AIM),
-        None => auto_epochs(units, batch_size),
+        None => auto_epochs(units * stages.len() as u64, batch_size),
     });
     within(&format!("{path}.n_epochs"), epochs, 1..=limits::EPOCHS_MAX)?;
     let multiplier = hyper.learning_rate_multiplier.resolve(|| 1.0);
     positive(&format!("{path}.learning_rate_multiplier"), multiplier)?;
-    let total_steps = units.div_ceil(u64::from(batch_size)) * u64::from(epochs);
+    let steps_of = |examples: u64| examples.div_ceil(u64::from(batch_size)) * u64::from(epochs);
+    let total_steps = match &privacy {
+        Some(_) => steps_of(units),
+        None => stages.iter().copied().map(steps_of).sum(),
+    };
 
     let precision = resolve_precision(precision, host)?;
     if early_stopping.is_some() && request.validation_file.is_none() {
@@ -152,6 +158,11 @@ pub fn resolve(
         }
         None => None,
     };
+    let adapter = match &stream.parent {
+        None => adapter,
+        Some(parent) => as_before(adapter, parent, grows(continual.as_ref()))?,
+    };
+    check_growth(adapter.rank, continual.as_ref(), stream.parent.as_ref())?;
     Ok(Plan {
         seed,
         epochs,
@@ -167,8 +178,29 @@ pub fn resolve(
         evaluation: resolve_evaluation(evaluation, total_steps)?,
         early_stopping: early_stopping.map(resolve_early_stopping).transpose()?,
         privacy,
-        continual: None,
+        continual,
         resources: resolve_resources(resources)?,
+    })
+}
+
+/// Examples of each stage as it is trained: at least one stage, which is the job's own file where it has no others.
+fn stage_examples(
+    continual: Option<&ContinualPlan>,
+    stream: &StreamFacts,
+    data: DataFacts,
+) -> Result<Vec<u64>, ApiError> {
+    let Some(plan) = continual.filter(|plan| plan.stages.len() > 1) else {
+        return Ok(vec![data.examples]);
+    };
+    let (stages, counted) = (plan.stages.len(), stream.stage_examples.len());
+    if stages != counted {
+        let text = format!("the lines of {counted} files were counted, not of {stages}");
+        return Err(invalid("trainyard.continual.stages", text));
+    }
+    let joint = plan.strategies.iter().any(|strategy| matches!(strategy, Strategy::Joint(_)));
+    Ok(match joint {
+        true => vec![stream.stage_examples.iter().sum()],
+        false => stream.stage_examples.clone(),
     })
 }
 

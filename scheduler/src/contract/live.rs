@@ -28,6 +28,15 @@ async fn live_jobs_and_their_files(store: &dyn Store) {
         assert!(store.file_in_use(&tenant, file).await.unwrap());
         assert!(!store.file_in_use(&stranger, file).await.unwrap());
     }
+    type Uses = fn(&mut JobRecord, &FileId);
+    for uses in [sample::trains_later as Uses, sample::measures_later, sample::holds_out] {
+        let (file, mut staged) = (FileId::generate().unwrap(), sample::job(&tenant));
+        uses(&mut staged, &file);
+        let staged = sample::made(store, staged).await;
+        assert!(store.file_in_use(&tenant, &file).await.unwrap());
+        store.commit(sample::ended(&staged)).await.unwrap();
+        assert!(!store.file_in_use(&tenant, &file).await.unwrap(), "the job has ended");
+    }
     assert!(!store.file_in_use(&tenant, &FileId::generate().unwrap()).await.unwrap());
     store.commit(sample::ended(&one)).await.unwrap();
     assert_eq!(store.validating_jobs().await.unwrap(), vec![two.id, three.id]);

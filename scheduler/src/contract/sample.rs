@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 use trainyard_openapi::event::{EventKind, EventLevel, JobEvent};
-use trainyard_openapi::extension::{JobResult, Progress};
+use trainyard_openapi::extension::{JobResult, NewStage, Progress, StageOrder};
 use trainyard_openapi::file::Purpose;
 use trainyard_openapi::id::{CheckpointId, EventId, FileId, JobId, TenantId};
 use trainyard_openapi::job::CreateJob;
 use trainyard_openapi::tenant::Scope;
-use trainyard_plan::{DataFacts, HostFacts, ModelFacts, Plan, resolve};
+use trainyard_plan::{ContinualPlan, DataFacts, HostFacts, ModelFacts, Plan, StreamFacts, resolve};
 
 use crate::audit::AuditEntry;
 use crate::job::state::Transition;
-use crate::job::{Attempts, JobRecord, JobState};
+use crate::job::{Attempts, JobRecord, JobState, ParentRecord};
 use crate::key::ApiKey;
 use crate::port::queue::Ticket;
 use crate::port::store::{
@@ -73,7 +73,8 @@ fn plan() -> Plan {
     };
     let host = HostFacts { cuda: false, fast_bf16: false, memory_bytes: 1 << 34 };
     let facts = ModelFacts::from_config(&config).unwrap();
-    let mut plan = resolve(&request, 42, DataFacts::of_examples(1000), &facts, host).unwrap();
+    let (data, stream) = (DataFacts::of_examples(1000), StreamFacts::default());
+    let mut plan = resolve(&request, 42, data, &stream, &facts, host).unwrap();
     // Bits that a number loses which passes through too few decimal digits.
     plan.optimizer.learning_rate = 0.1 + 0.2;
     plan.learning_rate_multiplier = f64::from_bits(0x3fb9_9999_9999_9997);
@@ -88,6 +89,7 @@ pub fn job(tenant: &TenantId) -> JobRecord {
         rev: 1,
         created_at_ms: NOW_MS,
         model: "tiny".to_string(),
+        parent: None,
         training_file: FileId::generate().unwrap(),
         validation_file: Some(FileId::generate().unwrap()),
         suffix: None,
@@ -158,6 +160,7 @@ pub fn checkpoint(job: &JobRecord, step: u64) -> CheckpointRecord {
         job: job.id.clone(),
         step,
         prefix: format!("jobs/{}/e1-x/step-{step:06}", job.id),
+        stage: None,
         metrics: trainyard_openapi::checkpoint::CheckpointMetrics {
             train_loss: Some(2.0_f64.sqrt()),
             ..Default::default()
@@ -230,4 +233,57 @@ pub fn whole(job: &JobRecord, model_name: &str) -> Commit {
     commit.ticket = Some(ticket(job, 1));
     commit.idempotency = Some(idempotency(job, model_name));
     commit
+}
+
+/// The plan of two stages: the job's own files, and these.
+fn second_stage(
+    job: &mut JobRecord,
+    training: &FileId,
+    validation: &FileId,
+    held_out: Option<&FileId>,
+) {
+    let stage = |name: &str, training: &FileId, validation: Option<&FileId>| NewStage {
+        name: name.to_string(),
+        training_file: training.to_string(),
+        validation_file: validation.map(ToString::to_string),
+    };
+    job.plan.continual = Some(ContinualPlan {
+        stages: vec![
+            stage("one", &job.training_file, job.validation_file.as_ref()),
+            stage("two", training, Some(validation)),
+        ],
+        strategies: Vec::new(),
+        held_out_file: held_out.map(ToString::to_string),
+        max_forgetting: None,
+        max_held_out_fall: None,
+        order: StageOrder::AsGiven,
+        parent: None,
+    });
+}
+
+/// Gives a job a second stage that trains on `file`.
+pub fn trains_later(job: &mut JobRecord, file: &FileId) {
+    second_stage(job, file, &FileId::generate().unwrap(), None);
+}
+
+/// Gives a job a second stage that measures with `file`.
+pub fn measures_later(job: &mut JobRecord, file: &FileId) {
+    second_stage(job, &FileId::generate().unwrap(), file, None);
+}
+
+/// Lets a job measure with `file` beside its stages.
+pub fn holds_out(job: &mut JobRecord, file: &FileId) {
+    let other = || FileId::generate().unwrap();
+    second_stage(job, &other(), &other(), Some(file));
+}
+
+/// The result of a job, as what another goes on from.
+pub fn parent(job: &JobRecord) -> ParentRecord {
+    ParentRecord {
+        model: format!("ft:tiny::{}", job.id),
+        job: job.id.clone(),
+        prefix: format!("jobs/{}/e1-a/adapter", job.id),
+        manifest_sha256: "ab".repeat(32),
+        private: false,
+    }
 }

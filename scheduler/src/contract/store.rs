@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures::future::join_all;
 use trainyard_openapi::file::Purpose;
-use trainyard_openapi::id::{FileId, JobId};
+use trainyard_openapi::id::{FileId, JobId, TenantId};
 use trainyard_openapi::page::{Order, PageRequest};
 
 use serde::Deserialize;
@@ -37,6 +37,7 @@ pub async fn holds(open: impl AsyncFn() -> Arc<dyn Store>) {
     checkpoints(open().await.as_ref()).await;
     models(open().await.as_ref()).await;
     what_a_job_made_is_erased(open().await.as_ref()).await;
+    jobs_by_what_they_go_on_from(open().await.as_ref()).await;
     jobs_and_files_by_content(open().await.as_ref()).await;
     outbox(open().await.as_ref()).await;
     one_key_makes_one_job(open().await).await;
@@ -206,13 +207,56 @@ async fn jobs_and_files_by_content(store: &dyn Store) {
         job.validation_file = validation.cloned();
         readers.push(sample::made(store, job).await);
     }
+    // A later stage's files and the held-out file are read as well.
+    for stage_of in [
+        sample::trains_later as fn(&mut JobRecord, &FileId),
+        sample::measures_later,
+        sample::holds_out,
+    ] {
+        let mut job = sample::job(&tenant);
+        (job.training_file, job.validation_file) = (other.id.clone(), None);
+        stage_of(&mut job, &file.id);
+        readers.push(sample::made(store, job).await);
+    }
     let mut spy = sample::job(&stranger);
     spy.training_file = file.id.clone();
     sample::made(store, spy).await;
     let filter = JobFilter { reads: Some(file.id.clone()), ..JobFilter::default() };
     let page = PageRequest { order: Order::Asc, ..first(9) };
     let (found, _) = store.jobs(&tenant, &filter, &page).await.unwrap();
-    assert_eq!(found, readers[..3]);
+    readers.remove(3);
+    assert_eq!(found, readers);
+    let newest = readers.last().unwrap();
+    store.commit(sample::ended(newest)).await.unwrap();
+    let (found, more) = store.jobs(&tenant, &filter, &first(2)).await.unwrap();
+    assert_eq!(
+        (found.len(), found[0].id == newest.id, more),
+        (2, true, true),
+        "it read it all the same"
+    );
+}
+
+async fn jobs_by_what_they_go_on_from(store: &dyn Store) {
+    let (tenant, stranger) = (sample::tenant(), sample::tenant());
+    let before = sample::made(store, sample::job(&tenant)).await;
+    let mut heirs = Vec::new();
+    for (whose, from) in [(&tenant, Some(&before)), (&tenant, None), (&stranger, Some(&before))] {
+        let mut job = sample::job(whose);
+        job.parent = from.map(sample::parent);
+        heirs.push(sample::made(store, job).await);
+    }
+    let of = async |tenant: &TenantId, job: &JobRecord, reads: Option<FileId>| {
+        let continues = Some(job.id.clone());
+        let filter = JobFilter { continues, reads, ..JobFilter::default() };
+        store.jobs(tenant, &filter, &first(9)).await.unwrap().0
+    };
+    assert_eq!(of(&tenant, &before, None).await, heirs[..1]);
+    assert_eq!(of(&stranger, &before, None).await, heirs[2..]);
+    assert_eq!(of(&tenant, &heirs[0], None).await, vec![]);
+    let read = heirs[0].training_file.clone();
+    assert_eq!(of(&tenant, &before, Some(read)).await, heirs[..1]);
+    let other = heirs[1].training_file.clone();
+    assert_eq!(of(&tenant, &before, Some(other)).await, vec![]);
 }
 
 async fn a_refused_commit_writes_nothing(store: &dyn Store) {

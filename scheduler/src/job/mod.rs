@@ -2,11 +2,11 @@
 
 pub mod state;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use trainyard_openapi::erasure::JobErasure;
-use trainyard_openapi::extension::Progress;
+use trainyard_openapi::extension::{NewStage, Progress};
 use trainyard_openapi::id::{FileId, JobId, TenantId};
 use trainyard_openapi::webhook::JobWebhook;
 use trainyard_plan::Plan;
@@ -28,7 +28,10 @@ pub struct JobRecord {
     pub created_at_ms: i64,
     /// The base model's name.
     pub model: String,
-    /// The training file.
+    /// The earlier result that it goes on from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<ParentRecord>,
+    /// The training file; of several stages that of the first.
     pub training_file: FileId,
     /// The validation file.
     pub validation_file: Option<FileId>,
@@ -62,7 +65,73 @@ pub struct JobRecord {
     pub erased: Option<JobErasure>,
 }
 
+/// An earlier result that a job goes on from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParentRecord {
+    /// Its name.
+    pub model: String,
+    /// The job that made it.
+    pub job: JobId,
+    /// The prefix of its files in the object store.
+    pub prefix: String,
+    /// SHA-256 of its manifest, in hexadecimal.
+    pub manifest_sha256: String,
+    /// Whether the data of any stage up to it was protected by differential privacy.
+    pub private: bool,
+}
+
+/// A file that a job reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobInput<'a> {
+    /// The field of the request that names it.
+    pub param: String,
+    /// Its id.
+    pub id: &'a str,
+    /// Whether the job trains on it.
+    pub trained: bool,
+    /// Whether the job measures with it.
+    pub measured: bool,
+}
+
 impl JobRecord {
+    /// The stages of a job that has any; a job that only goes on from an earlier result has one.
+    pub fn stages(&self) -> &[NewStage] {
+        self.plan.continual.as_ref().map(|plan| plan.stages.as_slice()).unwrap_or_default()
+    }
+
+    /// The files that it reads, each once: its own two first, then those of its stages in their order, then the held-out file.
+    pub fn inputs(&self) -> Vec<JobInput<'_>> {
+        let mut inputs: Vec<JobInput<'_>> = Vec::new();
+        let mut add = |param: String, id, trained| match inputs.iter_mut().find(|one| one.id == id)
+        {
+            Some(there) if trained => there.trained = true,
+            Some(there) => there.measured = true,
+            None => inputs.push(JobInput { param, id, trained, measured: !trained }),
+        };
+        add("training_file".to_string(), self.training_file.as_str(), true);
+        if let Some(id) = &self.validation_file {
+            add("validation_file".to_string(), id.as_str(), false);
+        }
+        for (place, stage) in self.stages().iter().enumerate() {
+            let param = |field: &str| format!("trainyard.continual.stages[{place}].{field}");
+            add(param("training_file"), stage.training_file.as_str(), true);
+            if let Some(id) = &stage.validation_file {
+                add(param("validation_file"), id, false);
+            }
+        }
+        if let Some(id) = self.plan.continual.as_ref().and_then(|plan| plan.held_out_file.as_ref())
+        {
+            add("trainyard.continual.held_out_file".to_string(), id, false);
+        }
+        inputs
+    }
+
+    /// What it is made of, by id: the files that it reads, and the job whose result it goes on from. None of it ever changes.
+    pub fn sources(&self) -> BTreeSet<&str> {
+        let files = self.inputs().into_iter().map(|input| input.id);
+        files.chain(self.parent.as_ref().map(|parent| parent.job.as_str())).collect()
+    }
+
     /// Rows of a micro-batch in the next attempt: the plan's, halved each time that memory ran out.
     pub fn micro_batch_size(&self) -> u32 {
         let planned = self.plan.batching.micro_batch_size;

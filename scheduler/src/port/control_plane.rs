@@ -4,6 +4,7 @@
 //! Every call after the claim carries the lease's epoch and nonce. A call with any other pair is answered
 //! [`LeaseError::Fenced`]: the executor stops at once and uploads nothing more. Every call may be repeated.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -48,6 +49,9 @@ pub struct Claim {
     pub training_file: InputFile,
     /// The validation file.
     pub validation_file: Option<InputFile>,
+    /// The files of its stages, where the plan has any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub continual: Option<ContinualInputs>,
     /// The checkpoint to go on from.
     pub checkpoint: Option<CheckpointPointer>,
     /// Seconds of running time left of `max_runtime_seconds`.
@@ -73,6 +77,40 @@ pub struct CheckpointPointer {
     /// The optimizer step.
     pub step: u64,
     /// The prefix of its files; `{prefix}/manifest.json` names them all.
+    pub prefix: String,
+    /// SHA-256 of the manifest, in hexadecimal.
+    pub manifest_sha256: String,
+    /// The stage that it is the end of, if it is one's: such a checkpoint is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<String>,
+}
+
+/// The files of a job with stages.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContinualInputs {
+    /// Those of each stage, in the order of the plan.
+    pub stages: Vec<StageInputs>,
+    /// The general file.
+    pub held_out: Option<InputFile>,
+    /// The earlier result that the job goes on from.
+    pub parent: Option<ParentInput>,
+    /// Files of earlier jobs' stages that are still there and may be read, by SHA-256 of their content.
+    pub earlier: BTreeMap<String, InputFile>,
+}
+
+/// The files of a stage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StageInputs {
+    /// What it trains on.
+    pub training: InputFile,
+    /// What it is measured with.
+    pub validation: Option<InputFile>,
+}
+
+/// Where the files of an earlier result lie.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParentInput {
+    /// Their prefix; `{prefix}/manifest.json` names them all.
     pub prefix: String,
     /// SHA-256 of the manifest, in hexadecimal.
     pub manifest_sha256: String,

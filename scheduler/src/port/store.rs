@@ -153,6 +153,9 @@ pub struct CheckpointRecord {
     pub step: u64,
     /// The prefix of its files in the object store.
     pub prefix: String,
+    /// The stage that it is the end of, if it is one's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<String>,
     /// The figures.
     pub metrics: CheckpointMetrics,
     /// When, in Unix milliseconds.
@@ -293,6 +296,16 @@ pub struct JobFilter {
     pub metadata: BTreeMap<String, String>,
     /// It reads this file, to train on it or to measure with it.
     pub reads: Option<FileId>,
+    /// It goes on from a result or checkpoint of this job.
+    pub continues: Option<JobId>,
+}
+
+impl JobFilter {
+    /// What has to be among a job's [`JobRecord::sources`].
+    pub(crate) fn sources(&self) -> impl Iterator<Item = &str> {
+        let file = self.reads.iter().map(FileId::as_str);
+        file.chain(self.continues.iter().map(JobId::as_str))
+    }
 }
 
 /// The record. Every method that returns `Ok` for a write has made it as durable as [`Store::durability`] says.

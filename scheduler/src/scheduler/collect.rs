@@ -26,7 +26,12 @@ impl Scheduler {
         // The job is read before the records: a run that is over by now cannot add to them.
         let Some(job) = self.store().job_of_any_tenant(id).await? else { return Ok(()) };
         let checkpoints = self.store().all_checkpoints(id).await?;
-        let surplus = surplus(&job, &checkpoints);
+        let children = self.live_children(&job.tenant, id).await?;
+        let begun_with: BTreeSet<&str> = children
+            .iter()
+            .filter_map(|child| Some(child.parent.as_ref()?.prefix.as_str()))
+            .collect();
+        let surplus = surplus(&job, &checkpoints, &begun_with);
         for old in &surplus {
             // The record goes first: a record without files would be worse than files without a record.
             self.store().delete_checkpoint(id, &old.id).await?;
@@ -58,8 +63,12 @@ impl Scheduler {
 }
 
 /// Checkpoints that need not be kept: the oldest beyond the plan's number, and those whose step was written anew. Never the one that
-/// the job would go on from.
-fn surplus<'a>(job: &JobRecord, oldest_first: &'a [CheckpointRecord]) -> Vec<&'a CheckpointRecord> {
+/// the job would go on from, and none that a job which has not ended began with. The ends of stages are kept beside that number.
+fn surplus<'a>(
+    job: &JobRecord,
+    oldest_first: &'a [CheckpointRecord],
+    begun_with: &BTreeSet<&str>,
+) -> Vec<&'a CheckpointRecord> {
     let latest_of_step =
         |index: usize, step: u64| !oldest_first[index + 1..].iter().any(|later| later.step == step);
     let keep = job.plan.checkpoint.keep as usize;
@@ -67,7 +76,12 @@ fn surplus<'a>(job: &JobRecord, oldest_first: &'a [CheckpointRecord]) -> Vec<&'a
     let mut surplus = Vec::new();
     for (index, checkpoint) in oldest_first.iter().enumerate().rev() {
         let pointed = job.checkpoint.as_ref().is_some_and(|p| p.prefix == checkpoint.prefix);
-        if pointed || (kept < keep && latest_of_step(index, checkpoint.step)) {
+        let latest = latest_of_step(index, checkpoint.step);
+        if (checkpoint.stage.is_some() && latest) || begun_with.contains(checkpoint.prefix.as_str())
+        {
+            continue;
+        }
+        if pointed || (kept < keep && latest) {
             kept += 1;
         } else {
             surplus.push(checkpoint);

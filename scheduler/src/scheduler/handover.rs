@@ -54,10 +54,17 @@ impl Scheduler {
                 job: lease.job.clone(),
                 step: pointer.step,
                 prefix: pointer.prefix.clone(),
+                stage: pointer.stage.clone(),
                 metrics: metrics.clone(),
                 created_at_ms: now_ms,
             });
-            let text = format!("Checkpoint created at step {}", pointer.step);
+            let text = match &pointer.stage {
+                None => format!("Checkpoint created at step {}", pointer.step),
+                Some(stage) => {
+                    let step = pointer.step;
+                    format!("Checkpoint created at step {step}, the end of stage '{stage}'")
+                }
+            };
             commit.events.push(message(now_ms, EventLevel::Info, text)?);
             Ok(())
         })
@@ -142,7 +149,12 @@ impl Scheduler {
             })
             .await?;
         match job.state {
-            JobState::Succeeded { .. } => Ok(()),
+            JobState::Succeeded { .. } => {
+                let stages = result.continual.iter().flat_map(|ended| &ended.stages);
+                let own = stages.filter(|stage| stage.last_step.is_some());
+                self.metrics().gates_tripped(own.filter(|stage| !stage.kept).count());
+                Ok(())
+            }
             _ => Err(LeaseError::Fenced),
         }
     }

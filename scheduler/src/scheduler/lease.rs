@@ -51,6 +51,7 @@ impl Scheduler {
                 Some(id) => Some(self.input_of(job, id).await?),
                 None => None,
             },
+            continual: self.continual_inputs(job).await?,
             checkpoint: job.checkpoint.clone(),
             runtime_seconds_left: (limit as f64 - job.running_seconds).max(0.0) as u64,
         })
@@ -69,7 +70,11 @@ impl Scheduler {
         })
     }
 
-    async fn input_of(&self, job: &JobRecord, id: &FileId) -> Result<InputFile, LeaseError> {
+    pub(super) async fn input_of(
+        &self,
+        job: &JobRecord,
+        id: &FileId,
+    ) -> Result<InputFile, LeaseError> {
         let file = self.store().file(&job.tenant, id).await?;
         let file = file.ok_or_else(|| {
             LeaseError::Unavailable(format!("file {id} of job {} is gone", job.id))

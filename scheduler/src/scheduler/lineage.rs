@@ -3,7 +3,7 @@
 use trainyard_openapi::erasure::{
     Lineage, LineageCheckpoint, LineageFile, LineageJob, LineageModel,
 };
-use trainyard_openapi::id::{FileId, TenantId};
+use trainyard_openapi::id::{FileId, JobId, TenantId};
 use trainyard_openapi::limits::PAGE_LIMIT_MAX;
 use trainyard_openapi::page::{Order, PageRequest};
 
@@ -62,6 +62,36 @@ impl Scheduler {
         Ok(self.store().jobs(tenant, &filter, page).await?)
     }
 
+    /// Jobs that go on from what a job made, newest first.
+    pub(super) async fn children_of(
+        &self,
+        tenant: &TenantId,
+        job: &JobId,
+    ) -> Result<Vec<JobRecord>> {
+        let filter = JobFilter { continues: Some(job.clone()), ..JobFilter::default() };
+        let mut page = PageRequest { after: None, limit: PAGE_LIMIT_MAX, order: Order::Desc };
+        let mut all = Vec::new();
+        loop {
+            let (jobs, has_more) = self.store().jobs(tenant, &filter, &page).await?;
+            page.after = jobs.last().map(|job| job.id.to_string());
+            all.extend(jobs);
+            if !has_more {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// Those of them that have not ended.
+    pub(super) async fn live_children(
+        &self,
+        tenant: &TenantId,
+        job: &JobId,
+    ) -> Result<Vec<JobRecord>> {
+        let mut children = self.children_of(tenant, job).await?;
+        children.retain(|child| !child.state.status().is_terminal());
+        Ok(children)
+    }
+
     /// Adds what a job made and what is still there of it.
     async fn made_by(&self, job: &JobRecord, lineage: &mut Lineage) -> Result<()> {
         for checkpoint in self.store().all_checkpoints(&job.id).await? {
@@ -84,11 +114,12 @@ impl Scheduler {
 }
 
 fn reader(job: &JobRecord, file: &FileId) -> LineageJob {
+    let uses = job.inputs().into_iter().find(|input| input.id == file.as_str());
     LineageJob {
         id: job.id.clone(),
         status: job.state.status(),
-        trained: job.training_file == *file,
-        validated: job.validation_file.as_ref() == Some(file),
+        trained: uses.as_ref().is_some_and(|uses| uses.trained),
+        validated: uses.as_ref().is_some_and(|uses| uses.measured),
         erasure_id: job.erased.as_ref().map(|erased| erased.id.clone()),
     }
 }

@@ -12,7 +12,7 @@ use trainyard_openapi::page::{Order, Page, PageRequest};
 
 use super::Scheduler;
 use super::verify::MANIFEST;
-use super::view::checkpoint_model_name;
+use super::view::{checkpoint_model_name, model_name};
 use crate::base_model::BaseModel;
 use crate::error::Result;
 use crate::job::JobRecord;
@@ -57,6 +57,7 @@ impl Scheduler {
         let now_ms = self.store().now_ms().await?;
         let entry = Self::audited(ctx, now_ms, "model.deleted", name, json!({}));
         let job = if let Some(record) = self.store().model(ctx.tenant(), name).await? {
+            self.check_not_gone_on_from(ctx, &record.job, name).await?;
             self.store().delete_model(ctx.tenant(), name, &Change::audited(entry)).await?;
             record.job
         } else if let Some((job, checkpoint)) = self.checkpoint_named(ctx, name).await? {
@@ -64,6 +65,7 @@ impl Scheduler {
                 let text = format!("'{name}' belongs to a job that has not ended");
                 return Err(ApiError::new(ErrorCode::InUse, text).into());
             }
+            self.check_not_gone_on_from(ctx, &job.id, name).await?;
             self.store().delete_checkpoint(&job.id, &checkpoint.id).await?;
             self.store().apply(&Change::audited(entry)).await?;
             job.id
@@ -75,6 +77,24 @@ impl Scheduler {
         };
         self.collect(&job).await;
         Ok(Deleted { id: name.to_string(), object: "model".to_string(), deleted: true })
+    }
+
+    /// Refuses to take away what a job that has not ended begins with.
+    async fn check_not_gone_on_from(
+        &self,
+        ctx: &TenantContext,
+        job: &JobId,
+        name: &str,
+    ) -> Result<()> {
+        let live = self.live_children(ctx.tenant(), job).await?;
+        let by = |child: &&JobRecord| child.parent.as_ref().is_some_and(|from| from.model == name);
+        match live.iter().find(by) {
+            None => Ok(()),
+            Some(child) => {
+                let text = format!("job {}, which has not ended, goes on from '{name}'", child.id);
+                Err(ApiError::new(ErrorCode::InUse, text).into())
+            }
+        }
     }
 
     /// The files of a result or checkpoint.
@@ -154,12 +174,29 @@ impl Scheduler {
     }
 
     /// The tenant's checkpoint that bears `name`, with its job.
-    async fn checkpoint_named(
+    pub(super) async fn checkpoint_named(
         &self,
         ctx: &TenantContext,
         name: &str,
     ) -> Result<Option<(JobRecord, CheckpointRecord)>> {
-        let Some((model, _)) = name.split_once(CHECKPOINT_MARK) else { return Ok(None) };
+        if !name.contains(CHECKPOINT_MARK) {
+            return Ok(None);
+        }
+        let Some(job) = self.job_behind(ctx, name).await? else { return Ok(None) };
+        let checkpoints = self.store().all_checkpoints(&job.id).await?;
+        // A step that was written anew stands last.
+        let mut newest_first = checkpoints.into_iter().rev();
+        let found = newest_first.find(|one| checkpoint_model_name(&job, one.step) == name);
+        Ok(found.map(|checkpoint| (job, checkpoint)))
+    }
+
+    /// The tenant's job whose result or checkpoint would bear `name`, whether there is one or not.
+    pub(super) async fn job_behind(
+        &self,
+        ctx: &TenantContext,
+        name: &str,
+    ) -> Result<Option<JobRecord>> {
+        let model = name.split_once(CHECKPOINT_MARK).map_or(name, |(model, _)| model);
         // A name holds the first half of its job's id; the whole name decides.
         let short = model.rsplit(':').next().unwrap_or_default();
         let start = format!("{}{short}", JobId::PREFIX);
@@ -168,17 +205,12 @@ impl Scheduler {
             let (jobs, has_more) =
                 self.store().jobs(ctx.tenant(), &JobFilter::default(), &page).await?;
             page.after = jobs.last().map(|job| job.id.to_string());
-            for job in jobs.into_iter().filter(|job| job.id.as_str().starts_with(&start)) {
-                let checkpoints = self.store().all_checkpoints(&job.id).await?;
-                // A step that was written anew stands last.
-                let mut newest_first = checkpoints.into_iter().rev();
-                let found = newest_first.find(|one| checkpoint_model_name(&job, one.step) == name);
-                if let Some(checkpoint) = found {
-                    return Ok(Some((job, checkpoint)));
-                }
-            }
-            if !has_more {
-                return Ok(None);
+            let meant =
+                |job: &JobRecord| job.id.as_str().starts_with(&start) && model_name(job) == model;
+            match jobs.into_iter().find(meant) {
+                Some(job) => return Ok(Some(job)),
+                None if !has_more => return Ok(None),
+                None => {}
             }
         }
     }

@@ -1,14 +1,15 @@
 //! A dry run of a create request: the same checks, and everything told that is known before training.
 
-use trainyard_openapi::extension::Progress;
+use trainyard_openapi::extension::{NewStage, Progress};
 use trainyard_openapi::job::CreateJob;
 use trainyard_openapi::line::validator::FileReport;
 use trainyard_openapi::page::{Order, PageRequest};
 use trainyard_openapi::preflight::{BadLine, Preflight, PreflightFile, QueuePlace, TimeEstimate};
 use trainyard_plan::trainer::{InspectedFile, Inspection};
-use trainyard_plan::{compatibility, memory_fit};
+use trainyard_plan::{Plan, compatibility, memory_fit};
 
 use super::Scheduler;
+use super::validation::file_id;
 use crate::error::Result;
 use crate::job::{JobRecord, JobState};
 use crate::port::control_plane::InputFile;
@@ -30,39 +31,42 @@ impl Scheduler {
     /// The same as of a create request.
     pub async fn preflight(&self, ctx: &TenantContext, request: &CreateJob) -> Result<Preflight> {
         let job = self.new_job(ctx, request).await?;
-        let facts = self.models_dir().facts(&request.model)?;
+        let facts = self.models_dir().facts(&job.model)?;
         let mut files = Vec::new();
         let mut inputs = Vec::new();
-        let named = [
-            ("training_file", Some(&job.training_file)),
-            ("validation_file", job.validation_file.as_ref()),
-        ];
-        for (param, id) in named.into_iter().filter_map(|(param, id)| Some((param, id?))) {
-            let record = self.file_record(ctx, id).await?;
-            let (_, report) = self.read_lines(&job, id).await?;
-            files.push(file_of(param, &record, report));
+        for input in job.inputs() {
+            let record = self.file_record(ctx, &file_id(&job, input.id)?).await?;
+            let (_, report) = self.read_lines(&job, &record.id).await?;
+            files.push(file_of(&input.param, &record, report));
             inputs.push(InputFile { id: record.id, filename: record.filename, key: record.key });
         }
-        let inspected = self.inspect(&job, inputs).await;
-        if let Ok(inspection) = &inspected {
-            let parts = [Some(&inspection.training), inspection.validation.as_ref()];
-            for (file, found) in files.iter_mut().zip(parts.into_iter().flatten()) {
-                add(file, found);
+        let looks = looks_at(&job);
+        let inspected = self.inspect_all(&job, &looks, &inputs).await;
+        for (look, inspection) in looks.iter().zip(inspected.iter().flatten()) {
+            let parts = [
+                (Some(look.training.as_str()), Some(&inspection.training)),
+                (look.validation.as_deref(), inspection.validation.as_ref()),
+            ];
+            for (id, found) in parts.into_iter().filter_map(|(id, found)| Some((id?, found?))) {
+                let own = files.iter_mut().filter(|file| file.id.as_str() == id);
+                own.for_each(|file| add(file, found));
             }
         }
-        let inspection = inspected.as_ref().ok();
-        let of_epochs = |inspection: &Inspection| {
-            let tokens = inspection.training.report.get("tokens").copied().unwrap_or(0);
-            tokens * u64::from(job.plan.epochs)
+        let inspections = inspected.as_deref().ok();
+        let inspection = inspections.and_then(<[Inspection]>::first);
+        let epochs = u64::from(job.plan.epochs);
+        let tokens_of = |one: &Inspection| one.training.report.get("tokens").copied().unwrap_or(0);
+        let total_tokens =
+            inspections.map(|all| all.iter().map(|one| tokens_of(one) * epochs).sum::<u64>());
+        let by_lines = |look: &Look| {
+            let file = files.iter().find(|file| file.id.as_str() == look.training);
+            let lines = file.map_or(0, |file| file.examples);
+            lines.div_ceil(u64::from(job.plan.batch_size)) * epochs
         };
-        let total_tokens = inspection.map(of_epochs);
-        let by_lines = files.first().map_or(0, |file| file.examples);
-        let total_steps = match (inspection, &job.plan.privacy) {
+        let total_steps = match (inspections, &job.plan.privacy) {
             (_, Some(privacy)) => privacy.phase.steps(),
-            (Some(inspection), None) => inspection.total_steps,
-            (None, None) => {
-                by_lines.div_ceil(u64::from(job.plan.batch_size)) * u64::from(job.plan.epochs)
-            }
+            (Some(all), None) => all.iter().map(|one| one.total_steps).sum(),
+            (None, None) => looks.iter().map(by_lines).sum(),
         };
         let parameters = facts.as_ref().map_or(0, trainyard_plan::ModelFacts::parameters_estimate);
         let host = self.inner.parts.host;
@@ -74,7 +78,7 @@ impl Scheduler {
         Ok(Preflight {
             object: "fine_tuning.preflight".to_string(),
             valid: fits && !empty && files.iter().all(|file| file.error_count == 0),
-            model: job.model.clone(),
+            model: request.model.clone(),
             seed: job.plan.seed,
             method: job.plan.method(),
             trainyard: job.plan.extension(Progress::default(), None),
@@ -90,22 +94,32 @@ impl Scheduler {
         })
     }
 
-    /// What a trainer finds in the files, or why none looked.
-    async fn inspect(&self, job: &JobRecord, inputs: Vec<InputFile>) -> Result<Inspection, String> {
+    /// What a trainer finds in the files of each look, or why none looked.
+    async fn inspect_all(
+        &self,
+        job: &JobRecord,
+        looks: &[Look],
+        inputs: &[InputFile],
+    ) -> Result<Vec<Inspection>, String> {
         let Some(inspector) = &self.inner.parts.inspector else {
             return Err("this server has no trainer beside it that could count tokens".to_string());
         };
-        let mut inputs = inputs.into_iter();
-        let Some(training_file) = inputs.next() else {
-            return Err("there is no training file".to_string());
+        let named = |id: &str| {
+            let input = inputs.iter().find(|input| input.id.as_str() == id);
+            input.cloned().ok_or_else(|| format!("there is no file '{id}'"))
         };
-        let request = InspectRequest {
-            plan: job.plan.clone(),
-            model: job.model.clone(),
-            training_file,
-            validation_file: inputs.next(),
-        };
-        inspector.inspect(request).await.map_err(|error| error.to_string())
+        let mut all = Vec::new();
+        for look in looks {
+            let request = InspectRequest {
+                // Each stage's rows are counted as those of a job of its own.
+                plan: Plan { continual: None, ..job.plan.clone() },
+                model: job.model.clone(),
+                training_file: named(&look.training)?,
+                validation_file: look.validation.as_deref().map(named).transpose()?,
+            };
+            all.push(inspector.inspect(request).await.map_err(|error| error.to_string())?);
+        }
+        Ok(all)
     }
 
     async fn time(
@@ -174,6 +188,30 @@ impl Scheduler {
             }),
         };
         Ok(QueuePlace { position, waiting_reason: reason, estimated_start_at: waiting.starts_at })
+    }
+}
+
+/// Files that are looked at together.
+struct Look {
+    training: String,
+    validation: Option<String>,
+}
+
+/// The job's own files, or those of each stage. The held-out file is read line by line alone: it changes no step.
+fn looks_at(job: &JobRecord) -> Vec<Look> {
+    let own = || Look {
+        training: job.training_file.to_string(),
+        validation: job.validation_file.as_ref().map(ToString::to_string),
+    };
+    match job.stages() {
+        [] => vec![own()],
+        stages => {
+            let of = |stage: &NewStage| Look {
+                training: stage.training_file.clone(),
+                validation: stage.validation_file.clone(),
+            };
+            stages.iter().map(of).collect()
+        }
     }
 }
 

@@ -10,7 +10,10 @@ use trainyard_openapi::job::{CreateJob, Job};
 use trainyard_openapi::limits::SEED_MAX;
 use trainyard_openapi::webhook::{EventType, JobWebhook};
 
+use trainyard_plan::StreamFacts;
+
 use super::documents::json as json_error;
+use super::parent::Origin;
 use super::{Scheduler, message};
 use crate::config::Devices;
 use crate::error::Result;
@@ -27,6 +30,9 @@ pub const DEFAULT_POOL: &str = "default";
 
 /// The field that names it.
 const POOL: &str = "trainyard.resources.pool";
+
+/// The fields that name a job's own two files.
+const PARAMS: [&str; 2] = ["training_file", "validation_file"];
 
 /// For how long a retry without a key finds the job of the request that it repeats, in milliseconds.
 const RETRY_MS: i64 = 600_000;
@@ -166,7 +172,7 @@ impl Scheduler {
         });
         commit.live_max = ctx.quota().live_jobs;
         commit.usage = Some(UsageRecord { jobs_created: 1, ..UsageRecord::on(now_ms) });
-        let detail = json!({"model": commit.job.model, "training_file": commit.job.training_file});
+        let detail = json!({"model": request.model, "training_file": commit.job.training_file});
         commit.also =
             Change::audited(Self::audited(ctx, now_ms, "job.created", &commit.job.id, detail));
         if let Some(own) = &webhook {
@@ -221,12 +227,7 @@ impl Scheduler {
         ctx: &TenantContext,
         request: &CreateJob,
     ) -> Result<JobRecord> {
-        let Some(facts) = self.models_dir().facts(&request.model)? else {
-            let name: String = request.model.chars().take(80).collect();
-            let text =
-                format!("The model '{name}' does not exist; GET /v1/models lists those that do");
-            return Err(ApiError::field(ErrorCode::ModelNotFound, "model", text).into());
-        };
+        let Origin { base, facts, parent } = self.origin(ctx, &request.model).await?;
         let training = self.input(ctx, "training_file", &request.training_file).await?;
         let validation = match &request.validation_file {
             Some(id) => Some(self.input(ctx, "validation_file", id).await?),
@@ -234,9 +235,13 @@ impl Scheduler {
         };
         let private =
             request.trainyard.as_ref().is_some_and(|extension| extension.privacy.is_some());
-        self.check_privacy_of_files(private, &training, validation.as_ref()).await?;
+        let own = PARAMS.map(ToString::to_string);
+        self.check_privacy_of_files(private, &own, &training, validation.as_ref()).await?;
+        let stage_examples = self.check_stage_files(ctx, request, private, parent.as_ref()).await?;
         let data = self.data_facts(request, &training).await?;
-        let mut plan = self.plan_of(request, random_seed()?, data, facts).await?;
+        let (parent, before) = parent.unzip();
+        let stream = StreamFacts { stage_examples, parent: before };
+        let mut plan = self.plan_of(request, random_seed()?, data, stream, facts).await?;
         plan.resources.pool = self.pool(plan.resources.pool)?;
         if let Some(privacy) = &plan.privacy {
             self.check_unit(&training, privacy).await?;
@@ -246,7 +251,8 @@ impl Scheduler {
             tenant: ctx.tenant().clone(),
             rev: 0,
             created_at_ms: self.store().now_ms().await?,
-            model: request.model.clone(),
+            model: base,
+            parent,
             training_file: training.id,
             validation_file: validation.map(|file| file.id),
             suffix: request.suffix.clone(),
@@ -286,7 +292,12 @@ impl Scheduler {
     }
 
     /// A file of the tenant that can be trained on. A foreign file does not exist.
-    async fn input(&self, ctx: &TenantContext, param: &str, id: &str) -> Result<FileRecord> {
+    pub(super) async fn input(
+        &self,
+        ctx: &TenantContext,
+        param: &str,
+        id: &str,
+    ) -> Result<FileRecord> {
         let shown: String = id.chars().take(80).collect();
         let unknown = || {
             ApiError::field(

@@ -1,4 +1,4 @@
-//! `validating_files`: every line of both files is read before the job may be queued.
+//! `validating_files`: every line of every file is read before the job may be queued.
 
 use futures::stream::{self, StreamExt};
 use serde_json::{Map, json};
@@ -11,7 +11,7 @@ use trainyard_openapi::line::validator::{FileReport, FileValidator};
 use super::{Scheduler, event, message};
 use crate::error::{Result, SchedulerError};
 use crate::job::state::Transition;
-use crate::job::{JobRecord, JobState};
+use crate::job::{JobInput, JobRecord, JobState};
 use crate::port::objects::ObjectError;
 use crate::port::store::FileRecord;
 use crate::trace::{Span, SpanKind};
@@ -21,7 +21,7 @@ const FILES_AT_ONCE: usize = 4;
 
 /// What was found in a job's files.
 enum Finding {
-    Good(Vec<FileReport>),
+    Good(Vec<(String, FileReport)>),
     Bad { error: JobError, report: Option<FileReport> },
 }
 
@@ -66,8 +66,8 @@ impl Scheduler {
                 Finding::Good(reports) => {
                     let text = "Files validated, moving job to queued state";
                     let mut data = Map::new();
-                    for (name, report) in ["training_file", "validation_file"].iter().zip(reports) {
-                        data.insert((*name).to_string(), counts(report));
+                    for (param, report) in reports {
+                        data.insert(param.clone(), counts(report));
                     }
                     commit.events.push(event(
                         now_ms,
@@ -106,23 +106,19 @@ impl Scheduler {
 
     async fn examine(&self, job: &JobRecord) -> Result<Finding> {
         let mut reports = Vec::new();
-        let files = [
-            ("training_file", Some(&job.training_file)),
-            ("validation_file", job.validation_file.as_ref()),
-        ];
-        for (param, id) in files.into_iter().filter_map(|(param, id)| Some((param, id?))) {
-            let (name, report) = match self.read_lines(job, id).await {
+        for JobInput { param, id, .. } in job.inputs() {
+            let (name, report) = match self.read_lines(job, &file_id(job, id)?).await {
                 Ok(read) => read,
                 Err(SchedulerError::Object(ObjectError::NotFound(_))) => {
                     let text = format!("{param}: {id} has been deleted");
-                    return Ok(Finding::Bad { error: refusal(param, text), report: None });
+                    return Ok(Finding::Bad { error: refusal(&param, text), report: None });
                 }
                 Err(error) => return Err(error),
             };
             if let Some(summary) = report.error_summary(&name) {
-                return Ok(Finding::Bad { error: refusal(param, summary), report: Some(report) });
+                return Ok(Finding::Bad { error: refusal(&param, summary), report: Some(report) });
             }
-            reports.push(report);
+            reports.push((param, report));
         }
         Ok(Finding::Good(reports))
     }
@@ -162,10 +158,17 @@ impl Scheduler {
     }
 }
 
+/// The id of a file in a job's plan.
+pub(super) fn file_id(job: &JobRecord, id: &str) -> Result<FileId> {
+    let broken =
+        |_| SchedulerError::Internal(format!("'{id}' in the plan of {} is no file", job.id));
+    id.parse().map_err(broken)
+}
+
 fn refusal(param: &str, text: String) -> JobError {
-    let code = match param {
-        "validation_file" => JobErrorCode::InvalidValidationFile,
-        _ => JobErrorCode::InvalidTrainingFile,
+    let code = match param.ends_with("training_file") {
+        true => JobErrorCode::InvalidTrainingFile,
+        false => JobErrorCode::InvalidValidationFile,
     };
     JobError { code, message: text, param: Some(param.to_string()) }
 }

@@ -1,6 +1,6 @@
 //! Records as clients see them.
 
-use trainyard_openapi::checkpoint::JobCheckpoint;
+use trainyard_openapi::checkpoint::{CheckpointExtension, JobCheckpoint};
 use trainyard_openapi::extension::Progress;
 use trainyard_openapi::file::File;
 use trainyard_openapi::job::{Job, JobStatus};
@@ -51,7 +51,7 @@ pub(super) fn job_of(record: &JobRecord, waiting: Waiting, now_ms: i64) -> Job {
         fine_tuned_model: None,
         finished_at: None,
         hyperparameters: record.plan.hyperparameters(),
-        model: record.model.clone(),
+        model: record.parent.as_ref().map_or(&record.model, |parent| &parent.model).clone(),
         organization_id: record.tenant.to_string(),
         result_files: Vec::new(),
         status,
@@ -102,6 +102,7 @@ pub(super) fn checkpoint_of(record: &CheckpointRecord, job: &JobRecord) -> JobCh
         fine_tuning_job_id: record.job.clone(),
         step_number: record.step,
         metrics: record.metrics.clone(),
+        trainyard: record.stage.clone().map(|stage| CheckpointExtension { stage }),
     }
 }
 

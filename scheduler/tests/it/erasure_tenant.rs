@@ -126,7 +126,7 @@ async fn a_tenant_goes_with_all_that_it_has() {
     // The neighbour has everything that it had.
     let job = world.job(&stays).await;
     let artifacts = scheduler.artifacts(&world.ctx, &job.fine_tuned_model.unwrap()).await.unwrap();
-    assert_eq!(artifacts.data.len(), 3);
+    assert_eq!(artifacts.data.len(), 4);
     let below = world.objects.list("jobs").await.unwrap();
     assert!(below.iter().all(|key| key.starts_with(&format!("jobs/{stays}/"))), "{below:?}");
     assert_eq!(world.objects.list("files").await.unwrap().len(), 1);

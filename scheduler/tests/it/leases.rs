@@ -227,6 +227,7 @@ async fn handovers_are_looked_at() {
     let scheduler = &world.scheduler;
     let sha = run.upload("step-000005", 5).await;
     let good = CheckpointPointer {
+        stage: None,
         epoch: 1,
         step: 5,
         prefix: format!("{}/step-000005", run.prefix()),
@@ -247,6 +248,7 @@ async fn handovers_are_looked_at() {
         hashes.push(hex::encode(<sha2::Sha256 as sha2::Digest>::digest(json)));
     }
     let at = |directory: &str, sha: &str| CheckpointPointer {
+        stage: None,
         prefix: format!("{}/{directory}", run.prefix()),
         manifest_sha256: sha.to_string(),
         ..good.clone()

@@ -67,7 +67,10 @@ async fn a_job_from_request_to_result() {
     assert_eq!(record.bytes, 22);
     let artifacts = scheduler.artifacts(ctx, &model).await.unwrap();
     let names: Vec<&str> = artifacts.data.iter().map(|artifact| artifact.name.as_str()).collect();
-    assert_eq!(names, ["adapter_model.safetensors", "manifest.json", "metrics.csv"]);
+    assert_eq!(
+        names,
+        ["adapter_config.json", "adapter_model.safetensors", "manifest.json", "metrics.csv"]
+    );
     assert_eq!(
         world.messages(&job.id).await,
         [
@@ -84,7 +87,7 @@ async fn a_job_from_request_to_result() {
     let checkpoints = scheduler.checkpoints(ctx, &job.id, &page()).await.unwrap();
     let name = &checkpoints.data[0].fine_tuned_model_checkpoint;
     assert_eq!(*name, format!("{model}:ckpt-step-4"));
-    assert_eq!(scheduler.artifacts(ctx, name).await.unwrap().data.len(), 3);
+    assert_eq!(scheduler.artifacts(ctx, name).await.unwrap().data.len(), 4);
     let (artifact, content) =
         scheduler.artifact(ctx, name, "adapter_model.safetensors").await.unwrap();
     let content: Vec<bytes::Bytes> = content.try_collect().await.unwrap();

@@ -8,6 +8,7 @@
 
 mod adapters;
 mod audit;
+mod continual;
 mod crashes;
 mod erasure;
 mod erasure_tenant;

@@ -298,6 +298,10 @@ pub(crate) fn request(file: &FileId, extra: Value) -> CreateJob {
     body::parse(request.to_string().as_bytes()).unwrap()
 }
 
+/// As PEFT writes it for the default adapter.
+const ADAPTER_CONFIG: &[u8] =
+    br#"{"peft_type": "LORA", "r": 16, "lora_alpha": 32, "use_rslora": false}"#;
+
 /// A run of a claimed job.
 #[derive(Clone)]
 pub(crate) struct Run {
@@ -333,11 +337,12 @@ impl Run {
         }
     }
 
-    /// Uploads a directory of two files; gives the SHA-256 of its manifest.
+    /// Uploads a directory of three files; gives the SHA-256 of its manifest.
     pub(crate) async fn upload(&self, directory: &str, step: u64) -> String {
         let prefix = format!("{}/{directory}", self.prefix());
         let files = [
             ("adapter_model.safetensors", format!("weights of {prefix}").into_bytes()),
+            ("adapter_config.json", ADAPTER_CONFIG.to_vec()),
             ("metrics.csv", b"step,train_loss\n1,0.5\n".to_vec()),
         ];
         for (name, content) in &files {
@@ -356,6 +361,15 @@ impl Run {
 
     /// Uploads and hands over a checkpoint.
     pub(crate) async fn checkpoint(&self, step: u64) -> Result<CheckpointPointer, LeaseError> {
+        self.checkpoint_of(step, None).await
+    }
+
+    /// The same of one that may be the end of a stage.
+    pub(crate) async fn checkpoint_of(
+        &self,
+        step: u64,
+        stage: Option<&str>,
+    ) -> Result<CheckpointPointer, LeaseError> {
         let directory = format!("step-{step:06}");
         let manifest_sha256 = self.upload(&directory, step).await;
         let pointer = CheckpointPointer {
@@ -363,6 +377,7 @@ impl Run {
             step,
             prefix: format!("{}/{directory}", self.prefix()),
             manifest_sha256,
+            stage: stage.map(ToString::to_string),
         };
         let metrics = CheckpointMetrics { train_loss: Some(0.5), ..CheckpointMetrics::default() };
         self.scheduler.checkpoint(self.lease(), &pointer, &metrics).await?;

@@ -18,7 +18,7 @@ use crate::client::{Client, ClientError};
   trainyard jobs create --model smollm2 --training-file train.jsonl --dry-run
   trainyard jobs create --body job.json --set trainyard.precision=fp32 --set trainyard.checkpoint.every_steps=50")]
 pub(crate) struct CreateArgs {
-    /// The base model, by a name that `trainyard models list` shows.
+    /// The base model, or a fine-tuned model or checkpoint that the job goes on from, by a name that `trainyard models list` shows.
     #[arg(long, required_unless_present = "body")]
     model: Option<String>,
     /// What to train on: a file's id, or a local JSONL file, which is uploaded.

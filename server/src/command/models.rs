@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use serde_json::Value;
-use trainyard_openapi::model::{Artifact, Model};
+use trainyard_openapi::model::{Artifact, Model, ModelLineage, ModelLineageNode};
 use trainyard_openapi::page::Page;
 
 use super::connection::Connection;
@@ -24,6 +24,13 @@ pub(crate) enum Models {
     /// Show a model.
     Get {
         /// The model's name.
+        name: String,
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// Show what a model came of and what came of it: models, jobs and files.
+    Lineage {
+        /// The model's name, or a checkpoint's; also one that was deleted.
         name: String,
         #[command(flatten)]
         connection: Connection,
@@ -66,6 +73,10 @@ pub(crate) async fn run(command: Models) -> Result<Exit, ClientError> {
         Models::Get { name, connection } => {
             let answer = connection.client()?.get(&["models", &name], &[]).await?;
             show(&answer, connection.format())?;
+        }
+        Models::Lineage { name, connection } => {
+            let answer = connection.client()?.get(&["models", &name, "lineage"], &[]).await?;
+            lineage(&answer, connection.format())?;
         }
         Models::Delete { name, connection } => {
             let answer = connection.client()?.delete(&["models", &name], &[]).await?;
@@ -112,6 +123,30 @@ fn show(answer: &Value, format: Format) -> Result<(), ClientError> {
     let fields: Vec<_> =
         ["created (UTC)", "owner", "name"].into_iter().zip(row(&read(answer)?)).collect();
     Ok(output::fields(&fields)?)
+}
+
+fn lineage(answer: &Value, format: Format) -> Result<(), ClientError> {
+    if format == Format::Json {
+        return Ok(output::json(answer)?);
+    }
+    let lineage: ModelLineage = read(answer)?;
+    let row = |node: &ModelLineageNode| {
+        let from_here = lineage.edges.iter().filter(|edge| edge.from == node.id);
+        let came: Vec<_> =
+            from_here.map(|edge| format!("{} {}", edge.kind.as_str(), edge.to)).collect();
+        let state = match (node.present, node.status) {
+            (_, Some(status)) => status.as_str(),
+            (true, None) => "there",
+            (false, None) => "gone",
+        };
+        vec![node.kind.as_str().to_string(), node.id.clone(), state.to_string(), came.join(", ")]
+    };
+    let rows: Vec<_> = lineage.nodes.iter().map(row).collect();
+    output::table(&["WHAT", "ID", "STATE", ""], &rows)?;
+    if lineage.truncated {
+        output::line("There is more than this.")?;
+    }
+    Ok(())
 }
 
 fn artifacts(answer: &Value, format: Format) -> Result<(), ClientError> {

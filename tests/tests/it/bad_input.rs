@@ -84,7 +84,12 @@ async fn a_request_is_refused_with_the_field_at_fault() {
             "unknown_parameter",
             "trainyard.privacy.epsilon",
         ),
-        ("/trainyard/continual", json!({"method": "ewc"}), "not_available", "trainyard.continual"),
+        (
+            "/trainyard/continual",
+            json!({"method": "ewc"}),
+            "unknown_parameter",
+            "trainyard.continual.method",
+        ),
         ("/seed", json!(-1), "invalid_value", "seed"),
         ("/model", json!("no-such-model"), "model_not_found", "model"),
         ("/training_file", json!("file-000000000000000000000000"), "invalid_file", "training_file"),

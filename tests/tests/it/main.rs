@@ -9,6 +9,7 @@ mod backup;
 mod bad_input;
 mod cli;
 mod cluster;
+mod continual;
 mod crash;
 mod disks;
 mod erasure;

@@ -10,7 +10,7 @@ use trainyard_openapi::job::CreateJob;
 use trainyard_openapi::job_error::JobErrorCode;
 use trainyard_openapi::line::validator::FileValidator;
 use trainyard_plan::trainer::RunSpec;
-use trainyard_plan::{DataFacts, HostFacts, ModelFacts, resolve};
+use trainyard_plan::{DataFacts, HostFacts, ModelFacts, StreamFacts, resolve};
 
 use crate::device;
 use crate::error::{Result, TrainerError};
@@ -59,7 +59,8 @@ pub fn read_request(path: &Path, config: impl FnOnce(&Path) -> Result<PathBuf>) 
     }
     let host = host_facts();
     let users = count_users(&request, &training_file)?;
-    let plan = resolve(&request, SEED, DataFacts { examples, users }, &facts, host)?;
+    let (data, stream) = (DataFacts { examples, users }, StreamFacts::default());
+    let plan = resolve(&request, SEED, data, &stream, &facts, host)?;
     Ok(RunSpec {
         plan,
         model,

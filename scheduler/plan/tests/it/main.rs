@@ -6,11 +6,13 @@
     reason = "a test fails by panicking"
 )]
 
+mod continual;
+
 use serde_json::{Value, json};
 use trainyard_openapi::auto::Auto;
 use trainyard_openapi::extension::{Overlong, Precision, Progress};
 use trainyard_openapi::job::CreateJob;
-use trainyard_plan::{DataFacts, HostFacts, ModelFacts, Plan, resolve};
+use trainyard_plan::{DataFacts, HostFacts, ModelFacts, Plan, StreamFacts, resolve};
 
 fn facts() -> ModelFacts {
     let config = json!({"model_type": "llama", "hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30,
@@ -24,7 +26,8 @@ fn plan(more: Value, examples: u64, host: HostFacts) -> Plan {
     let mut request = json!({"model": "m", "training_file": "f"});
     request.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     let request: CreateJob = serde_json::from_value(request).unwrap();
-    resolve(&request, 5, DataFacts::of_examples(examples), &facts(), host).unwrap()
+    let (data, stream) = (DataFacts::of_examples(examples), StreamFacts::default());
+    resolve(&request, 5, data, &stream, &facts(), host).unwrap()
 }
 
 #[test]

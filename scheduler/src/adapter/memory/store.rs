@@ -392,11 +392,9 @@ impl Store for MemoryStore {
         let all = tables.jobs.iter().filter(|job| job.tenant == *tenant).collect();
         let wanted = |job: &JobRecord| {
             let value = |key: &String| job.metadata.as_ref().and_then(|pairs| pairs.get(key));
-            let reads = |file: &FileId| {
-                job.training_file == *file || job.validation_file.as_ref() == Some(file)
-            };
+            let made_of = |wanted: &str| job.sources().contains(wanted);
             filter.metadata.iter().all(|(key, wanted)| value(key) == Some(wanted))
-                && filter.reads.as_ref().is_none_or(reads)
+                && filter.sources().all(made_of)
         };
         paged(all, wanted, |job| job.id.to_string(), page)
     }
@@ -438,7 +436,7 @@ impl Store for MemoryStore {
         let reads = |job: &JobRecord| {
             !job.state.status().is_terminal()
                 && job.tenant == *tenant
-                && (job.training_file == *id || job.validation_file.as_ref() == Some(id))
+                && job.sources().contains(id.as_str())
         };
         Ok(self.tables().jobs.iter().any(reads))
     }

@@ -3,7 +3,6 @@
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use trainyard_openapi::file::Purpose;
-use trainyard_openapi::id::FileId;
 
 use crate::audit::canonical_text;
 use crate::job::{JobRecord, JobState};
@@ -212,9 +211,9 @@ pub(super) fn pair_label(key: &str, value: &str) -> String {
     hex::encode(digest.finalize())
 }
 
-/// What a job that has not ended and reads this file is listed under; one that may have ended is under the file's id.
-pub(super) fn live_reader_label(file: &FileId) -> String {
-    format!("{LIVE}.{file}")
+/// What a job that has not ended and is made of this file or job is listed under; one that may have ended is under its id.
+pub(super) fn live_label(source: &str) -> String {
+    format!("{LIVE}.{source}")
 }
 
 /// An answer's name among all answers.
@@ -234,10 +233,10 @@ fn job(job: &JobRecord) -> Result<Job<'_>, StoreError> {
     if live {
         labels.push(LIVE.to_string());
     }
-    for file in [&job.training_file].into_iter().chain(&job.validation_file) {
-        labels.push(file.to_string());
+    for source in job.sources() {
+        labels.push(source.to_string());
         if live {
-            labels.push(live_reader_label(file));
+            labels.push(live_label(source));
         }
     }
     let (lane, entry) = match QueuedJob::of(job) {

@@ -248,7 +248,7 @@ impl Store for RedisStore {
     ) -> Result<Slice<JobRecord>, StoreError> {
         let pairs = filter.metadata.iter();
         let pairs = pairs.map(|(key, value)| request::pair_label(key, value));
-        let labels = pairs.chain(filter.reads.iter().map(ToString::to_string)).collect();
+        let labels = pairs.chain(filter.sources().map(ToString::to_string)).collect();
         self.page(List { kind: "job", scope: tenant.as_str(), labels }, page).await
     }
 
@@ -295,7 +295,7 @@ impl Store for RedisStore {
     }
 
     async fn file_in_use(&self, tenant: &TenantId, id: &FileId) -> Result<bool, StoreError> {
-        Ok(self.labelled_jobs(&request::live_reader_label(id), tenant).await? > 0)
+        Ok(self.labelled_jobs(&request::live_label(id.as_str()), tenant).await? > 0)
     }
 
     async fn idempotency(

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rusqlite::Connection;
 use tempfile::TempDir;
-use trainyard_openapi::id::TenantId;
+use trainyard_openapi::id::{FileId, TenantId};
 use trainyard_openapi::page::{Order, PageRequest};
 
 use super::{Synchronous, jobs, queries, schema};
@@ -19,6 +19,8 @@ struct Filled {
     db: Connection,
     tenant: TenantId,
     ids: Vec<String>,
+    /// What the last job trains on.
+    file: FileId,
     _directory: TempDir,
 }
 
@@ -44,14 +46,16 @@ fn filled(count: usize) -> Filled {
     schema::prepare(&mut db, Synchronous::Off).unwrap();
     let tenant = sample::tenant();
     let mut ids = Vec::new();
+    let mut file = FileId::generate().unwrap();
     let transaction = db.transaction().unwrap();
     for number in 0..count {
         let commit = submit(&tenant, number);
         queries::commit(&transaction, &commit).unwrap();
         ids.push(commit.job.id.to_string());
+        file = commit.job.training_file;
     }
     transaction.commit().unwrap();
-    Filled { db, tenant, ids, _directory: directory }
+    Filled { db, tenant, ids, file, _directory: directory }
 }
 
 /// Steps that SQLite takes for `work`.
@@ -72,7 +76,7 @@ fn steps(filled: &mut Filled, work: impl Fn(&mut Filled)) -> u64 {
 
 fn page(filled: &Filled, pairs: &[(&str, &str)], deep: bool, order: Order) -> usize {
     let pairs = pairs.iter().map(|(key, value)| (key.to_string(), value.to_string()));
-    let filter = JobFilter { metadata: pairs.collect(), reads: None };
+    let filter = JobFilter { metadata: pairs.collect(), ..JobFilter::default() };
     let after = deep.then(|| filled.ids[filled.ids.len() / 2].clone());
     let page = PageRequest { after, limit: 4, order };
     jobs::page(&filled.db, filled.tenant.as_str(), &filter, &page).unwrap().0.len()
@@ -104,6 +108,16 @@ fn works() -> Vec<Work> {
         "whether a job reads a file",
         Box::new(|filled| {
             assert!(!jobs::reads_file(&filled.db, filled.tenant.as_str(), "file-none").unwrap());
+        }),
+    ));
+    works.push((
+        "the jobs that read a file",
+        Box::new(|filled| {
+            let file = filled.file.clone();
+            let filter = JobFilter { reads: Some(file), ..JobFilter::default() };
+            let page = PageRequest { after: None, limit: 4, order: Order::Desc };
+            let found = jobs::page(&filled.db, filled.tenant.as_str(), &filter, &page).unwrap();
+            assert_eq!(found.0.len(), 1);
         }),
     ));
     works.push((

@@ -50,14 +50,22 @@ pub(super) fn write(
         (number(resources.priority), &resources.pool, resources.devices);
     let (tenant, training) = (job.tenant.as_str(), job.training_file.as_str());
     let validation = job.validation_file.as_ref().map(|id| id.as_str());
-    execute(
+    let written = execute(
         db,
         sql,
         params![
             id, tenant, rev, live, lane, state, since_ms, priority, pool, devices, training,
             validation, record
         ],
-    )
+    )?;
+    if written > 0 {
+        let seq = db.last_insert_rowid();
+        let sql = "INSERT INTO job_sources (source, tenant, seq, live) VALUES (?1, ?2, ?3, ?4)";
+        for source in job.sources() {
+            execute(db, sql, params![source, tenant, seq, live])?;
+        }
+    }
+    Ok(written)
 }
 
 const fn number(priority: Priority) -> i64 {
@@ -129,8 +137,8 @@ pub(super) fn live_count(db: &Connection, tenant: &str) -> Result<u64, StoreErro
 }
 
 pub(super) fn reads_file(db: &Connection, tenant: &str, file: &str) -> Result<bool, StoreError> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM jobs WHERE live AND training_file = ?1 AND tenant = ?2)
-                   OR EXISTS (SELECT 1 FROM jobs WHERE live AND validation_file = ?1 AND tenant = ?2)";
+    let sql =
+        "SELECT EXISTS (SELECT 1 FROM job_sources WHERE live AND source = ?1 AND tenant = ?2)";
     Ok(count(db, sql, [file, tenant])? > 0)
 }
 
@@ -141,12 +149,14 @@ pub(super) fn page(
     page: &PageRequest,
 ) -> Result<Slice<JobRecord>, StoreError> {
     let whose = vec![Value::from(tenant.to_string())];
-    if filter.metadata.is_empty() || filter.reads.is_some() {
+    if filter.metadata.is_empty() || filter.sources().next().is_some() {
         let mut conditions = vec![("tenant = ?", whose)];
-        if let Some(file) = &filter.reads {
-            let file = Value::from(file.to_string());
-            conditions
-                .push(("(training_file = ? OR validation_file = ?)", vec![file.clone(), file]));
+        for source in filter.sources() {
+            let sql = "seq IN (SELECT seq FROM job_sources WHERE source = ? AND tenant = ?)";
+            conditions.push((
+                sql,
+                vec![Value::from(source.to_string()), Value::from(tenant.to_string())],
+            ));
         }
         for (key, value) in &filter.metadata {
             let sql = "EXISTS (SELECT 1 FROM job_metadata AS pair

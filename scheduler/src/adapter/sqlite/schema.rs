@@ -155,6 +155,23 @@ const MIGRATIONS: &[&str] = &["
     CREATE TRIGGER job_counted_no_more AFTER DELETE ON jobs WHEN OLD.state IS NOT NULL BEGIN
         UPDATE job_counts SET jobs = jobs - 1 WHERE state = OLD.state AND pool = OLD.pool;
     END;
+", "
+    -- What a job is made of: files that it reads, and the job whose result it goes on from.
+    CREATE TABLE job_sources (
+        source TEXT NOT NULL, tenant TEXT NOT NULL, seq INTEGER NOT NULL, live INTEGER NOT NULL, PRIMARY KEY (source, tenant, seq)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX job_sources_live ON job_sources (source, tenant) WHERE live;
+    CREATE INDEX job_sources_by_job ON job_sources (seq);
+    INSERT INTO job_sources SELECT training_file, tenant, seq, live FROM jobs;
+    INSERT OR IGNORE INTO job_sources SELECT validation_file, tenant, seq, live FROM jobs WHERE validation_file IS NOT NULL;
+    CREATE TRIGGER job_with_sources_changed AFTER UPDATE OF live ON jobs WHEN NEW.live <> OLD.live BEGIN
+        UPDATE job_sources SET live = NEW.live WHERE seq = NEW.seq;
+    END;
+    CREATE TRIGGER job_with_sources_removed AFTER DELETE ON jobs BEGIN
+        DELETE FROM job_sources WHERE seq = OLD.seq;
+    END;
+    DROP INDEX jobs_by_training_file;
+    DROP INDEX jobs_by_validation_file;
 "];
 
 /// What a commit waits for. Only `Full` makes it durable against a power cut: the others may roll back what was acknowledged.
@@ -293,7 +310,9 @@ mod tests {
         let page = PageRequest { after: None, limit: 9, order: Order::Desc };
         let found = |value: &str| {
             let metadata = BTreeMap::from([("a".to_string(), value.to_string())]);
-            jobs::page(&db, tenant.as_str(), &JobFilter { metadata, reads: None }, &page).unwrap().0
+            jobs::page(&db, tenant.as_str(), &JobFilter { metadata, ..JobFilter::default() }, &page)
+                .unwrap()
+                .0
         };
         assert_eq!((found("1"), found("2")), (vec![queued], vec![]));
     }

@@ -21,17 +21,26 @@ use crate::job::{JobRecord, JobState};
 use crate::port::objects::ObjectError;
 
 impl Scheduler {
-    /// Ends a job that came to read the file while it was being erased. No job did when the erasure began.
+    /// Ends a job that came to read the file, or to go on from a result of it, while it was being erased. No job did when the erasure began.
     pub(super) async fn end_reader(&self, job: &JobRecord, file: &FileId) -> Result<()> {
         if job.state.status().is_terminal() {
             return Ok(());
         }
-        let (code, param) = match job.training_file == *file {
-            true => (JobErrorCode::InvalidTrainingFile, "training_file"),
-            false => (JobErrorCode::InvalidValidationFile, "validation_file"),
+        let input = job.inputs().into_iter().find(|input| input.id == file.as_str());
+        let (code, param, what) = match (input, &job.parent) {
+            (Some(input), _) if input.trained => {
+                (JobErrorCode::InvalidTrainingFile, input.param, file.to_string())
+            }
+            (None, Some(parent)) => {
+                (JobErrorCode::ModelNotFound, "model".to_string(), parent.model.clone())
+            }
+            (input, _) => {
+                let param = input.map_or_else(|| "validation_file".to_string(), |one| one.param);
+                (JobErrorCode::InvalidValidationFile, param, file.to_string())
+            }
         };
-        let text = format!("{param}: {file} was erased");
-        let error = JobError { code, message: text.clone(), param: Some(param.to_string()) };
+        let text = format!("{param}: {what} was erased");
+        let error = JobError { code, message: text.clone(), param: Some(param) };
         self.change(&job.id, |commit, now_ms| {
             if commit.job.state.status().is_terminal() {
                 return Ok::<_, SchedulerError>(false);

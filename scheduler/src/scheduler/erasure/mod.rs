@@ -24,6 +24,7 @@ use super::{CONFLICTS_MAX, Scheduler};
 use crate::audit::AuditEntry;
 use crate::erasure::{ErasedRecord, ErasureRecord, PENDING, Subject, totals};
 use crate::error::{Result, SchedulerError};
+use crate::job::JobRecord;
 use crate::port::document::Change;
 use crate::port::store::StoreError;
 use crate::tenant::TenantContext;
@@ -89,6 +90,7 @@ impl Scheduler {
                 return Err(ApiError::field(ErrorCode::InvalidPurpose, "cascade", text).into());
             }
             self.check_unused(ctx, id).await?;
+            self.check_no_live_heir(ctx, id).await?;
             let now_ms = self.store().now_ms().await?;
             let sha256 = file.as_ref().map(|file| file.sha256.clone());
             let record = ErasureRecord {
@@ -165,6 +167,10 @@ impl Scheduler {
             for job in &jobs {
                 self.end_reader(job, file).await?;
                 self.erase_job(record, &job.id).await?;
+                for heir in self.heirs_of(&record.owner, job).await? {
+                    self.end_reader(&heir, file).await?;
+                    self.erase_job(record, &heir.id).await?;
+                }
             }
             page.after = jobs.last().map(|job| job.id.to_string());
             if !has_more {
@@ -172,6 +178,40 @@ impl Scheduler {
             }
         }
         self.erase_answers_that_show(record, file.as_str()).await
+    }
+
+    /// Jobs that go on from what a job made, and those that go on from what these made, and so on: all of it came of what the first one read.
+    async fn heirs_of(&self, tenant: &TenantId, job: &JobRecord) -> Result<Vec<JobRecord>> {
+        let (mut heirs, mut next) = (Vec::new(), vec![job.id.clone()]);
+        while let Some(id) = next.pop() {
+            for child in self.children_of(tenant, &id).await? {
+                next.push(child.id.clone());
+                heirs.push(child);
+            }
+        }
+        Ok(heirs)
+    }
+
+    /// Refuses to erase what a job that has not ended goes on from.
+    async fn check_no_live_heir(&self, ctx: &TenantContext, file: &FileId) -> Result<()> {
+        let mut page = PageRequest { after: None, limit: 100, order: Order::Asc };
+        loop {
+            let (jobs, has_more) = self.readers_of(ctx.tenant(), file, &page).await?;
+            for job in &jobs {
+                let heirs = self.heirs_of(ctx.tenant(), job).await?;
+                if let Some(heir) = heirs.iter().find(|heir| !heir.state.status().is_terminal()) {
+                    let text = format!(
+                        "job {}, which has not ended, goes on from what came of '{file}'; cancel the job first",
+                        heir.id
+                    );
+                    return Err(ApiError::new(ErrorCode::InUse, text).into());
+                }
+            }
+            page.after = jobs.last().map(|job| job.id.to_string());
+            if !has_more {
+                return Ok(());
+            }
+        }
     }
 
     /// Writes down what is about to be removed of one thing. What was written down before stays as it is.

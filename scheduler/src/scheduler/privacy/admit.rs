@@ -2,7 +2,9 @@
 
 use trainyard_openapi::error::{ApiError, ErrorCode};
 use trainyard_openapi::job::CreateJob;
-use trainyard_plan::{DataFacts, ModelFacts, Plan, PrivacyPlan, resolve, resolve_unit};
+use trainyard_plan::{
+    DataFacts, ModelFacts, Plan, PrivacyPlan, StreamFacts, resolve, resolve_unit,
+};
 use trainyard_privacy::{Accounting, Budget};
 
 use super::super::Scheduler;
@@ -24,6 +26,7 @@ impl Scheduler {
     pub(in crate::scheduler) async fn check_privacy_of_files(
         &self,
         private: bool,
+        [training_param, validation_param]: &[String; 2],
         training: &FileRecord,
         validation: Option<&FileRecord>,
     ) -> Result<()> {
@@ -33,7 +36,7 @@ impl Scheduler {
         if !private && self.has_budget(training).await? {
             let text =
                 "this file has a privacy budget: jobs that read it must set 'trainyard.privacy'";
-            return Ok(refuse("training_file", text)?);
+            return Ok(refuse(training_param, text)?);
         }
         let Some(validation) = validation else { return Ok(()) };
         let what = match (private, self.ledger(validation).await?) {
@@ -49,10 +52,10 @@ impl Scheduler {
             _ => return Ok(()),
         };
         let text = format!("{what}; measure on lines that need no protection, or on none");
-        Ok(refuse("validation_file", &text)?)
+        Ok(refuse(validation_param, &text)?)
     }
 
-    async fn has_budget(&self, file: &FileRecord) -> Result<bool> {
+    pub(in crate::scheduler) async fn has_budget(&self, file: &FileRecord) -> Result<bool> {
         Ok(self.ledger(file).await?.is_some_and(|(ledger, _)| ledger.budget_set))
     }
 
@@ -94,15 +97,17 @@ impl Scheduler {
         request: &CreateJob,
         seed: u64,
         data: DataFacts,
+        stream: StreamFacts,
         facts: ModelFacts,
     ) -> Result<Plan> {
         let host = self.inner.parts.host;
         if request.trainyard.as_ref().is_none_or(|extension| extension.privacy.is_none()) {
-            return Ok(resolve(request, seed, data, &facts, host)?);
+            return Ok(resolve(request, seed, data, &stream, &facts, host)?);
         }
         let request = request.clone();
-        let planned =
-            tokio::task::spawn_blocking(move || resolve(&request, seed, data, &facts, host));
+        let planned = tokio::task::spawn_blocking(move || {
+            resolve(&request, seed, data, &stream, &facts, host)
+        });
         let panicked = |error| SchedulerError::Internal(format!("planning panicked: {error}"));
         Ok(planned.await.map_err(panicked)??)
     }

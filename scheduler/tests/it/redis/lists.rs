@@ -34,7 +34,7 @@ async fn a_page_may_take_several_calls() {
     many(&[("b", "1")]).await;
 
     let pairs = [("a", "1"), ("b", "1")].map(|(key, value)| (key.to_string(), value.to_string()));
-    let filter = JobFilter { metadata: BTreeMap::from(pairs), reads: None };
+    let filter = JobFilter { metadata: BTreeMap::from(pairs), ..JobFilter::default() };
     for order in [Order::Asc, Order::Desc] {
         let page = PageRequest { after: None, limit: 20, order };
         assert_eq!(store.jobs(&tenant, &filter, &page).await.unwrap(), (vec![both.clone()], false));

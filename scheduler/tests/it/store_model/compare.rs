@@ -51,7 +51,8 @@ pub(super) async fn all(reference: &dyn Store, store: &dyn Store) {
         }
         for value in [None, Some("0"), Some("1")] {
             let metadata = value.map(|value| ("team".to_string(), value.to_string()));
-            let filter = JobFilter { metadata: metadata.into_iter().collect(), reads: None };
+            let filter =
+                JobFilter { metadata: metadata.into_iter().collect(), ..JobFilter::default() };
             pages(
                 async |page| {
                     (a.jobs(&tenant, &filter, page).await, b.jobs(&tenant, &filter, page).await)
@@ -62,7 +63,8 @@ pub(super) async fn all(reference: &dyn Store, store: &dyn Store) {
         }
         for file in 0..3 {
             let metadata = [("team".to_string(), "1".to_string())].into_iter().take(file).collect();
-            let filter = JobFilter { metadata, reads: Some(id("file-", file)) };
+            let filter =
+                JobFilter { metadata, reads: Some(id("file-", file)), ..JobFilter::default() };
             pages(
                 async |page| {
                     (a.jobs(&tenant, &filter, page).await, b.jobs(&tenant, &filter, page).await)

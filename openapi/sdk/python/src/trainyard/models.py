@@ -7,6 +7,28 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 
+class AGem(BaseModel):
+    """
+    A-GEM.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    batch_size: int | None = None
+    """
+    Remembered examples that the reference gradient is taken over; null takes as many as a batch has.
+    """
+    capacity: int = 1000
+    """
+    The most examples that are remembered, 1 to 1000000.
+    """
+    policy: Literal["reservoir", "balanced_per_stage"] | str = "balanced_per_stage"
+    """
+    Which they are.
+    """
+
+
 class Adapter(BaseModel):
     """
     A parameter-efficient adapter.
@@ -156,6 +178,20 @@ class Batching(BaseModel):
     gradient_checkpointing: Literal["auto"] | bool | None = None
 
 
+class CheckpointExtension(BaseModel):
+    """
+    What a checkpoint is beside a step of its job.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    stage: str
+    """
+    The stage that it is the end of. It is kept, however many are written after it.
+    """
+
+
 class CheckpointMetrics(BaseModel):
     """
     OpenAI's seven figures of a checkpoint. The columns of the result file have the same names and definitions.
@@ -253,6 +289,47 @@ class CompleteUpload(BaseModel):
     md5: str | None = None
     """
     MD5 of the whole file in hexadecimal; where given, it must be right.
+    """
+
+
+class Strategies4(AGem):
+    """
+    A gradient that would undo earlier stages is turned. Chaudhry et al., "Efficient Lifelong Learning with A-GEM", 2019.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    type: Literal["a_gem"]
+
+
+class ContinualProgress(BaseModel):
+    """
+    Where a stream is.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    stage: int
+    """
+    The stage at hand, from 1, in the order of training.
+    """
+    stages: int
+    """
+    Stages of the job.
+    """
+    name: str
+    """
+    The stage's name.
+    """
+    first_step: int
+    """
+    The job's steps before the stage.
+    """
+    steps: int
+    """
+    The stage's steps.
     """
 
 
@@ -355,6 +432,40 @@ class Deleted(BaseModel):
     """
 
 
+class Derpp(BaseModel):
+    """
+    DER++.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    ratio: float = 0.1
+    """
+    Remembered examples in a step, as a share of the batch, above 0 to 0.9.
+    """
+    capacity: int = 1000
+    """
+    The most examples that are remembered, 1 to 100000: each carries its logits.
+    """
+    policy: Literal["reservoir", "balanced_per_stage"] | str = "balanced_per_stage"
+    """
+    Which they are.
+    """
+    alpha: float = 0.5
+    """
+    Weight of the squared distance to the kept logits.
+    """
+    beta: float = 0.5
+    """
+    Weight of the remembered examples' own loss.
+    """
+    top_k: int = 16
+    """
+    How many of a token's logits are kept, the highest, 1 to 256.
+    """
+
+
 class EarlyStopping(BaseModel):
     """
     When to stop before the last epoch.
@@ -370,6 +481,20 @@ class EarlyStopping(BaseModel):
     min_delta: float = 0.0
     """
     The least fall of the validation loss that counts as an improvement.
+    """
+
+
+class Ema(BaseModel):
+    """
+    A moving average of the parameters.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    decay: float = 0.99
+    """
+    The share of the average that stays in a step, 0 to below 1.
     """
 
 
@@ -429,6 +554,32 @@ class Evaluation(BaseModel):
     metrics: list[Literal["loss", "token_accuracy", "perplexity"] | str] | None = None
     """
     What is measured.
+    """
+
+
+class Ewc(BaseModel):
+    """
+    Elastic weight consolidation.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    lambda_: Annotated[float, Field(alias="lambda")] = 1000.0
+    """
+    Weight of the penalty: lambda / 2 sum F (theta - theta*)^2.
+    """
+    online: bool = False
+    """
+    One running Fisher information instead of one per stage.
+    """
+    decay: float = 1.0
+    """
+    What the running one is multiplied by as a stage is added, 0 to 1; only with `online`.
+    """
+    samples: int | None = 256
+    """
+    Examples of a stage that its Fisher information is the mean over, at most; null takes all.
     """
 
 
@@ -601,6 +752,52 @@ class JobCheckpoint(BaseModel):
     """
     The figures at that step.
     """
+    trainyard: CheckpointExtension | None = None
+
+
+class Strategies10(Derpp):
+    """
+    Replay that also holds the model to the logits that it gave. Buzzega et al., "Dark Experience for General Continual Learning",
+    2020.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    type: Literal["derpp"]
+
+
+class Strategies11(Ewc):
+    """
+    Parameters that mattered are held in place. Kirkpatrick et al., 2017; `online`: Schwarz et al., 2018.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    type: Literal["ewc"]
+
+
+class Strategies13(AGem):
+    """
+    A gradient that would undo earlier stages is turned. Chaudhry et al., "Efficient Lifelong Learning with A-GEM", 2019.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    type: Literal["a_gem"]
+
+
+class Strategies15(Ema):
+    """
+    The result is a moving average of the parameters.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    type: Literal["ema"]
 
 
 class JobErasure(BaseModel):
@@ -713,6 +910,16 @@ class JobWebhook(BaseModel):
     """
     Which events; all where null.
     """
+
+
+class Joint(BaseModel):
+    """
+    Joint training.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
 
 
 class Kept(BaseModel):
@@ -856,6 +1063,42 @@ class Link(BaseModel):
     """
 
 
+class Lwf(BaseModel):
+    """
+    Learning without forgetting.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    alpha: float = 1.0
+    """
+    Weight of the divergence from the teacher.
+    """
+    temperature: float = 2.0
+    """
+    What both sides' logits are divided by.
+    """
+
+
+class MatrixRow(BaseModel):
+    """
+    A row of a matrix.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    stages: list[float]
+    """
+    One value for each stage.
+    """
+    held_out: float | None = None
+    """
+    The value on the held-out file.
+    """
+
+
 class MemoryFit(BaseModel):
     """
     What the job needs of memory, estimated from above.
@@ -886,6 +1129,20 @@ class MemoryFit(BaseModel):
     """
 
 
+class Merge(BaseModel):
+    """
+    A weighted sum of the stages' adapters. Its rank is the sum of their ranks.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    weights: list[float] | None = None
+    """
+    A weight for each stage of the job, other than 0; null gives each 1 / stages.
+    """
+
+
 class Model(BaseModel):
     """
     A model: a base to train from, or the result of a job.
@@ -910,6 +1167,51 @@ class Model(BaseModel):
     """
     `system` for base models, else the tenant.
     """
+
+
+class ModelLineageEdge(BaseModel):
+    """
+    How a thing in a lineage came of another.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    type: Literal["made_by", "continues", "trained_on", "validated_on"] | str
+    """
+    How.
+    """
+    from_: Annotated[str, Field(alias="from")]
+    """
+    What came of the other.
+    """
+    to: str
+    """
+    What it came of.
+    """
+
+
+class ModelLineageNode(BaseModel):
+    """
+    A thing in a lineage.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    type: Literal["model", "job", "dataset"] | str
+    """
+    What it is.
+    """
+    id: str
+    """
+    The name of a model, the id of a job or of a file.
+    """
+    present: bool
+    """
+    Whether it is still there.
+    """
+    status: Literal["validating_files", "queued", "running", "paused", "succeeded", "failed", "cancelled"] | str | None
 
 
 class NewJobWebhook(BaseModel):
@@ -965,6 +1267,47 @@ class NewPrivacyBudget(BaseModel):
     delta: Literal["auto"] | float | None = None
 
 
+class NewStage(BaseModel):
+    """
+    A stage of a stream.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    name: str
+    """
+    Its name, one of its own: 1 to 128 characters.
+    """
+    training_file: str
+    """
+    The file that it trains on.
+    """
+    validation_file: str | None = None
+    """
+    The file that it is measured with, after every stage. Null is taken only where the job has one stage, no limit and an earlier
+    result to go on from: it is then not measured.
+    """
+
+
+class OLora(BaseModel):
+    """
+    O-LoRA. The result's rank is the sum of its stages' ranks.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    orthogonality: float = 0.5
+    """
+    Weight of the sum of absolute products of earlier and new rows of A.
+    """
+    norm: float = 0.0
+    """
+    Weight of the new adapter's norms.
+    """
+
+
 class Optimizer(BaseModel):
     """
     The optimizer of the adapter's parameters.
@@ -1009,7 +1352,7 @@ class PreflightFile(BaseModel):
     )
     param: str
     """
-    `training_file` or `validation_file`.
+    The field that names it: `training_file`, `validation_file`, or one of `trainyard.continual`.
     """
     id: str
     """
@@ -1157,6 +1500,7 @@ class Progress(BaseModel):
     Attempts to run the job so far.
     """
     privacy: PrivacySpent | None = None
+    continual: ContinualProgress | None = None
 
 
 class QueuePlace(BaseModel):
@@ -1267,6 +1611,28 @@ class Removed(BaseModel):
     """
 
 
+class Replay(BaseModel):
+    """
+    Replay.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    ratio: float = 0.1
+    """
+    The share of replayed examples in a batch, above 0 to 0.9.
+    """
+    capacity: int = 1000
+    """
+    The most examples that are remembered, 1 to 1000000.
+    """
+    policy: Literal["reservoir", "balanced_per_stage"] | str = "balanced_per_stage"
+    """
+    Which they are.
+    """
+
+
 class Resources(BaseModel):
     """
     What a job may use and how it stands beside the tenant's others.
@@ -1349,6 +1715,32 @@ class Sequence(BaseModel):
     overlong: Literal["truncate", "split", "reject"] | str = "truncate"
     """
     What happens to an example with more tokens. Counted and reported either way.
+    """
+
+
+class StageResult(BaseModel):
+    """
+    What came of a stage.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    name: str
+    """
+    Its name.
+    """
+    kept: bool
+    """
+    Whether the adapter went on with it.
+    """
+    reason: str | None = None
+    """
+    What the gate said; null where there is none.
+    """
+    last_step: int | None = None
+    """
+    The job's steps after the stage; the checkpoint of that step is the adapter after it. Null for a stage of an earlier job.
     """
 
 
@@ -1826,6 +2218,145 @@ class WebhookDelivery(BaseModel):
     """
 
 
+class Strategies(Replay):
+    """
+    Examples of earlier stages are mixed into every batch.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    type: Literal["replay"]
+
+
+class Strategies1(Derpp):
+    """
+    Replay that also holds the model to the logits that it gave. Buzzega et al., "Dark Experience for General Continual Learning",
+    2020.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    type: Literal["derpp"]
+
+
+class Strategies2(Ewc):
+    """
+    Parameters that mattered are held in place. Kirkpatrick et al., 2017; `online`: Schwarz et al., 2018.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    type: Literal["ewc"]
+
+
+class Strategies3(Lwf):
+    """
+    The model is held to what the adapter before the stage says of the stage's data. Li and Hoiem, "Learning without Forgetting", 2016.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    type: Literal["lwf"]
+
+
+class Strategies5(OLora):
+    """
+    Every stage gets an adapter of its own, orthogonal to those before. Wang et al., "Orthogonal Subspace Learning", 2023.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    type: Literal["o_lora"]
+
+
+class Strategies6(Ema):
+    """
+    The result is a moving average of the parameters.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    type: Literal["ema"]
+
+
+class Strategies7(Merge):
+    """
+    Every stage trains an adapter of its own from the start; the result is their weighted sum.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    type: Literal["merge"]
+
+
+class Strategies8(Joint):
+    """
+    All stages at once, in one stage: not continual, but the bound that the others are measured against.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    type: Literal["joint"]
+
+
+class Continual(BaseModel):
+    """
+    Trains one adapter through a stream of stages, one after the other, and reports what it forgot on the way. Where `model` is an earlier
+    result, the job goes on from it: its stages come before this job's.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    stages: list[NewStage] | None = None
+    """
+    The stages in the order of the data; null makes one stage of the job's own two files. The first stage's training file is the
+    job's `training_file`, and the job has no `validation_file` beside those of its stages.
+    """
+    strategies: (
+        list[
+            Strategies
+            | Strategies1
+            | Strategies2
+            | Strategies3
+            | Strategies4
+            | Strategies5
+            | Strategies6
+            | Strategies7
+            | Strategies8
+        ]
+        | None
+    ) = None
+    """
+    What is done against forgetting; none is to train on, stage after stage.
+    """
+    held_out_file: str | None = None
+    """
+    A general file that is measured after every stage and never trained on.
+    """
+    max_forgetting: float | None = None
+    """
+    The most that the loss on an earlier stage may rise above its best, in nats: a stage that breaks it is rejected, and the adapter
+    before it stays the result.
+    """
+    max_held_out_fall: float | None = None
+    """
+    The same limit on the held-out file's loss.
+    """
+    order: Literal["as_given", "easiest_first", "hardest_first", "shuffled"] | str = "as_given"
+    """
+    The order in which the stages are trained.
+    """
+
+
 class CreateTenant(BaseModel):
     """
     A request to make a tenant.
@@ -1999,6 +2530,109 @@ class FilePrivacy(BaseModel):
     """
 
 
+class Strategies9(Replay):
+    """
+    Examples of earlier stages are mixed into every batch.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    type: Literal["replay"]
+
+
+class Strategies12(Lwf):
+    """
+    The model is held to what the adapter before the stage says of the stage's data. Li and Hoiem, "Learning without Forgetting", 2016.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    type: Literal["lwf"]
+
+
+class Strategies14(OLora):
+    """
+    Every stage gets an adapter of its own, orthogonal to those before. Wang et al., "Orthogonal Subspace Learning", 2023.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    type: Literal["o_lora"]
+
+
+class Strategies16(Merge):
+    """
+    Every stage trains an adapter of its own from the start; the result is their weighted sum.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    type: Literal["merge"]
+
+
+class Strategies17(Joint):
+    """
+    All stages at once, in one stage: not continual, but the bound that the others are measured against.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    type: Literal["joint"]
+
+
+class JobContinual(BaseModel):
+    """
+    The continual learning of a job as it is carried out.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    stages: list[NewStage]
+    """
+    The stages of this job, as given.
+    """
+    earlier_stages: list[str]
+    """
+    Those of the models that it goes on from, the first first.
+    """
+    strategies: list[
+        Strategies9
+        | Strategies10
+        | Strategies11
+        | Strategies12
+        | Strategies13
+        | Strategies14
+        | Strategies15
+        | Strategies16
+        | Strategies17
+    ]
+    """
+    What is done against forgetting.
+    """
+    held_out_file: str | None = None
+    """
+    The general file.
+    """
+    max_forgetting: float | None = None
+    """
+    The limit on forgetting, in nats.
+    """
+    max_held_out_fall: float | None = None
+    """
+    The limit on the held-out file.
+    """
+    order: Literal["as_given", "easiest_first", "hardest_first", "shuffled"] | str
+    """
+    The order of the stages.
+    """
+
+
 class JobPrivacy(BaseModel):
     """
     The privacy of a job as it is carried out.
@@ -2057,75 +2691,6 @@ class JobPrivacy(BaseModel):
     """
 
 
-class JobResult(BaseModel):
-    """
-    What came out of a job that succeeded.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    train_loss: float | None = None
-    """
-    Mean training loss over the last epoch's steps.
-    """
-    initial_valid_loss: float | None = None
-    """
-    Validation loss before the first step.
-    """
-    valid_loss: float | None = None
-    """
-    Validation loss of the adapter that is handed back, over the whole validation file.
-    """
-    valid_mean_token_accuracy: float | None = None
-    """
-    Validation token accuracy of the same.
-    """
-    steps: int = 0
-    """
-    Optimizer steps taken.
-    """
-    stopped_early: bool = False
-    """
-    Whether early stopping ended the job.
-    """
-    target_tokens: int = 0
-    """
-    Tokens that the loss was taken over, all epochs together.
-    """
-    trainable_parameters: int = 0
-    """
-    Parameters that were trained.
-    """
-    micro_batch_size: int | None = None
-    """
-    Rows of a micro-batch at the end: fewer than `batching.micro_batch_size` where memory ran out. Null where an older version
-    trained it.
-    """
-    training_seconds: float = 0.0
-    """
-    Seconds of training, all attempts together.
-    """
-    training_data_sha256: str | None = None
-    """
-    SHA-256 of the training file.
-    """
-    adapter_sha256: str | None = None
-    """
-    SHA-256 of `adapter_model.safetensors`.
-    """
-    privacy: PrivacySpent | None = None
-    signal_to_noise: float | None = None
-    """
-    How much louder than the noise the private gradients were: the mean over all steps of signal over noise, in squared norms. Worked
-    out from what was released with noise, so it costs nothing. Null where the job is not private.
-    """
-    data_report: dict[str, int] | None = None
-    """
-    What happened to the rows of the data, by name: truncated, rejected and so on.
-    """
-
-
 class Lineage(BaseModel):
     """
     What came of a file.
@@ -2172,6 +2737,52 @@ class Lineage(BaseModel):
     """
 
 
+class Matrix(BaseModel):
+    """
+    The scores on every stage after every stage, and what is read off them.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    metric: str
+    """
+    The measure: `loss` in nats, `token_accuracy` or `perplexity`.
+    """
+    higher_is_better: bool
+    """
+    Which way it is better.
+    """
+    stages: list[str]
+    """
+    The names of the columns, in the order of training.
+    """
+    base: MatrixRow
+    """
+    The untrained model.
+    """
+    rows: list[MatrixRow]
+    """
+    The adapter after each stage so far.
+    """
+    average: float | None = None
+    """
+    The mean of the last row, turned like the figures below so that higher is better: of a loss it is negated.
+    """
+    backward_transfer: float | None = None
+    """
+    How much the stages after a stage changed what it had learned, on average: below 0 they undid some of it.
+    """
+    forward_transfer: float | None = None
+    """
+    How much better a stage was before it was trained than with the untrained model, on average.
+    """
+    forgetting: float | None = None
+    """
+    How far earlier stages are below their best, on average.
+    """
+
+
 class Method(BaseModel):
     """
     The training method of a job.
@@ -2192,6 +2803,36 @@ class Method(BaseModel):
     reinforcement: dict[str, Any] | None = None
     """
     Settings of reinforcement fine-tuning. Not available in this version.
+    """
+
+
+class ModelLineage(BaseModel):
+    """
+    What a model came of, and what came of it: a graph of models, jobs and datasets.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    id: str
+    """
+    The model's name.
+    """
+    object: str
+    """
+    Always `model.lineage`.
+    """
+    nodes: list[ModelLineageNode]
+    """
+    Models, jobs and datasets, each once, the nearest to the model first; 1000 at most.
+    """
+    edges: list[ModelLineageEdge]
+    """
+    How they hang together.
+    """
+    truncated: bool
+    """
+    Whether there are more nodes than are shown.
     """
 
 
@@ -2318,6 +2959,24 @@ class Usage(BaseModel):
     """
 
 
+class ContinualResult(BaseModel):
+    """
+    What came of the stages of a job.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    stages: list[StageResult] | None = None
+    """
+    The stages that are over, in the order of training, those of earlier jobs first.
+    """
+    matrices: list[Matrix] | None = None
+    """
+    One matrix for each measure.
+    """
+
+
 class DeletedFile(BaseModel):
     """
     The answer to the deletion of a file.
@@ -2413,15 +3072,123 @@ class Extension(BaseModel):
     Data cleaning. Not available in this version: anything but null is refused.
     """
     privacy: Privacy | None = None
-    continual: dict[str, Any] | None = None
-    """
-    Continual learning. Not available in this version: anything but null is refused.
-    """
+    continual: Continual | None = None
     resources: Resources | None = None
     """
     What the job may use.
     """
     webhook: NewJobWebhook | None = None
+
+
+class JobResult(BaseModel):
+    """
+    What came out of a job that succeeded.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    train_loss: float | None = None
+    """
+    Mean training loss over the last epoch's steps.
+    """
+    initial_valid_loss: float | None = None
+    """
+    Validation loss before the first step.
+    """
+    valid_loss: float | None = None
+    """
+    Validation loss of the adapter that is handed back, over the whole validation file.
+    """
+    valid_mean_token_accuracy: float | None = None
+    """
+    Validation token accuracy of the same.
+    """
+    steps: int = 0
+    """
+    Optimizer steps taken.
+    """
+    stopped_early: bool = False
+    """
+    Whether early stopping ended the job.
+    """
+    target_tokens: int = 0
+    """
+    Tokens that the loss was taken over, all epochs together.
+    """
+    trainable_parameters: int = 0
+    """
+    Parameters that were trained.
+    """
+    micro_batch_size: int | None = None
+    """
+    Rows of a micro-batch at the end: fewer than `batching.micro_batch_size` where memory ran out. Null where an older version
+    trained it.
+    """
+    training_seconds: float = 0.0
+    """
+    Seconds of training, all attempts together.
+    """
+    training_data_sha256: str | None = None
+    """
+    SHA-256 of the training file.
+    """
+    adapter_sha256: str | None = None
+    """
+    SHA-256 of `adapter_model.safetensors`.
+    """
+    privacy: PrivacySpent | None = None
+    signal_to_noise: float | None = None
+    """
+    How much louder than the noise the private gradients were: the mean over all steps of signal over noise, in squared norms. Worked
+    out from what was released with noise, so it costs nothing. Null where the job is not private.
+    """
+    continual: ContinualResult | None = None
+    data_report: dict[str, int] | None = None
+    """
+    What happened to the rows of the data, by name: truncated, rejected and so on.
+    """
+
+
+class CreateJob(BaseModel):
+    """
+    The body of `POST /v1/fine_tuning/jobs`.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    model: str
+    """
+    The base model, by a name that `GET /v1/models` lists; or a fine-tuned model or checkpoint, by its name, which the job then goes on from.
+    """
+    training_file: str
+    """
+    The id of an uploaded JSONL file with purpose `fine-tune`.
+    """
+    validation_file: str | None = None
+    """
+    The id of a file that is measured but not trained on.
+    """
+    suffix: str | None = None
+    """
+    Up to 64 characters that go into the name of the fine-tuned model.
+    """
+    seed: int | None = None
+    """
+    Seed of everything random, 0 to 2147483647; drawn where left out.
+    """
+    metadata: dict[str, Any] | None = None
+    """
+    Up to 16 pairs of the client's own; keys up to 64 characters, values up to 512.
+    """
+    hyperparameters: Hyperparameters | None = None
+    method: Method | None = None
+    integrations: list[dict[str, Any]] | None = None
+    """
+    Experiment trackers. Not available in this version: a non-empty list is refused.
+    """
+    trainyard: Extension | None = None
 
 
 class JobExtension(BaseModel):
@@ -2467,10 +3234,7 @@ class JobExtension(BaseModel):
     Always null in this version.
     """
     privacy: JobPrivacy | None = None
-    continual: dict[str, Any] | None = None
-    """
-    Always null in this version.
-    """
+    continual: JobContinual | None = None
     resources: Resources
     """
     What the job may use.
@@ -2502,7 +3266,7 @@ class Preflight(BaseModel):
     """
     model: str
     """
-    The base model.
+    The base model, or the earlier result that the job goes on from.
     """
     seed: int
     """
@@ -2548,47 +3312,6 @@ class Preflight(BaseModel):
     privacy: PrivacyForecast | None
 
 
-class CreateJob(BaseModel):
-    """
-    The body of `POST /v1/fine_tuning/jobs`.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    model: str
-    """
-    The base model, by a name that `GET /v1/models` lists.
-    """
-    training_file: str
-    """
-    The id of an uploaded JSONL file with purpose `fine-tune`.
-    """
-    validation_file: str | None = None
-    """
-    The id of a file that is measured but not trained on.
-    """
-    suffix: str | None = None
-    """
-    Up to 64 characters that go into the name of the fine-tuned model.
-    """
-    seed: int | None = None
-    """
-    Seed of everything random, 0 to 2147483647; drawn where left out.
-    """
-    metadata: dict[str, Any] | None = None
-    """
-    Up to 16 pairs of the client's own; keys up to 64 characters, values up to 512.
-    """
-    hyperparameters: Hyperparameters | None = None
-    method: Method | None = None
-    integrations: list[dict[str, Any]] | None = None
-    """
-    Experiment trackers. Not available in this version: a non-empty list is refused.
-    """
-    trainyard: Extension | None = None
-
-
 class Job(BaseModel):
     """
     A fine-tuning job.
@@ -2624,7 +3347,7 @@ class Job(BaseModel):
     """
     model: str
     """
-    The base model.
+    The base model, or the earlier result that the job goes on from.
     """
     organization_id: str
     """

@@ -25,6 +25,7 @@ import type {
   Lineage,
   Link,
   Model,
+  ModelLineage,
   Order,
   Preflight,
   Purpose,
@@ -307,6 +308,16 @@ export class ModelsResource extends Resource {
    */
   retrieve(model: string, options: RequestOptions = {}): Promise<Model> {
     return this.transport.json<Model>({ method: "GET", path: `/v1/models/${segment(model)}` }, options);
+  }
+
+  /**
+   * Retrieve a model's lineage.
+   *
+   * What it came of, and what came of it: a graph of models, jobs and datasets. A job was `trained_on` and `validated_on` datasets and
+   * `continues` a model; a model was `made_by` a job. An answer has 1000 nodes at most, and says `truncated` where there are more.
+   */
+  lineage(model: string, options: RequestOptions = {}): Promise<ModelLineage> {
+    return this.transport.json<ModelLineage>({ method: "GET", path: `/v1/models/${segment(model)}/lineage` }, options);
   }
 
   /**

@@ -1,6 +1,26 @@
 // Generated from the API's OpenAPI document by openapi/sdk/generate/typescript.py: do not change.
 export interface components {
     schemas: {
+        /** @description A-GEM. */
+        AGem: {
+            /**
+             * Format: int64
+             * @description Remembered examples that the reference gradient is taken over; null takes as many as a batch has.
+             * @default null
+             */
+            batch_size?: number | null;
+            /**
+             * Format: int64
+             * @description The most examples that are remembered, 1 to 1000000.
+             * @default 1000
+             */
+            capacity?: number;
+            /**
+             * @description Which they are.
+             * @default balanced_per_stage
+             */
+            policy?: components["schemas"]["MemoryPolicy"];
+        };
         /** @description A parameter-efficient adapter. */
         Adapter: {
             /**
@@ -116,6 +136,11 @@ export interface components {
             micro_batch_size?: "auto" | number;
             gradient_checkpointing?: "auto" | boolean;
         };
+        /** @description What a checkpoint is beside a step of its job. */
+        CheckpointExtension: {
+            /** @description The stage that it is the end of. It is kept, however many are written after it. */
+            stage: string;
+        };
         /** @description A checkpoint of a job. */
         CheckpointId: string;
         /** @description OpenAI's seven figures of a checkpoint. The columns of the result file have the same names and definitions. */
@@ -205,9 +230,87 @@ export interface components {
             /** @description MD5 of the whole file in hexadecimal; where given, it must be right. */
             md5?: string | null;
         };
+        /**
+         * @description Trains one adapter through a stream of stages, one after the other, and reports what it forgot on the way. Where `model` is an earlier
+         *     result, the job goes on from it: its stages come before this job's.
+         */
+        Continual: {
+            /**
+             * @description The stages in the order of the data; null makes one stage of the job's own two files. The first stage's training file is the
+             *     job's `training_file`, and the job has no `validation_file` beside those of its stages.
+             * @default null
+             */
+            stages?: components["schemas"]["NewStage"][] | null;
+            /**
+             * @description What is done against forgetting; none is to train on, stage after stage.
+             * @default []
+             */
+            strategies?: components["schemas"]["Strategy"][];
+            /**
+             * @description A general file that is measured after every stage and never trained on.
+             * @default null
+             */
+            held_out_file?: string | null;
+            /**
+             * Format: double
+             * @description The most that the loss on an earlier stage may rise above its best, in nats: a stage that breaks it is rejected, and the adapter
+             *     before it stays the result.
+             * @default null
+             */
+            max_forgetting?: number | null;
+            /**
+             * Format: double
+             * @description The same limit on the held-out file's loss.
+             * @default null
+             */
+            max_held_out_fall?: number | null;
+            /**
+             * @description The order in which the stages are trained.
+             * @default as_given
+             */
+            order?: components["schemas"]["StageOrder"];
+        };
+        /** @description Where a stream is. */
+        ContinualProgress: {
+            /**
+             * Format: int64
+             * @description The stage at hand, from 1, in the order of training.
+             */
+            stage: number;
+            /**
+             * Format: int64
+             * @description Stages of the job.
+             */
+            stages: number;
+            /** @description The stage's name. */
+            name: string;
+            /**
+             * Format: int64
+             * @description The job's steps before the stage.
+             */
+            first_step: number;
+            /**
+             * Format: int64
+             * @description The stage's steps.
+             */
+            steps: number;
+        };
+        /** @description What came of the stages of a job. */
+        ContinualResult: {
+            /**
+             * @description The stages that are over, in the order of training, those of earlier jobs first.
+             * @default []
+             */
+            stages?: components["schemas"]["StageResult"][];
+            /**
+             * @description One matrix for each measure.
+             * @default []
+             */
+            matrices?: components["schemas"]["Matrix"][];
+        };
         /** @description The body of `POST /v1/fine_tuning/jobs`. */
         CreateJob: {
-            /** @description The base model, by a name that `GET /v1/models` lists. */
+            /** @description The base model, by a name that `GET /v1/models` lists; or a fine-tuned model or checkpoint, by its name, which the job then goes on from. */
             model: string;
             /** @description The id of an uploaded JSONL file with purpose `fine-tune`. */
             training_file: string;
@@ -329,6 +432,44 @@ export interface components {
          * @enum {string}
          */
         DeliveryStatus: "pending" | "delivered" | "failed";
+        /** @description DER++. */
+        Derpp: {
+            /**
+             * Format: double
+             * @description Remembered examples in a step, as a share of the batch, above 0 to 0.9.
+             * @default 0.1
+             */
+            ratio?: number;
+            /**
+             * Format: int64
+             * @description The most examples that are remembered, 1 to 100000: each carries its logits.
+             * @default 1000
+             */
+            capacity?: number;
+            /**
+             * @description Which they are.
+             * @default balanced_per_stage
+             */
+            policy?: components["schemas"]["MemoryPolicy"];
+            /**
+             * Format: double
+             * @description Weight of the squared distance to the kept logits.
+             * @default 0.5
+             */
+            alpha?: number;
+            /**
+             * Format: double
+             * @description Weight of the remembered examples' own loss.
+             * @default 0.5
+             */
+            beta?: number;
+            /**
+             * Format: int64
+             * @description How many of a token's logits are kept, the highest, 1 to 256.
+             * @default 16
+             */
+            top_k?: number;
+        };
         /** @description When to stop before the last epoch. */
         EarlyStopping: {
             /**
@@ -343,6 +484,15 @@ export interface components {
              * @default 0
              */
             min_delta?: number;
+        };
+        /** @description A moving average of the parameters. */
+        Ema: {
+            /**
+             * Format: double
+             * @description The share of the average that stays in a step, 0 to below 1.
+             * @default 0.99
+             */
+            decay?: number;
         };
         /** @description The erasure of a file or tenant; its random part is theirs, so that each can be erased once. */
         ErasureId: string;
@@ -441,6 +591,32 @@ export interface components {
          * @enum {string}
          */
         EventType: "fine_tuning.job.created" | "fine_tuning.job.validating_files" | "fine_tuning.job.queued" | "fine_tuning.job.running" | "fine_tuning.job.paused" | "fine_tuning.job.succeeded" | "fine_tuning.job.failed" | "fine_tuning.job.cancelled" | "webhook.ping";
+        /** @description Elastic weight consolidation. */
+        Ewc: {
+            /**
+             * Format: double
+             * @description Weight of the penalty: lambda / 2 sum F (theta - theta*)^2.
+             * @default 1000
+             */
+            lambda?: number;
+            /**
+             * @description One running Fisher information instead of one per stage.
+             * @default false
+             */
+            online?: boolean;
+            /**
+             * Format: double
+             * @description What the running one is multiplied by as a stage is added, 0 to 1; only with `online`.
+             * @default 1
+             */
+            decay?: number;
+            /**
+             * Format: int64
+             * @description Examples of a stage that its Fisher information is the mean over, at most; null takes all.
+             * @default 256
+             */
+            samples?: number | null;
+        };
         /** @description When a file is deleted by itself. */
         ExpiresAfter: {
             /**
@@ -537,8 +713,8 @@ export interface components {
             data?: Record<string, never> | null;
             /** @default null */
             privacy?: components["schemas"]["Privacy"] | null;
-            /** @description Continual learning. Not available in this version: anything but null is refused. */
-            continual?: Record<string, never> | null;
+            /** @default null */
+            continual?: components["schemas"]["Continual"] | null;
             /**
              * @description What the job may use.
              * @default {
@@ -714,7 +890,7 @@ export interface components {
             finished_at: number | null;
             /** @description The hyperparameters in use. */
             hyperparameters: components["schemas"]["Hyperparameters"];
-            /** @description The base model. */
+            /** @description The base model, or the earlier result that the job goes on from. */
             model: string;
             /** @description The tenant. */
             organization_id: string;
@@ -776,6 +952,30 @@ export interface components {
             step_number: number;
             /** @description The figures at that step. */
             metrics: components["schemas"]["CheckpointMetrics"];
+            trainyard?: components["schemas"]["CheckpointExtension"] | null;
+        };
+        /** @description The continual learning of a job as it is carried out. */
+        JobContinual: {
+            /** @description The stages of this job, as given. */
+            stages: components["schemas"]["NewStage"][];
+            /** @description Those of the models that it goes on from, the first first. */
+            earlier_stages: string[];
+            /** @description What is done against forgetting. */
+            strategies: components["schemas"]["Strategy"][];
+            /** @description The general file. */
+            held_out_file?: string | null;
+            /**
+             * Format: double
+             * @description The limit on forgetting, in nats.
+             */
+            max_forgetting?: number | null;
+            /**
+             * Format: double
+             * @description The limit on the held-out file.
+             */
+            max_held_out_fall?: number | null;
+            /** @description The order of the stages. */
+            order: components["schemas"]["StageOrder"];
         };
         /** @description That what a job made was erased. */
         JobErasure: {
@@ -843,8 +1043,7 @@ export interface components {
             /** @description Always null in this version. */
             data?: Record<string, never> | null;
             privacy?: components["schemas"]["JobPrivacy"] | null;
-            /** @description Always null in this version. */
-            continual?: Record<string, never> | null;
+            continual?: components["schemas"]["JobContinual"] | null;
             /** @description What the job may use. */
             resources: components["schemas"]["Resources"];
             webhook?: components["schemas"]["JobWebhook"] | null;
@@ -987,6 +1186,8 @@ export interface components {
              * @default null
              */
             signal_to_noise?: number | null;
+            /** @default null */
+            continual?: components["schemas"]["ContinualResult"] | null;
             /**
              * @description What happened to the rows of the data, by name: truncated, rejected and so on.
              * @default {}
@@ -1007,6 +1208,8 @@ export interface components {
             /** @description Which events; all where null. */
             events: components["schemas"]["EventType"][] | null;
         };
+        /** @description Joint training. */
+        Joint: Record<string, never>;
         /** @description A thing that was kept. */
         Kept: {
             /** @description What it is. */
@@ -1054,6 +1257,11 @@ export interface components {
             /** @description The job that wrote it. */
             job_id: components["schemas"]["JobId"];
         };
+        /**
+         * @description How a thing came of another.
+         * @enum {string}
+         */
+        LineageEdgeKind: "made_by" | "continues" | "trained_on" | "validated_on";
         /** @description A result file that came of the file. */
         LineageFile: {
             /** @description The id. */
@@ -1080,6 +1288,11 @@ export interface components {
             /** @description The job that made it. */
             job_id: components["schemas"]["JobId"];
         };
+        /**
+         * @description What a thing in a lineage is.
+         * @enum {string}
+         */
+        LineageNodeKind: "model" | "job" | "dataset";
         /** @description Where a content can be fetched without a key for a while: whoever has the link has the content. */
         Link: {
             /**
@@ -1104,6 +1317,64 @@ export interface components {
             /** @description SHA-256 of the content, in hexadecimal. */
             sha256: string;
         };
+        /** @description Learning without forgetting. */
+        Lwf: {
+            /**
+             * Format: double
+             * @description Weight of the divergence from the teacher.
+             * @default 1
+             */
+            alpha?: number;
+            /**
+             * Format: double
+             * @description What both sides' logits are divided by.
+             * @default 2
+             */
+            temperature?: number;
+        };
+        /** @description The scores on every stage after every stage, and what is read off them. */
+        Matrix: {
+            /** @description The measure: `loss` in nats, `token_accuracy` or `perplexity`. */
+            metric: string;
+            /** @description Which way it is better. */
+            higher_is_better: boolean;
+            /** @description The names of the columns, in the order of training. */
+            stages: string[];
+            /** @description The untrained model. */
+            base: components["schemas"]["MatrixRow"];
+            /** @description The adapter after each stage so far. */
+            rows: components["schemas"]["MatrixRow"][];
+            /**
+             * Format: double
+             * @description The mean of the last row, turned like the figures below so that higher is better: of a loss it is negated.
+             */
+            average?: number | null;
+            /**
+             * Format: double
+             * @description How much the stages after a stage changed what it had learned, on average: below 0 they undid some of it.
+             */
+            backward_transfer?: number | null;
+            /**
+             * Format: double
+             * @description How much better a stage was before it was trained than with the untrained model, on average.
+             */
+            forward_transfer?: number | null;
+            /**
+             * Format: double
+             * @description How far earlier stages are below their best, on average.
+             */
+            forgetting?: number | null;
+        };
+        /** @description A row of a matrix. */
+        MatrixRow: {
+            /** @description One value for each stage. */
+            stages: number[];
+            /**
+             * Format: double
+             * @description The value on the held-out file.
+             */
+            held_out?: number | null;
+        };
         /** @description What the job needs of memory, estimated from above. */
         MemoryFit: {
             /** @description Whether the estimate is within the limit. */
@@ -1127,6 +1398,19 @@ export interface components {
              * @description The largest `trainyard.batching.micro_batch_size` that fits with the other settings as they are; null where none does.
              */
             largest_micro_batch_size: number | null;
+        };
+        /**
+         * @description Which examples are remembered.
+         * @enum {string}
+         */
+        MemoryPolicy: "reservoir" | "balanced_per_stage";
+        /** @description A weighted sum of the stages' adapters. Its rank is the sum of their ranks. */
+        Merge: {
+            /**
+             * @description A weight for each stage of the job, other than 0; null gives each 1 / stages.
+             * @default null
+             */
+            weights?: number[] | null;
         };
         /** @description The training method of a job. */
         Method: {
@@ -1165,6 +1449,41 @@ export interface components {
             /** @description `system` for base models, else the tenant. */
             owned_by: string;
         };
+        /** @description What a model came of, and what came of it: a graph of models, jobs and datasets. */
+        ModelLineage: {
+            /** @description The model's name. */
+            id: string;
+            /**
+             * @description Always `model.lineage`.
+             * @example model.lineage
+             */
+            object: string;
+            /** @description Models, jobs and datasets, each once, the nearest to the model first; 1000 at most. */
+            nodes: components["schemas"]["ModelLineageNode"][];
+            /** @description How they hang together. */
+            edges: components["schemas"]["ModelLineageEdge"][];
+            /** @description Whether there are more nodes than are shown. */
+            truncated: boolean;
+        };
+        /** @description How a thing in a lineage came of another. */
+        ModelLineageEdge: {
+            /** @description How. */
+            type: components["schemas"]["LineageEdgeKind"];
+            /** @description What came of the other. */
+            from: string;
+            /** @description What it came of. */
+            to: string;
+        };
+        /** @description A thing in a lineage. */
+        ModelLineageNode: {
+            /** @description What it is. */
+            type: components["schemas"]["LineageNodeKind"];
+            /** @description The name of a model, the id of a job or of a file. */
+            id: string;
+            /** @description Whether it is still there. */
+            present: boolean;
+            status: components["schemas"]["JobStatus"] | null;
+        };
         /**
          * @description Units that need no settings.
          * @enum {string}
@@ -1187,6 +1506,33 @@ export interface components {
              */
             epsilon: number;
             delta?: "auto" | number;
+        };
+        /** @description A stage of a stream. */
+        NewStage: {
+            /** @description Its name, one of its own: 1 to 128 characters. */
+            name: string;
+            /** @description The file that it trains on. */
+            training_file: string;
+            /**
+             * @description The file that it is measured with, after every stage. Null is taken only where the job has one stage, no limit and an earlier
+             *     result to go on from: it is then not measured.
+             */
+            validation_file?: string | null;
+        };
+        /** @description O-LoRA. The result's rank is the sum of its stages' ranks. */
+        OLora: {
+            /**
+             * Format: double
+             * @description Weight of the sum of absolute products of earlier and new rows of A.
+             * @default 0.5
+             */
+            orthogonality?: number;
+            /**
+             * Format: double
+             * @description Weight of the new adapter's norms.
+             * @default 0
+             */
+            norm?: number;
         };
         /** @description The optimizer of the adapter's parameters. */
         Optimizer: {
@@ -1254,7 +1600,7 @@ export interface components {
             object: string;
             /** @description Whether the job would be taken and get past `validating_files`. */
             valid: boolean;
-            /** @description The base model. */
+            /** @description The base model, or the earlier result that the job goes on from. */
             model: string;
             /**
              * Format: int64
@@ -1290,7 +1636,7 @@ export interface components {
         };
         /** @description A file of the request. */
         PreflightFile: {
-            /** @description `training_file` or `validation_file`. */
+            /** @description The field that names it: `training_file`, `validation_file`, or one of `trainyard.continual`. */
             param: string;
             /** @description The file. */
             id: components["schemas"]["FileId"];
@@ -1512,6 +1858,8 @@ export interface components {
             attempts?: number;
             /** @default null */
             privacy?: components["schemas"]["PrivacySpent"] | null;
+            /** @default null */
+            continual?: components["schemas"]["ContinualProgress"] | null;
         };
         /**
          * @description What a file is for.
@@ -1606,6 +1954,26 @@ export interface components {
          * @enum {string}
          */
         RemovedKind: "file" | "upload" | "model" | "checkpoint" | "result_file" | "object" | "events" | "error_message" | "answer" | "job" | "key" | "webhook";
+        /** @description Replay. */
+        Replay: {
+            /**
+             * Format: double
+             * @description The share of replayed examples in a batch, above 0 to 0.9.
+             * @default 0.1
+             */
+            ratio?: number;
+            /**
+             * Format: int64
+             * @description The most examples that are remembered, 1 to 1000000.
+             * @default 1000
+             */
+            capacity?: number;
+            /**
+             * @description Which they are.
+             * @default balanced_per_stage
+             */
+            policy?: components["schemas"]["MemoryPolicy"];
+        };
         /** @description What a job may use and how it stands beside the tenant's others. */
         Resources: {
             /**
@@ -1698,6 +2066,54 @@ export interface components {
         };
         /** @description A signing secret, `whsec_` and base64. Its `Debug` shows nothing of it. */
         SigningSecret: string;
+        /**
+         * @description The order in which stages are trained.
+         * @enum {string}
+         */
+        StageOrder: "as_given" | "easiest_first" | "hardest_first" | "shuffled";
+        /** @description What came of a stage. */
+        StageResult: {
+            /** @description Its name. */
+            name: string;
+            /** @description Whether the adapter went on with it. */
+            kept: boolean;
+            /** @description What the gate said; null where there is none. */
+            reason?: string | null;
+            /**
+             * Format: int64
+             * @description The job's steps after the stage; the checkpoint of that step is the adapter after it. Null for a stage of an earlier job.
+             */
+            last_step?: number | null;
+        };
+        /** @description What is done against forgetting. */
+        Strategy: (components["schemas"]["Replay"] & {
+            /** @enum {string} */
+            type: "replay";
+        }) | (components["schemas"]["Derpp"] & {
+            /** @enum {string} */
+            type: "derpp";
+        }) | (components["schemas"]["Ewc"] & {
+            /** @enum {string} */
+            type: "ewc";
+        }) | (components["schemas"]["Lwf"] & {
+            /** @enum {string} */
+            type: "lwf";
+        }) | (components["schemas"]["AGem"] & {
+            /** @enum {string} */
+            type: "a_gem";
+        }) | (components["schemas"]["OLora"] & {
+            /** @enum {string} */
+            type: "o_lora";
+        }) | (components["schemas"]["Ema"] & {
+            /** @enum {string} */
+            type: "ema";
+        }) | (components["schemas"]["Merge"] & {
+            /** @enum {string} */
+            type: "merge";
+        }) | (components["schemas"]["Joint"] & {
+            /** @enum {string} */
+            type: "joint";
+        });
         /** @description Settings of supervised fine-tuning. */
         Supervised: {
             /** @description The hyperparameters. */
@@ -2071,6 +2487,7 @@ export interface components {
     headers: never;
     pathItems: never;
 }
+export type AGem = components['schemas']['AGem'];
 export type Adapter = components['schemas']['Adapter'];
 export type AdapterKind = components['schemas']['AdapterKind'];
 export type AddUploadPart = components['schemas']['AddUploadPart'];
@@ -2078,12 +2495,16 @@ export type Artifact = components['schemas']['Artifact'];
 export type AuditEvent = components['schemas']['AuditEvent'];
 export type BadLine = components['schemas']['BadLine'];
 export type Batching = components['schemas']['Batching'];
+export type CheckpointExtension = components['schemas']['CheckpointExtension'];
 export type CheckpointId = components['schemas']['CheckpointId'];
 export type CheckpointMetrics = components['schemas']['CheckpointMetrics'];
 export type Checkpointing = components['schemas']['Checkpointing'];
 export type Clipping = components['schemas']['Clipping'];
 export type Compatibility = components['schemas']['Compatibility'];
 export type CompleteUpload = components['schemas']['CompleteUpload'];
+export type Continual = components['schemas']['Continual'];
+export type ContinualProgress = components['schemas']['ContinualProgress'];
+export type ContinualResult = components['schemas']['ContinualResult'];
 export type CreateJob = components['schemas']['CreateJob'];
 export type CreateKey = components['schemas']['CreateKey'];
 export type CreateTenant = components['schemas']['CreateTenant'];
@@ -2094,7 +2515,9 @@ export type DeletedFile = components['schemas']['DeletedFile'];
 export type DeletedTenant = components['schemas']['DeletedTenant'];
 export type DeliveryId = components['schemas']['DeliveryId'];
 export type DeliveryStatus = components['schemas']['DeliveryStatus'];
+export type Derpp = components['schemas']['Derpp'];
 export type EarlyStopping = components['schemas']['EarlyStopping'];
+export type Ema = components['schemas']['Ema'];
 export type ErasureId = components['schemas']['ErasureId'];
 export type ErasureReceipt = components['schemas']['ErasureReceipt'];
 export type ErasureStatus = components['schemas']['ErasureStatus'];
@@ -2106,6 +2529,7 @@ export type EventId = components['schemas']['EventId'];
 export type EventKind = components['schemas']['EventKind'];
 export type EventLevel = components['schemas']['EventLevel'];
 export type EventType = components['schemas']['EventType'];
+export type Ewc = components['schemas']['Ewc'];
 export type ExpiresAfter = components['schemas']['ExpiresAfter'];
 export type Extension = components['schemas']['Extension'];
 export type File = components['schemas']['File'];
@@ -2118,6 +2542,7 @@ export type Health = components['schemas']['Health'];
 export type Hyperparameters = components['schemas']['Hyperparameters'];
 export type Job = components['schemas']['Job'];
 export type JobCheckpoint = components['schemas']['JobCheckpoint'];
+export type JobContinual = components['schemas']['JobContinual'];
 export type JobErasure = components['schemas']['JobErasure'];
 export type JobError = components['schemas']['JobError'];
 export type JobEvent = components['schemas']['JobEvent'];
@@ -2127,22 +2552,35 @@ export type JobPrivacy = components['schemas']['JobPrivacy'];
 export type JobResult = components['schemas']['JobResult'];
 export type JobStatus = components['schemas']['JobStatus'];
 export type JobWebhook = components['schemas']['JobWebhook'];
+export type Joint = components['schemas']['Joint'];
 export type Kept = components['schemas']['Kept'];
 export type KeptKind = components['schemas']['KeptKind'];
 export type Lineage = components['schemas']['Lineage'];
 export type LineageCheckpoint = components['schemas']['LineageCheckpoint'];
+export type LineageEdgeKind = components['schemas']['LineageEdgeKind'];
 export type LineageFile = components['schemas']['LineageFile'];
 export type LineageJob = components['schemas']['LineageJob'];
 export type LineageModel = components['schemas']['LineageModel'];
+export type LineageNodeKind = components['schemas']['LineageNodeKind'];
 export type Link = components['schemas']['Link'];
+export type Lwf = components['schemas']['Lwf'];
+export type Matrix = components['schemas']['Matrix'];
+export type MatrixRow = components['schemas']['MatrixRow'];
 export type MemoryFit = components['schemas']['MemoryFit'];
+export type MemoryPolicy = components['schemas']['MemoryPolicy'];
+export type Merge = components['schemas']['Merge'];
 export type Method = components['schemas']['Method'];
 export type MethodKind = components['schemas']['MethodKind'];
 export type Metric = components['schemas']['Metric'];
 export type Model = components['schemas']['Model'];
+export type ModelLineage = components['schemas']['ModelLineage'];
+export type ModelLineageEdge = components['schemas']['ModelLineageEdge'];
+export type ModelLineageNode = components['schemas']['ModelLineageNode'];
 export type NamedUnit = components['schemas']['NamedUnit'];
 export type NewJobWebhook = components['schemas']['NewJobWebhook'];
 export type NewPrivacyBudget = components['schemas']['NewPrivacyBudget'];
+export type NewStage = components['schemas']['NewStage'];
+export type OLora = components['schemas']['OLora'];
 export type Optimizer = components['schemas']['Optimizer'];
 export type OptimizerKind = components['schemas']['OptimizerKind'];
 export type Order = components['schemas']['Order'];
@@ -2164,6 +2602,7 @@ export type QueuePlace = components['schemas']['QueuePlace'];
 export type Quota = components['schemas']['Quota'];
 export type Removed = components['schemas']['Removed'];
 export type RemovedKind = components['schemas']['RemovedKind'];
+export type Replay = components['schemas']['Replay'];
 export type Resources = components['schemas']['Resources'];
 export type RotateKey = components['schemas']['RotateKey'];
 export type Schedule = components['schemas']['Schedule'];
@@ -2172,6 +2611,9 @@ export type Scope = components['schemas']['Scope'];
 export type Sequence = components['schemas']['Sequence'];
 export type SetPrivacyBudget = components['schemas']['SetPrivacyBudget'];
 export type SigningSecret = components['schemas']['SigningSecret'];
+export type StageOrder = components['schemas']['StageOrder'];
+export type StageResult = components['schemas']['StageResult'];
+export type Strategy = components['schemas']['Strategy'];
 export type Supervised = components['schemas']['Supervised'];
 export type Tenant = components['schemas']['Tenant'];
 export type TenantId = components['schemas']['TenantId'];

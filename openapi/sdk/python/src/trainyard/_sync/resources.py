@@ -31,6 +31,7 @@ from trainyard.models import (
     Lineage,
     Link,
     Model,
+    ModelLineage,
     Preflight,
     RotateKey,
     SetPrivacyBudget,
@@ -359,6 +360,14 @@ class ModelsResource(Resource):
         A base model or a fine-tuned model of the tenant.
         """
         return self._transport.fetch(Model, Call("GET", f"/v1/models/{segment(model)}", timeout=timeout))
+
+    def lineage(self, model: str, *, timeout: float | None = None) -> ModelLineage:
+        """Retrieve a model's lineage.
+
+        What it came of, and what came of it: a graph of models, jobs and datasets. A job was `trained_on` and `validated_on` datasets and
+        `continues` a model; a model was `made_by` a job. An answer has 1000 nodes at most, and says `truncated` where there are more.
+        """
+        return self._transport.fetch(ModelLineage, Call("GET", f"/v1/models/{segment(model)}/lineage", timeout=timeout))
 
     def delete(self, model: str, *, timeout: float | None = None) -> Deleted:
         """Delete a fine-tuned model.
