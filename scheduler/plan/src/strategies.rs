@@ -6,7 +6,7 @@ use trainyard_openapi::extension::{
 };
 use trainyard_openapi::limits;
 
-use crate::check::{invalid, positive, within};
+use crate::check::{invalid, not_available, positive, within};
 use crate::continual::{ContinualPlan, PATH};
 
 /// The largest share of remembered examples in a batch.
@@ -237,7 +237,11 @@ pub(crate) fn check_private(plan: &ContinualPlan) -> Result<(), ApiError> {
         ("order", plan.order != StageOrder::AsGiven),
     ];
     match set.into_iter().find(|(_, set)| *set) {
-        None => Ok(()),
+        // The proof is there, the run is not: a private run takes its units from one file and begins with the base model.
+        None => Err(not_available(
+            "trainyard.privacy",
+            "a private job that has stages or goes on from an earlier result",
+        )),
         Some((field, _)) => {
             let why = "whether a stage is kept would depend on its examples without noise";
             refuse(field.to_string(), "it", why)

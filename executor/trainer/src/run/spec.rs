@@ -1,15 +1,16 @@
 //! A create request as a file: what `trainyard-trainer run SPEC.json` takes, with paths in place of ids.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use trainyard_openapi::body;
 use trainyard_openapi::error::ErrorCode;
-use trainyard_openapi::extension::{PrivacyUnit, UserUnit};
+use trainyard_openapi::extension::{NewStage, PrivacyUnit, UserUnit};
 use trainyard_openapi::job::CreateJob;
 use trainyard_openapi::job_error::JobErrorCode;
 use trainyard_openapi::line::validator::FileValidator;
-use trainyard_plan::trainer::RunSpec;
+use trainyard_plan::trainer::{ContinualFiles, NamedFile, RunSpec, StageFiles};
 use trainyard_plan::{DataFacts, HostFacts, ModelFacts, StreamFacts, resolve};
 
 use crate::device;
@@ -59,8 +60,15 @@ pub fn read_request(path: &Path, config: impl FnOnce(&Path) -> Result<PathBuf>) 
     }
     let host = host_facts();
     let users = count_users(&request, &training_file)?;
-    let (data, stream) = (DataFacts { examples, users }, StreamFacts::default());
+    let stream = StreamFacts { stage_examples: stage_examples(&request, &beside)?, parent: None };
+    let data = DataFacts { examples, users };
     let plan = resolve(&request, SEED, data, &stream, &facts, host)?;
+    let continual = plan.continual.as_ref().map(|plan| ContinualFiles {
+        stages: plan.stages.iter().map(|stage| stage_files(stage, &beside)).collect(),
+        held_out: plan.held_out_file.as_deref().map(|name| named(name, &beside)),
+        parent: None,
+        earlier: BTreeMap::new(),
+    });
     Ok(RunSpec {
         plan,
         model,
@@ -70,8 +78,41 @@ pub fn read_request(path: &Path, config: impl FnOnce(&Path) -> Result<PathBuf>) 
         training_file_name: request.training_file,
         validation_file_name: request.validation_file,
         micro_batch_size: None,
-        continual: None,
+        continual,
     })
+}
+
+/// Lines that are not blank of each stage's training file; the other files of stages are there.
+fn stage_examples(request: &CreateJob, beside: &dyn Fn(&str) -> PathBuf) -> Result<Vec<u64>> {
+    let mut examples = Vec::new();
+    let continual = request.trainyard.as_ref().and_then(|own| own.continual.as_ref());
+    let Some(continual) = continual else { return Ok(examples) };
+    for (place, stage) in continual.stages.iter().flatten().enumerate() {
+        let field = |name: &str| format!("trainyard.continual.stages[{place}].{name}");
+        let path = beside(&stage.training_file);
+        let lines = count_lines(&path).map_err(unreadable(&path, Some(&field("training_file"))))?;
+        examples.push(lines);
+        if let Some(path) = stage.validation_file.as_deref().map(beside) {
+            let field = field("validation_file");
+            std::fs::File::open(&path).map_err(unreadable(&path, Some(&field)))?;
+        }
+    }
+    if let Some(path) = continual.held_out_file.as_deref().map(beside) {
+        let field = Some("trainyard.continual.held_out_file");
+        std::fs::File::open(&path).map_err(unreadable(&path, field))?;
+    }
+    Ok(examples)
+}
+
+fn stage_files(stage: &NewStage, beside: &dyn Fn(&str) -> PathBuf) -> StageFiles {
+    StageFiles {
+        training: named(&stage.training_file, beside),
+        validation: stage.validation_file.as_deref().map(|name| named(name, beside)),
+    }
+}
+
+fn named(name: &str, beside: &dyn Fn(&str) -> PathBuf) -> NamedFile {
+    NamedFile { path: beside(name), name: name.to_string() }
 }
 
 /// A file that the user names and that is not there is the user's to mend; what the system refuses to read is not.

@@ -264,11 +264,11 @@ fn a_private_job_goes_on_with_nothing_that_looks_twice() {
         json!({"method": {"type": "supervised", "supervised": {"hyperparameters": {"batch_size": 10, "n_epochs": 2}}},
             "trainyard": {"privacy": {"noise_multiplier": 1.0}, "continual": continual}})
     };
-    let plan = resolved(&private(json!(null)), Some(parent())).unwrap();
-    assert!(plan.privacy.is_some() && plan.continual.is_some());
+    let param = "trainyard.privacy";
+    refused(&private(json!(null)), Some(parent()), param, &["not available", "earlier result"]);
     let ema =
         json!({"strategies": [{"type": "ema"}], "stages": [{"name": "a", "training_file": "a"}]});
-    resolved(&private(ema), Some(parent())).unwrap();
+    refused(&private(ema), Some(parent()), param, &["not available", "earlier result"]);
     let one = |more: Value| {
         let mut one = json!({"stages": stages(&["a"])});
         one.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
