@@ -54,6 +54,9 @@ pub struct AtHead<'a> {
     pub compute: &'a Compute,
 }
 
+/// A loss of hidden states: its figures, and its gradient with respect to them; none where there is no target.
+pub type Objective<'a> = dyn FnMut(&AtHead<'_>) -> Result<(LossStats, Option<Tensor>)> + 'a;
+
 /// The model.
 #[derive(Debug)]
 pub struct CausalLm {
@@ -213,7 +216,7 @@ impl CausalLm {
         &self,
         batch: &ModelBatch,
         options: &StepOptions,
-        objective: &mut dyn FnMut(&AtHead<'_>) -> Result<(LossStats, Option<Tensor>)>,
+        objective: &mut Objective<'_>,
     ) -> Result<LossStats> {
         let _no_grad = tch::no_grad_guard();
         let units = options.units.as_ref();

@@ -127,10 +127,10 @@ fn divergence(
     let log_new = new.f_div_scalar(temperature)?.f_log_softmax(-1, Kind::Float)?;
     let log_old = old.f_div_scalar_(temperature)?.f_log_softmax(-1, Kind::Float)?;
     drop(old);
-    let mut p_old = log_old.f_exp()?;
+    let p_old = log_old.f_exp()?;
     let sum = log_old.f_sub(&log_new)?.f_mul_(&p_old)?.f_sum(Kind::Double)?;
     let mut p_new = { log_new }.f_exp_()?;
-    let mut pull = p_new.f_sub_(&mut p_old)?;
+    let mut pull = p_new.f_sub_(&p_old)?;
     Ok((sum, Pull::All(pull.f_mul_scalar_(scale / temperature)?)))
 }
 

@@ -125,7 +125,7 @@ impl Strategy for Merge {
         Ok(())
     }
 
-    fn from_earlier_job(&mut self) {
+    fn begin_another_job(&mut self) {
         for (of, _) in &mut self.parts {
             of.given = None;
         }

@@ -115,7 +115,7 @@ pub trait Strategy: Debug {
     }
 
     /// The state that was loaded is that of an earlier job, whose result this run goes on from.
-    fn from_earlier_job(&mut self) {}
+    fn begin_another_job(&mut self) {}
 
     /// The stage begins. Gives the adapter that it trains, where that is not the one before.
     fn before_stage(&mut self, _tools: &Tools<'_>) -> Result<Option<Adapter>> {

@@ -199,7 +199,7 @@ impl<'a> Stream<'a> {
                     (Some(place), Some(tensors)) => {
                         let state = &earlier.strategies[place].state;
                         strategy.load(state, &Part(tensors, format!("{place}.")))?;
-                        strategy.from_earlier_job();
+                        strategy.begin_another_job();
                     }
                     _ => {
                         strategy.adopt(&tools, self.stages_before())?;

@@ -5,16 +5,14 @@ use trainyard_plan::trainer::TrainerEvent;
 
 use super::{Job, checkpoint, done, lines, matrix, place, result, weights};
 
-/// The colours' questions with other answers than those that the stage before teaches.
+/// The colours' questions with the answers read backwards.
 fn hostile() -> String {
     let text = lines("colours", 0..24);
-    let colours = ["green", "white", "black", "red", "blue", "yellow"];
     text.lines()
         .map(|line| {
-            let other = |at: usize| colours[(at + 2) % 6];
-            let (at, colour) =
-                colours.iter().enumerate().find(|(_, colour)| line.contains(**colour)).unwrap();
-            line.replace(colour, other(at)) + "\n"
+            let line: Value = serde_json::from_str(line).unwrap();
+            let said = |at: usize| line["messages"][at]["content"].as_str().unwrap().to_string();
+            super::line(&said(0), &said(1).chars().rev().collect::<String>())
         })
         .collect()
 }
@@ -35,12 +33,13 @@ fn a_hostile_stage_is_rejected_and_leaves_no_trace() {
 
 fn rejected(strategies: &Value) {
     let place = place();
-    let rates = json!({"optimizer": {"learning_rate": 0.05, "weight_decay": 0.0}});
-    let good = Job::new(strategies.clone()).of(&["colours"]).changed(rates.clone());
+    let rates = json!({"optimizer": {"learning_rate": 0.02, "weight_decay": 0.0}});
+    let good = Job::new(strategies.clone()).of(&["colours"]).epochs(12).changed(rates.clone());
     done(&place, &good, "good");
     place.write("letters.train.jsonl", &hostile());
     let both = Job::new(strategies.clone())
         .of(&["colours", "letters"])
+        .epochs(12)
         .changed(rates)
         .with("max_forgetting", json!(0.0));
     let ended = done(&place, &both, "both");

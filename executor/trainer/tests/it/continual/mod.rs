@@ -66,12 +66,13 @@ struct Job {
     stages: Vec<&'static str>,
     continual: Value,
     change: Value,
+    epochs: u32,
 }
 
 impl Job {
     fn new(strategies: Value) -> Self {
         let continual = json!({ "strategies": strategies });
-        Self { stages: STAGES.to_vec(), continual, change: json!({}) }
+        Self { stages: STAGES.to_vec(), continual, change: json!({}), epochs: 2 }
     }
 
     fn with(mut self, key: &str, value: Value) -> Self {
@@ -84,6 +85,11 @@ impl Job {
         self
     }
 
+    fn epochs(mut self, epochs: u32) -> Self {
+        self.epochs = epochs;
+        self
+    }
+
     fn of(mut self, stages: &[&'static str]) -> Self {
         self.stages = stages.to_vec();
         self
@@ -92,7 +98,7 @@ impl Job {
     /// Writes the run's file as the agent would.
     fn write(&self, place: &Place, name: &str) {
         let config = |model: &std::path::Path| Ok(model.join("config.json"));
-        let mut request = request(2);
+        let mut request = request(self.epochs);
         request["trainyard"]["adapter"]["dropout"] = json!(0.05);
         for (key, value) in self.change.as_object().unwrap() {
             request["trainyard"][key] = value.clone();
