@@ -106,15 +106,6 @@ fn describe(event: &TrainerEvent) -> Option<String> {
             reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default()
         ),
         TrainerEvent::Checkpoint(written) => format!("checkpoint {}", written.directory.display()),
-        TrainerEvent::StageBegan(stage) => format!(
-            "stage {} of {}: {}, {} steps",
-            stage.stage, stage.stages, stage.name, stage.steps
-        ),
-        TrainerEvent::StageEnded { name, kept, reason, .. } => format!(
-            "stage {name} {}{}",
-            if *kept { "kept" } else { "rejected" },
-            reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default()
-        ),
         TrainerEvent::Working { .. } | TrainerEvent::Reserve { .. } => return None,
         TrainerEvent::MicroBatchReduced { step, from, to, reason } => format!(
             "warn: memory ran out in step {step} with micro-batches of {from}; going on with {to} ({reason})"
