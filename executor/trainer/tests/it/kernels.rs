@@ -74,8 +74,12 @@ fn rows_in_both_formats_are_those_of_plain_operations() {
 }
 
 /// bf16 keeps 8 bits: probabilities, their gradients and the results are each rounded once, so that a sum of such is off by a few 2^-9 of
-/// its largest terms. FlashAttention rounds in the same places.
+/// its largest terms. `FlashAttention` rounds in the same places.
 #[test]
+#[expect(
+    clippy::print_stderr,
+    reason = "who reads the test's output has to see that it was skipped"
+)]
 fn attention_in_bf16_is_that_in_fp32_but_for_rounding() {
     if !kernels::has_narrow_products() {
         eprintln!("skipped: this processor has no products of bf16 numbers");

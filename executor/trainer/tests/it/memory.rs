@@ -122,6 +122,10 @@ fn a_step_without_memory_is_done_again_in_smaller_pieces() {
 }
 
 #[test]
+#[expect(
+    clippy::print_stderr,
+    reason = "who reads the test's output has to see that it was skipped"
+)]
 fn what_libtorch_holds_of_a_gpu_is_told() {
     let device = device::choose();
     assert_eq!(device::memory_bytes(Device::Cpu).unwrap(), None);

@@ -23,7 +23,8 @@ async fn a_file_goes_with_the_models_that_went_on_from_what_came_of_it() {
     let of = receipt.removed.iter().filter(|gone| gone.kind == RemovedKind::Model);
     let mut gone: Vec<_> = of.filter_map(|gone| gone.id.clone()).collect();
     let mut expected = vec![model, heir, last];
-    (gone.sort(), expected.sort());
+    gone.sort();
+    expected.sort();
     assert_eq!(gone, expected);
     for job in [&first, &second, &third] {
         assert!(world.record(job).await.erased.is_some());

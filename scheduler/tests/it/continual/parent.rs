@@ -55,7 +55,8 @@ async fn a_job_goes_on_from_a_result_and_is_given_what_it_needs() {
     let earlier = run.claim.continual.as_ref().unwrap().earlier.values();
     let mut earlier: Vec<_> = earlier.map(|file| file.id.clone()).collect();
     let mut expected = vec![check, second];
-    (earlier.sort(), expected.sort());
+    earlier.sort();
+    expected.sort();
     assert_eq!(earlier, expected);
 }
 
