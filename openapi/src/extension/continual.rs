@@ -298,7 +298,8 @@ pub struct Matrix {
     pub stages: Vec<String>,
     /// The untrained model.
     pub base: MatrixRow,
-    /// The adapter after each stage so far.
+    /// The adapter after each stage so far. What the adapters of earlier jobs but the last would score on this job's stages is not
+    /// known: the base model's value stands there, so that it counts neither as learned nor as forgotten.
     pub rows: Vec<MatrixRow>,
     /// The mean of the last row, turned like the figures below so that higher is better: of a loss it is negated.
     pub average: Option<f64>,

@@ -5,6 +5,7 @@
 use trainyard_openapi::extension::TargetModules;
 use trainyard_openapi::preflight::Compatibility;
 
+use crate::lineage::rank_of_result;
 use crate::plan::{AdapterPlan, LoraPlan, Plan};
 
 /// The ranks that vLLM can be set to hold.
@@ -15,15 +16,16 @@ const VLLM_RANK_DEFAULT: u32 = 16;
 /// What PEFT, vLLM and llama.cpp would make of it.
 pub fn compatibility(plan: &Plan) -> Vec<Compatibility> {
     let AdapterPlan::Lora(lora) = &plan.adapter;
-    vec![consumer("peft", Vec::new(), Vec::new()), vllm(lora), llama_cpp(lora)]
+    let rank = rank_of_result(lora.rank, plan.continual.as_ref());
+    vec![consumer("peft", Vec::new(), Vec::new()), vllm(lora, rank), llama_cpp(lora)]
 }
 
-fn vllm(lora: &LoraPlan) -> Compatibility {
+fn vllm(lora: &LoraPlan, rank_of_result: u64) -> Compatibility {
     let (mut notes, mut refusals) = (Vec::new(), Vec::new());
-    match VLLM_RANKS.into_iter().find(|rank| *rank >= lora.rank) {
-        Some(_) if lora.rank <= VLLM_RANK_DEFAULT => {}
+    match VLLM_RANKS.into_iter().find(|rank| u64::from(*rank) >= rank_of_result) {
+        Some(_) if rank_of_result <= u64::from(VLLM_RANK_DEFAULT) => {}
         Some(rank) => notes.push(format!("start vLLM with --max-lora-rank {rank}")),
-        None => refusals.push(format!("vLLM takes ranks up to 512, not {}", lora.rank)),
+        None => refusals.push(format!("vLLM takes ranks up to 512, not {rank_of_result}")),
     }
     if names(lora, "lm_head") || names(lora, "embed_tokens") {
         refusals.push("vLLM takes no LoRA on 'lm_head' or 'embed_tokens'".to_string());

@@ -49,6 +49,8 @@ pub struct ParentPlan {
     pub manifest_sha256: String,
     /// The names of its stages, those of the models before it first.
     pub stages: Vec<String>,
+    /// The rank of its adapter.
+    pub rank: u32,
 }
 
 impl ContinualPlan {
@@ -145,6 +147,7 @@ pub(crate) fn resolve_continual(
             model: parent.model.clone(),
             manifest_sha256: parent.manifest_sha256.clone(),
             stages: parent.stages.clone(),
+            rank: parent.rank(),
         }),
     };
     if extension.is_some_and(|extension| extension.privacy.is_some()) {

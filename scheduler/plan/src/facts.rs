@@ -46,6 +46,14 @@ pub struct ParentFacts {
     pub private: bool,
 }
 
+impl ParentFacts {
+    /// The rank of its adapter.
+    pub(crate) fn rank(&self) -> u32 {
+        let AdapterPlan::Lora(lora) = &self.adapter;
+        lora.rank
+    }
+}
+
 /// What is known of the base model: the parts of its `config.json` that a request is checked against.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelFacts {

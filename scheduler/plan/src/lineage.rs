@@ -57,25 +57,26 @@ pub(crate) fn as_before(
     Ok(adapter)
 }
 
+/// The rank of what comes out: that of `rank`, or where stages have adapters of their own the sum over them and the earlier result.
+pub(crate) fn rank_of_result(rank: u32, plan: Option<&ContinualPlan>) -> u64 {
+    let Some(plan) = plan.filter(|plan| grows(Some(plan)).is_some()) else {
+        return u64::from(rank);
+    };
+    let before = plan.parent.as_ref().map_or(0, |parent| u64::from(parent.rank));
+    before + u64::from(rank) * plan.stages.len() as u64
+}
+
 /// Refuses stages whose ranks add up to more than can be served.
-pub(crate) fn check_growth(
-    rank: u32,
-    plan: Option<&ContinualPlan>,
-    parent: Option<&ParentFacts>,
-) -> Result<(), ApiError> {
+pub(crate) fn check_growth(rank: u32, plan: Option<&ContinualPlan>) -> Result<(), ApiError> {
     let (Some(plan), Some(strategy)) = (plan, grows(plan)) else { return Ok(()) };
-    let before = parent.map_or(0, |parent| {
-        let AdapterPlan::Lora(lora) = &parent.adapter;
-        u64::from(lora.rank)
-    });
-    let stages = plan.stages.len() as u64;
-    let total = before + u64::from(rank) * stages;
+    let total = rank_of_result(rank, Some(plan));
     if total <= u64::from(RANK_MAX) {
         return Ok(());
     }
-    let earlier = match parent {
+    let stages = plan.stages.len();
+    let earlier = match &plan.parent {
         None => String::new(),
-        Some(parent) => format!("{before} of '{}' and ", parent.model),
+        Some(parent) => format!("{} of '{}' and ", parent.rank, parent.model),
     };
     let text = format!(
         "'{strategy}' adds up the ranks of all stages: {earlier}{stages} x {rank} make {total}, and the most is {RANK_MAX}"

@@ -162,7 +162,7 @@ pub fn resolve(
         None => adapter,
         Some(parent) => as_before(adapter, parent, grows(continual.as_ref()))?,
     };
-    check_growth(adapter.rank, continual.as_ref(), stream.parent.as_ref())?;
+    check_growth(adapter.rank, continual.as_ref())?;
     Ok(Plan {
         seed,
         epochs,

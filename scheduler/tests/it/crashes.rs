@@ -75,13 +75,13 @@ async fn a_crash_after_any_step_loses_nothing() {
         assert_eq!(job.status, JobStatus::Succeeded, "after {steps} steps");
         assert_eq!(world.store.models(world.ctx.tenant()).await.unwrap().len(), 1);
         let model = job.fine_tuned_model.unwrap();
-        assert_eq!(world.scheduler.artifacts(&world.ctx, &model).await.unwrap().data.len(), 3);
+        assert_eq!(world.scheduler.artifacts(&world.ctx, &model).await.unwrap().data.len(), 4);
         let ends = world.messages(&id).await;
         let ends = ends.iter().filter(|text| text.contains("successfully completed")).count();
         assert_eq!(ends, 1, "after {steps} steps");
         // Nothing that was half done is left: one checkpoint at most, and the adapter.
         let files = world.objects.list(&format!("jobs/{id}")).await.unwrap();
-        assert_eq!(files.len(), if steps >= 6 { 6 } else { 3 }, "after {steps} steps: {files:?}");
+        assert_eq!(files.len(), if steps >= 6 { 8 } else { 4 }, "after {steps} steps: {files:?}");
     }
 }
 

@@ -8,7 +8,12 @@
 #include <ATen/Parallel.h>
 #include <ATen/native/CPUBlas.h>
 
+#include <sys/mman.h>
+
 #include <algorithm>
+#include <mutex>
+#include <set>
+#include <tuple>
 #include <vector>
 
 #include "face.h"
@@ -77,6 +82,40 @@ struct Format<uint16_t> {
         const uint16_t *first_of_both(const float *) { return as_first.data(); }
         const uint16_t *second_of_both(const float *) { return as_second.data(); }
     };
+};
+
+// oneDNN ends the process where it finds no memory for the code of a product. So before lengths that are new it is tried whether there is
+// room for all that they may need; where there is not, memory has run out as anywhere else.
+class CodeRoom {
+    // What oneDNN asks for a product's code, and for what surrounds it.
+    static constexpr size_t CODE_BYTES = 256 << 10, REST_BYTES = 16 << 20;
+    // Products of the backward pass with as many keys; the forward pass has two.
+    static constexpr int64_t PRODUCTS = 5;
+    using Key = std::tuple<Kind, int64_t, int64_t, bool>;
+    static std::mutex &lock() {
+        static std::mutex lock;
+        return lock;
+    }
+    static std::set<Key> &known() {
+        static std::set<Key> known;
+        return known;
+    }
+    Key key;
+
+   public:
+    CodeRoom(Kind kind, const Shape &s, bool backward) : key(kind, s.length, s.head, backward) {
+        std::lock_guard<std::mutex> guard(lock());
+        if (known().count(key)) return;
+        size_t bytes = REST_BYTES + CODE_BYTES * count(up(s.length) / BLOCK * PRODUCTS, at::get_num_threads());
+        void *room = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        TORCH_CHECK(room != MAP_FAILED, "can't allocate memory: the code of an attention over ", s.length, " positions may take ", bytes, " bytes");
+        munmap(room, bytes);
+    }
+    // All of it is there now.
+    void made() {
+        std::lock_guard<std::mutex> guard(lock());
+        known().insert(key);
+    }
 };
 
 // The query rows of one tile and the keys that they see.
@@ -193,14 +232,16 @@ char *trainyard_attention(const at::Tensor *qkv, const at::Tensor *first, at::Te
         Shape shape(*qkv, *first, length, heads, kv_heads, head);
         Kind kind = kind_of(*qkv);
         same(kind, {out});
+        CodeRoom room(kind, shape, false);
         TORCH_CHECK(out->numel() == qkv->size(0) * heads * head && lse->numel() == qkv->size(0) * heads, "an attention's shapes differ");
+        TORCH_CHECK(kind == FP32 || head % 2 == 0, "attention in bf16 needs heads of an even width, not ", head);
         if (kind == FP32) {
             attend<float>(shape, floats(*qkv), floats(*out), floats(*lse), static_cast<float>(scale));
-            return;
+        } else {
+            attend<uint16_t>(shape, static_cast<const uint16_t *>(qkv->const_data_ptr()), static_cast<uint16_t *>(out->mutable_data_ptr()),
+                             floats(*lse), static_cast<float>(scale));
         }
-        TORCH_CHECK(head % 2 == 0, "attention in bf16 needs heads of an even width, not ", head);
-        attend<uint16_t>(shape, static_cast<const uint16_t *>(qkv->const_data_ptr()), static_cast<uint16_t *>(out->mutable_data_ptr()),
-                         floats(*lse), static_cast<float>(scale));
+        room.made();
     });
 }
 
@@ -211,17 +252,19 @@ char *trainyard_attention_backward(const at::Tensor *dout, const at::Tensor *qkv
         Shape shape(*qkv, *first, length, heads, kv_heads, head);
         Kind kind = kind_of(*qkv);
         same(kind, {dout, out, dqkv});
+        CodeRoom room(kind, shape, true);
         TORCH_CHECK(out->numel() == qkv->size(0) * heads * head && dout->numel() == out->numel() && lse->numel() == qkv->size(0) * heads &&
                         dqkv->numel() == qkv->numel(),
                     "an attention's shapes differ");
+        TORCH_CHECK(kind == FP32 || head % 2 == 0, "attention in bf16 needs heads of an even width, not ", head);
         if (kind == FP32) {
             attend_backward<float>(shape, floats(*dout), floats(*qkv), floats(*out), floats(*lse), floats(*dqkv), static_cast<float>(scale));
-            return;
+        } else {
+            auto of = [](const at::Tensor *tensor) { return static_cast<const uint16_t *>(tensor->const_data_ptr()); };
+            attend_backward<uint16_t>(shape, of(dout), of(qkv), of(out), floats(*lse), static_cast<uint16_t *>(dqkv->mutable_data_ptr()),
+                                      static_cast<float>(scale));
         }
-        TORCH_CHECK(head % 2 == 0, "attention in bf16 needs heads of an even width, not ", head);
-        auto of = [](const at::Tensor *tensor) { return static_cast<const uint16_t *>(tensor->const_data_ptr()); };
-        attend_backward<uint16_t>(shape, of(dout), of(qkv), of(out), floats(*lse), static_cast<uint16_t *>(dqkv->mutable_data_ptr()),
-                                  static_cast<float>(scale));
+        room.made();
     });
 }
 

@@ -5,7 +5,8 @@ use trainyard_openapi::error::ApiError;
 use trainyard_openapi::extension::{Adapter, Progress, TargetModules};
 use trainyard_openapi::job::CreateJob;
 use trainyard_plan::{
-    AdapterPlan, ContinualPlan, DataFacts, LoraPlan, ParentFacts, Plan, StreamFacts, resolve,
+    AdapterPlan, ContinualPlan, DataFacts, LoraPlan, ParentFacts, Plan, StreamFacts, compatibility,
+    resolve,
 };
 
 use crate::{HOST, facts};
@@ -289,6 +290,22 @@ fn a_private_job_goes_on_with_nothing_that_looks_twice() {
         let param = format!("trainyard.continual.{field}");
         refused(&one(json!({field: value})), Some(parent()), &param, &["private job"]);
     }
+}
+
+#[test]
+fn consumers_are_told_of_the_rank_that_comes_out() {
+    let note = |strategies: Value, parent: Option<ParentFacts>| {
+        let request = json!({"trainyard": {"adapter": {"rank": 16}, "continual": {
+            "stages": stages(&["a", "b", "c"]), "strategies": strategies}}});
+        let plan = resolved(&request, parent).unwrap();
+        let vllm = compatibility(&plan).into_iter().find(|one| one.consumer == "vllm").unwrap();
+        vllm.notes.join("; ")
+    };
+    assert_eq!(note(json!([]), None), "");
+    // 3 x 16, and with an earlier result of rank 24.
+    assert_eq!(note(json!([{"type": "merge"}]), None), "start vLLM with --max-lora-rank 64");
+    let grown = note(json!([{"type": "o_lora"}]), Some(parent()));
+    assert_eq!(grown, "start vLLM with --max-lora-rank 128");
 }
 
 #[test]
