@@ -3,7 +3,7 @@
 // Sums, softmax and log sums are in fp32; in bf16 it is queries, keys, values, probabilities and their gradients that are rounded where they
 // are multiplied, as in FlashAttention (arXiv 2205.14135).
 //
-// Shapes of products are few, whatever the lengths: rows go in tiles of one size, keys in blocks of 32, and what is not there is zero. So
+// Shapes of products are few, whatever the lengths: rows go in tiles of one size, keys in blocks, and what is not there is zero. So
 // oneDNN, which libtorch carries, makes code for few shapes.
 #include <ATen/Parallel.h>
 #include <ATen/native/CPUBlas.h>
@@ -24,10 +24,18 @@ using at::native::cpublas::brgemm;
 
 // Query rows of a tile: probabilities over 512 keys and their gradients fit the second-level cache.
 constexpr int64_t TILE = 64;
-// Keys of a block.
-constexpr int64_t BLOCK = 32;
 
-int64_t up(int64_t value) { return (value + BLOCK - 1) / BLOCK * BLOCK; }
+// Keys of a block: so many that a row has 32 blocks at most, which bounds the shapes of products.
+int64_t block_of(int64_t length) {
+    int64_t block = 32;
+    while (32 * block < length) block *= 2;
+    return block;
+}
+
+int64_t up(int64_t value, int64_t block) { return (value + block - 1) / block * block; }
+
+// A row with its last block whole.
+int64_t padded(const Shape &s) { return up(s.length, block_of(s.length)); }
 
 size_t count(int64_t a, int64_t b) { return static_cast<size_t>(a * b); }
 
@@ -106,8 +114,8 @@ class CodeRoom {
     CodeRoom(Kind kind, const Shape &s, bool backward) : key(kind, s.length, s.head, backward) {
         std::lock_guard<std::mutex> guard(lock());
         if (known().count(key)) return;
-        size_t bytes = REST_BYTES + CODE_BYTES * count(up(s.length) / BLOCK * PRODUCTS, at::get_num_threads());
-        void *room = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        size_t bytes = REST_BYTES + CODE_BYTES * count(padded(s) / block_of(s.length) * PRODUCTS, at::get_num_threads());
+        void *room = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         TORCH_CHECK(room != MAP_FAILED, "can't allocate memory: the code of an attention over ", s.length, " positions may take ", bytes, " bytes");
         munmap(room, bytes);
     }
@@ -123,8 +131,9 @@ struct Tile {
     int64_t row, rows, from, keys;
 
     Tile(const Shape &s, int64_t b, int64_t row_) : row(row_), rows(std::min(TILE, s.length - row_)) {
-        from = s.from(b, row, rows) / BLOCK * BLOCK;
-        keys = up(row + rows) - from;
+        int64_t block = block_of(s.length);
+        from = s.from(b, row, rows) / block * block;
+        keys = up(row + rows, block) - from;
     }
 };
 
@@ -138,7 +147,7 @@ void probabilities(const Shape &s, int64_t b, int64_t h, const Tile &tile, float
 template <class T>
 void attend(const Shape &s, const T *qkv, T *out, float *lse, float scale) {
     const PackKernels<T> &packs = Format<T>::packs();
-    int64_t d = s.head, width = s.heads * d, length = up(s.length);
+    int64_t d = s.head, width = s.heads * d, length = padded(s);
     at::parallel_for(0, s.batch * s.heads, 1, [&](int64_t begin, int64_t end) {
         std::vector<T> kt(count(d, length)), v(count(length, d)), q(count(TILE, d));
         typename Format<T>::Factors factors(length);
@@ -167,7 +176,7 @@ template <class T>
 void attend_backward(const Shape &s, const T *dout, const T *qkv, const T *out, float *lse, T *dqkv, float scale) {
     const PackKernels<T> &packs = Format<T>::packs();
     constexpr int64_t PAIR = Format<T>::PAIR;
-    int64_t d = s.head, width = s.heads * d, group = s.heads / s.kv_heads, length = up(s.length);
+    int64_t d = s.head, width = s.heads * d, group = s.heads / s.kv_heads, length = padded(s);
     at::parallel_for(0, s.batch * s.kv_heads, 1, [&](int64_t begin, int64_t end) {
         std::vector<T> kt(count(d, length)), vt(kt.size()), k(kt.size());
         std::vector<T> q(count(TILE, d)), qt(q.size()), grad(q.size()), grad_t(q.size());

@@ -93,6 +93,9 @@ fn attention_in_bf16_is_that_in_fp32_but_for_rounding() {
         (150, 9, 3, 64, i64::MAX),
         (150, 3, 3, 34, 40),
         (333, 2, 1, 128, 100),
+        // Longer than 32 blocks of the least size.
+        (1_100, 2, 1, 16, i64::MAX),
+        (1_100, 1, 1, 16, 300),
     ] {
         let heads = Heads { query, key, width };
         let random = |columns| {

@@ -2763,7 +2763,8 @@ class Matrix(BaseModel):
     """
     rows: list[MatrixRow]
     """
-    The adapter after each stage so far.
+    The adapter after each stage so far. What the adapters of earlier jobs but the last would score on this job's stages is not
+    known: the base model's value stands there, so that it counts neither as learned nor as forgotten.
     """
     average: float | None = None
     """

@@ -1342,7 +1342,10 @@ export interface components {
             stages: string[];
             /** @description The untrained model. */
             base: components["schemas"]["MatrixRow"];
-            /** @description The adapter after each stage so far. */
+            /**
+             * @description The adapter after each stage so far. What the adapters of earlier jobs but the last would score on this job's stages is not
+             *     known: the base model's value stands there, so that it counts neither as learned nor as forgotten.
+             */
             rows: components["schemas"]["MatrixRow"][];
             /**
              * Format: double
