@@ -92,37 +92,59 @@ struct Format<uint16_t> {
     };
 };
 
-// oneDNN ends the process where it finds no memory for the code of a product. So before lengths that are new it is tried whether there is
-// room for all that they may need; where there is not, memory has run out as anywhere else.
-class CodeRoom {
-    // What oneDNN asks for a product's code, and for what surrounds it.
-    static constexpr size_t CODE_BYTES = 256 << 10, REST_BYTES = 16 << 20;
-    // Products of the backward pass with as many keys; the forward pass has two.
-    static constexpr int64_t PRODUCTS = 5;
+// Addresses that nothing else gets, for code that is made later: oneDNN ends the process where it finds no room for the code of a product, and
+// once memory has run out nothing is given back. Nothing is ever written there, so it takes no memory.
+class Reserve {
+    // What oneDNN asks for a product's code; products of a length with as many keys, forward and backward; lengths' blocks at most.
+    static constexpr size_t CODE_BYTES = 256 << 10, PRODUCTS = 5, BLOCKS = 32;
+    // By how much less is asked for where there is not room for all.
+    static constexpr size_t STEP_BYTES = 1 << 20;
     using Key = std::tuple<Kind, int64_t, int64_t, bool>;
-    static std::mutex &lock() {
-        static std::mutex lock;
-        return lock;
+    std::mutex lock;
+    std::set<Key> known;
+    void *held = nullptr;
+    size_t bytes = 0;
+
+    static void *taken(size_t bytes) {
+        void *room = mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        return room == MAP_FAILED ? nullptr : room;
     }
-    static std::set<Key> &known() {
-        static std::set<Key> known;
-        return known;
+    static size_t wanted(int64_t blocks) { return CODE_BYTES * PRODUCTS * static_cast<size_t>(blocks) * static_cast<size_t>(at::get_num_threads()); }
+
+    void hold() {
+        for (bytes = wanted(BLOCKS); !held && bytes >= STEP_BYTES; bytes -= STEP_BYTES) {
+            held = taken(bytes);
+            if (held) break;
+        }
     }
-    Key key;
 
    public:
-    CodeRoom(Kind kind, const Shape &s, bool backward) : key(kind, s.length, s.head, backward) {
-        std::lock_guard<std::mutex> guard(lock());
-        if (known().count(key)) return;
-        size_t bytes = REST_BYTES + CODE_BYTES * count(padded(s) / block_of(s.length) * PRODUCTS, at::get_num_threads());
-        void *room = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        TORCH_CHECK(room != MAP_FAILED, "can't allocate memory: the code of an attention over ", s.length, " positions may take ", bytes, " bytes");
-        munmap(room, bytes);
+    static Reserve &own() {
+        static Reserve reserve;
+        return reserve;
     }
-    // All of it is there now.
-    void made() {
-        std::lock_guard<std::mutex> guard(lock());
-        known().insert(key);
+    // Runs `compute`, with the reserve given up for it where code for its shape may have to be made.
+    template <class F>
+    void around(Kind kind, const Shape &s, bool backward, F &&compute) {
+        std::unique_lock<std::mutex> guard(lock);
+        Key key(kind, s.length, s.head, backward);
+        if (known.count(key)) {
+            guard.unlock();
+            return compute();
+        }
+        size_t needed = wanted(padded(s) / block_of(s.length));
+        if (!held) hold();
+        TORCH_CHECK(held && bytes >= needed, "can't allocate memory: the code of an attention over ", s.length, " positions may take ", needed, " bytes");
+        munmap(held, bytes);
+        held = nullptr;
+        try {
+            compute();
+        } catch (...) {
+            hold();
+            throw;
+        }
+        known.insert(key);
+        hold();
     }
 };
 
@@ -241,16 +263,16 @@ char *trainyard_attention(const at::Tensor *qkv, const at::Tensor *first, at::Te
         Shape shape(*qkv, *first, length, heads, kv_heads, head);
         Kind kind = kind_of(*qkv);
         same(kind, {out});
-        CodeRoom room(kind, shape, false);
         TORCH_CHECK(out->numel() == qkv->size(0) * heads * head && lse->numel() == qkv->size(0) * heads, "an attention's shapes differ");
         TORCH_CHECK(kind == FP32 || head % 2 == 0, "attention in bf16 needs heads of an even width, not ", head);
-        if (kind == FP32) {
-            attend<float>(shape, floats(*qkv), floats(*out), floats(*lse), static_cast<float>(scale));
-        } else {
-            attend<uint16_t>(shape, static_cast<const uint16_t *>(qkv->const_data_ptr()), static_cast<uint16_t *>(out->mutable_data_ptr()),
-                             floats(*lse), static_cast<float>(scale));
-        }
-        room.made();
+        Reserve::own().around(kind, shape, false, [&] {
+            if (kind == FP32) {
+                attend<float>(shape, floats(*qkv), floats(*out), floats(*lse), static_cast<float>(scale));
+            } else {
+                attend<uint16_t>(shape, static_cast<const uint16_t *>(qkv->const_data_ptr()), static_cast<uint16_t *>(out->mutable_data_ptr()),
+                                 floats(*lse), static_cast<float>(scale));
+            }
+        });
     });
 }
 
@@ -261,19 +283,20 @@ char *trainyard_attention_backward(const at::Tensor *dout, const at::Tensor *qkv
         Shape shape(*qkv, *first, length, heads, kv_heads, head);
         Kind kind = kind_of(*qkv);
         same(kind, {dout, out, dqkv});
-        CodeRoom room(kind, shape, true);
         TORCH_CHECK(out->numel() == qkv->size(0) * heads * head && dout->numel() == out->numel() && lse->numel() == qkv->size(0) * heads &&
                         dqkv->numel() == qkv->numel(),
                     "an attention's shapes differ");
         TORCH_CHECK(kind == FP32 || head % 2 == 0, "attention in bf16 needs heads of an even width, not ", head);
-        if (kind == FP32) {
-            attend_backward<float>(shape, floats(*dout), floats(*qkv), floats(*out), floats(*lse), floats(*dqkv), static_cast<float>(scale));
-        } else {
-            auto of = [](const at::Tensor *tensor) { return static_cast<const uint16_t *>(tensor->const_data_ptr()); };
-            attend_backward<uint16_t>(shape, of(dout), of(qkv), of(out), floats(*lse), static_cast<uint16_t *>(dqkv->mutable_data_ptr()),
-                                      static_cast<float>(scale));
-        }
-        room.made();
+        auto of = [](const at::Tensor *tensor) { return static_cast<const uint16_t *>(tensor->const_data_ptr()); };
+        Reserve::own().around(kind, shape, true, [&] {
+            if (kind == FP32) {
+                attend_backward<float>(shape, floats(*dout), floats(*qkv), floats(*out), floats(*lse), floats(*dqkv),
+                                       static_cast<float>(scale));
+            } else {
+                attend_backward<uint16_t>(shape, of(dout), of(qkv), of(out), floats(*lse), static_cast<uint16_t *>(dqkv->mutable_data_ptr()),
+                                          static_cast<float>(scale));
+            }
+        });
     });
 }
 
