@@ -15,9 +15,11 @@ fn after(place: &Place, job: Job, out: &str, stages: &[&str], files: &[&str]) ->
         let (sha256, _) = manifest::hash_file(&place.path(name)).unwrap();
         earlier[sha256] = json!({"path": place.path(name), "name": name});
     }
-    job.with("parent", json!({"model": "ours", "manifest_sha256": sha256, "stages": stages}))
-        .with("parent_directory", json!(directory))
-        .with("earlier", earlier)
+    let config = std::fs::read(directory.join("adapter_config.json")).unwrap();
+    let config: Value = serde_json::from_slice(&config).unwrap();
+    let parent =
+        json!({"model": "ours", "manifest_sha256": sha256, "stages": stages, "rank": config["r"]});
+    job.with("parent", parent).with("parent_directory", json!(directory)).with("earlier", earlier)
 }
 
 const ALL: [&str; 4] =
