@@ -4,11 +4,10 @@ use crate::arch::StepOptions;
 use crate::continual::Staged;
 use crate::data::Batch;
 use crate::data::encode::Example;
-use crate::error::{Result, TrainerError};
+use crate::error::Result;
 use crate::objective::cross_entropy::LossStats;
 use crate::rng::Rng;
 use crate::run::tensors::to_device;
-use crate::train::memory::halve;
 use crate::train::pace::Pace;
 use crate::train::session::Session;
 use crate::train::step::{DROPOUT_STREAM, Figures};
@@ -27,37 +26,14 @@ impl Session<'_> {
         for strategy in &mut staged.strategies {
             strategy.before_step(&tools, replayed)?;
         }
-        let computed = loop {
-            match self.staged_gradients(staged, &rows) {
-                Err(TrainerError::OutOfMemory(reason)) => {
-                    self.optimizer.discard_gradients()?;
-                    self.micro_batch_size =
-                        halve(self.micro_batch_size, step + 1, reason, self.events)?;
-                    self.state.micro_batch_size = Some(self.micro_batch_size);
-                }
-                computed => break computed?,
-            }
-        };
-        let Some((stats, tokens)) = computed else {
-            return self.optimizer.discard_gradients();
-        };
-        if !stats.loss_sum.is_finite() {
-            return Err(self.diverged(&format!("loss {}", stats.mean_loss())));
-        }
+        let computed = self.within_memory(|session| session.staged_gradients(staged, &rows))?;
+        let Some((stats, tokens)) = computed else { return Ok(()) };
         let (learning_rate, grad_norm) = self.update(step)?;
         let tools = self.tools(&staged.at);
         for strategy in &mut staged.strategies {
             strategy.after_update(&tools)?;
         }
-        let figures = Figures {
-            train_loss: Some(stats.mean_loss()),
-            train_accuracy: Some(stats.accuracy()),
-            tokens,
-            target_tokens: stats.target_tokens as u64,
-            learning_rate,
-            grad_norm,
-        };
-        self.record(&figures, pace)
+        self.record(&Figures::told(&stats, tokens, learning_rate, grad_norm), pace)
     }
 
     /// The gradient of new and replayed rows together, as strategies turn it; loss and tokens. `None` where it was cut short.

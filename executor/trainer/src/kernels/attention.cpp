@@ -112,9 +112,8 @@ class Reserve {
     static size_t wanted(int64_t blocks) { return CODE_BYTES * PRODUCTS * static_cast<size_t>(blocks) * static_cast<size_t>(at::get_num_threads()); }
 
     void hold() {
-        for (bytes = wanted(BLOCKS); !held && bytes >= STEP_BYTES; bytes -= STEP_BYTES) {
-            held = taken(bytes);
-            if (held) break;
+        for (bytes = wanted(BLOCKS); bytes >= STEP_BYTES; bytes -= STEP_BYTES) {
+            if ((held = taken(bytes))) return;
         }
     }
 

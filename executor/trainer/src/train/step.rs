@@ -52,6 +52,20 @@ pub(crate) struct Figures {
     pub(crate) grad_norm: f64,
 }
 
+impl Figures {
+    /// Those of a step whose loss may be told.
+    pub(crate) fn told(stats: &LossStats, tokens: u64, learning_rate: f64, grad_norm: f64) -> Self {
+        Self {
+            train_loss: Some(stats.mean_loss()),
+            train_accuracy: Some(stats.accuracy()),
+            tokens,
+            target_tokens: stats.target_tokens as u64,
+            learning_rate,
+            grad_norm,
+        }
+    }
+}
+
 impl Session<'_> {
     /// Takes one step, with smaller micro-batches where memory runs out. Where something else is wanted meanwhile, nothing is changed:
     /// the loop sees why.
@@ -62,34 +76,42 @@ impl Session<'_> {
         pace.begin();
         let step = self.state.step;
         let rows = order.rows(&self.sampler, step);
+        let computed = self.within_memory(|session| session.gradients(step, rows.clone()))?;
+        let Some((stats, tokens)) = computed else { return Ok(()) };
+        let (learning_rate, grad_norm) = self.update(step)?;
+        self.record(&Figures::told(&stats, tokens, learning_rate, grad_norm), pace)
+    }
+
+    /// What `compute` gives of this step, done again with smaller micro-batches where memory runs out. `None` where it was cut short: then no
+    /// gradient is left.
+    ///
+    /// # Errors
+    /// `diverged` where the loss is no number; `out_of_memory` where one row is too much; what `compute` gives.
+    pub(crate) fn within_memory(
+        &mut self,
+        mut compute: impl FnMut(&Self) -> Result<Option<(LossStats, u64)>>,
+    ) -> Result<Option<(LossStats, u64)>> {
         let computed = loop {
-            match self.gradients(step, rows.clone()) {
+            match compute(self) {
                 Err(TrainerError::OutOfMemory(reason)) => {
                     // What the finished micro-batches added would count twice.
                     self.optimizer.discard_gradients()?;
+                    let step = self.state.step + 1;
                     self.micro_batch_size =
-                        halve(self.micro_batch_size, step + 1, reason, self.events)?;
+                        halve(self.micro_batch_size, step, reason, self.events)?;
                     self.state.micro_batch_size = Some(self.micro_batch_size);
                 }
                 computed => break computed?,
             }
         };
-        let Some((stats, tokens)) = computed else {
-            return self.optimizer.discard_gradients();
-        };
-        if !stats.loss_sum.is_finite() {
-            return Err(self.diverged(&format!("loss {}", stats.mean_loss())));
+        match &computed {
+            None => self.optimizer.discard_gradients()?,
+            Some((stats, _)) if !stats.loss_sum.is_finite() => {
+                return Err(self.diverged(&format!("loss {}", stats.mean_loss())));
+            }
+            Some(_) => {}
         }
-        let (learning_rate, grad_norm) = self.update(step)?;
-        let figures = Figures {
-            train_loss: Some(stats.mean_loss()),
-            train_accuracy: Some(stats.accuracy()),
-            tokens,
-            target_tokens: stats.target_tokens as u64,
-            learning_rate,
-            grad_norm,
-        };
-        self.record(&figures, pace)
+        Ok(computed)
     }
 
     /// The gradient of a step's whole batch; its loss and its tokens. `None` where it was cut short.
