@@ -1,11 +1,13 @@
 """What each strategy against forgetting gives and costs: SmolLM2-135M-Instruct through four domains (bench/continual_data.py), one after the
 other, with each of them in turn.
 
-ACC, BWT and forgetting are those of the loss in nats, turned so that higher is better (forgetting: lower). The share of joint's gain is how
-much of what training on all domains at once lowers the mean loss by is reached. The overhead is the median time of a step after the first
-stage beside naive's; runs take turns, so that what else the machine does falls on all.
+Two parts. What is learned: for each seed one run of each strategy; ACC, BWT and forgetting are those of the loss in nats, turned so that
+higher is better (forgetting: lower), and the share of joint's gain is how much of what training on all domains at once lowers the mean loss
+by is reached. What it costs: short runs of each strategy that take turns, so that what else the machine does falls on all; the median time of a
+step after the first stage, beside naive's of the same round, and the peak of the memory.
 
-Run by `make bench-continual`; needs the GGUF file of `make demo-assets`. Results go to .cache/bench-continual.json too.
+Run by `make bench-continual`; needs the GGUF file of `make demo-assets`. Results go to .cache/bench-continual.json too, from which a part that
+is not run again (--part) is taken.
 """
 
 import argparse
@@ -45,6 +47,8 @@ def main():
     parser.add_argument("--trainer", default=ROOT / "target/release/trainyard-trainer", type=Path)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--only", nargs="+", choices=list(STRATEGIES), help="naive and joint are always there")
+    parser.add_argument("--part", choices=["learned", "cost", "both"], default="both")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of the short runs")
     parser.add_argument("--rows", type=int, default=32, help="training rows of a domain")
     parser.add_argument("--valid-rows", type=int, default=8, help="validation rows of a domain")
     parser.add_argument("--length", type=int, default=128, help="tokens of a row at most")
@@ -55,15 +59,27 @@ def main():
     args = parser.parse_args()
     if not MODEL.is_dir():
         subprocess.run([args.trainer, "import", GGUF, "--out", MODEL], check=True)
-    data = continual_data.prepare(args.rows, args.valid_rows)
     chosen = [name for name in STRATEGIES if not args.only or name in args.only or name in ("naive", "joint")]
-    runs = []
-    for seed in args.seeds:
+    results = json.loads(OUT.read_text()) if OUT.is_file() else {"learned": [], "cost": []}
+    if args.part in ("learned", "both"):
+        results["learned"], results["settings"] = [], {key: str(value) for key, value in vars(args).items()}
+        data = continual_data.prepare(args.rows, args.valid_rows)
+        rounds(args, data, chosen, args.seeds, "learned", results)
+    if args.part in ("cost", "both"):
+        results["cost"] = []
+        short = argparse.Namespace(**vars(args) | {"epochs": 1, "threads": os.cpu_count()})
+        data = continual_data.prepare(5 * args.batch, 1)
+        rounds(short, data, chosen, range(args.rounds), "cost", results)
+    print(table([name for name in chosen if any(run["strategy"] == name for run in results["learned"])], **results))
+
+
+def rounds(args, data, chosen, seeds, part, results):
+    for seed in seeds:
         for name in chosen:
-            runs.append({"strategy": name, "seed": seed} | train(args, data, STRATEGIES[name], seed))
-            print(f"seed {seed}  {name}: {runs[-1]['seconds']:.0f} s, ACC {runs[-1]['acc']:.4f}", file=sys.stderr, flush=True)
-            OUT.write_text(json.dumps({"settings": {key: str(value) for key, value in vars(args).items()}, "runs": runs}, indent=1))
-    print(table(chosen, runs))
+            run = {"strategy": name, "seed": seed} | train(args, data, STRATEGIES[name], seed)
+            results[part].append(run)
+            print(f"{part} {seed}  {name}: {run['seconds']:.0f} s, ACC {run['acc']:.4f}", file=sys.stderr, flush=True)
+            OUT.write_text(json.dumps(results, indent=1))
 
 
 def plan(args, strategies, seed, stages):
@@ -128,8 +144,8 @@ def train(args, data, strategies, seed):
     }
 
 
-def table(chosen, runs):
-    def of(name, figure):
+def table(chosen, learned, cost, settings):
+    def of(runs, name, figure):
         return [figure(run) for run in runs if run["strategy"] == name]
 
     def shown(values, digits):
@@ -139,17 +155,22 @@ def table(chosen, runs):
         spread = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
         return f"{statistics.mean(values):.{digits}f}{spread}"
 
-    joint = {run["seed"]: run for run in runs if run["strategy"] == "joint"}
-    naive = {run["seed"]: run for run in runs if run["strategy"] == "naive"}
-    lines = ["| strategy | ACC | BWT | forgetting | joint's gain | step beside naive | seconds | MiB |", "|---|---|---|---|---|---|---|---|"]
+    joint = {run["seed"]: run for run in learned if run["strategy"] == "joint"}
+    naive = {run["seed"]: run for run in cost if run["strategy"] == "naive"}
+    lines = ["| strategy | ACC | BWT | forgetting | of joint's gain | step | beside naive | memory |", "|---|---|---|---|---|---|---|---|"]
     for name in chosen:
-        gain = of(name, lambda run: 100 * (run["acc"] - run["base"]) / (joint[run["seed"]]["acc"] - run["base"]))
-        overhead = of(name, lambda run: run["step"] / naive[run["seed"]]["step"])
-        cells = [shown(of(name, lambda run: run["acc"]), 3), shown(of(name, lambda run: run["bwt"]), 3),
-                 shown(of(name, lambda run: run["forgetting"]), 3), shown(gain, 1) + " %", shown(overhead, 2) + "x",
-                 shown(of(name, lambda run: run["seconds"]), 0), shown(of(name, lambda run: run["mib"]), 0)]
+        gain = of(learned, name, lambda run: 100 * (run["acc"] - run["base"]) / (joint[run["seed"]]["acc"] - run["base"]))
+        cells = [shown(of(learned, name, lambda run: run[figure]), 3) for figure in ("acc", "bwt", "forgetting")]
+        cells.append(shown(gain, 0) + " %")
+        steps, overheads = of(cost, name, lambda run: run["step"]), of(cost, name, lambda run: run["step"] / naive[run["seed"]]["step"])
+        if steps:
+            memory = statistics.median(of(cost, name, lambda run: run["mib"]))
+            cells += [f"{statistics.median(steps):.2f} s", f"x {statistics.median(overheads):.2f}", f"{memory:.0f} MiB"]
+        else:
+            cells += ["-", "-", "-"]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    lines.append(f"\nBase model: mean loss {-statistics.mean(run['base'] for run in runs):.3f}.")
+    shape = ", ".join(f"{name} {settings[name]}" for name in ("rows", "length", "batch", "epochs", "rate"))
+    lines.append(f"\nMean ± standard deviation of {len(joint)} seeds; the base model's mean loss is {statistics.mean(run['base'] for run in joint.values()):.3f}. {shape}.")
     return "\n".join(lines)
 
 

@@ -138,6 +138,12 @@ impl ForgettingMatrix {
         &self.rows
     }
 
+    /// The names of the stages that have a row, in the order of rows.
+    #[must_use]
+    pub fn trained(&self) -> Vec<&str> {
+        self.stages.iter().take(self.rows.len()).map(StageName::as_str).collect()
+    }
+
     /// The scores of the adapter in force: the last row, or the base row before the first.
     #[must_use]
     pub fn latest(&self) -> &Scores {

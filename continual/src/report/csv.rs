@@ -6,12 +6,15 @@ use crate::matrix::{ForgettingMatrix, Outcome, Scores};
 
 /// The matrix as CSV: a header, the base row with number 0, and a row per stage trained so far.
 ///
-/// Columns: `row`; `after`, the name of the stage trained last, empty in the base row; `outcome`, `kept` or `rejected`, likewise; a column per
+/// `after` names what was trained last before each row, in the order of rows: [`ForgettingMatrix::trained`] but where several stages were
+/// trained at once.
+///
+/// Columns: `row`; `after`, empty in the base row; `outcome`, `kept` or `rejected`, likewise; a column per
 /// stage under its name; and `held_out` where the matrix has that. Values are in the measure's own sign, in the fewest digits that give the
 /// same double. Lines end with CR LF. A field with a comma, a quotation mark or the end of a line is quoted, and its quotation marks are
 /// doubled.
 #[must_use]
-pub fn csv(matrix: &ForgettingMatrix) -> String {
+pub fn csv(matrix: &ForgettingMatrix, after: &[&str]) -> String {
     let mut out = String::from("row,after,outcome");
     for name in matrix.stages() {
         out.push(',');
@@ -22,13 +25,13 @@ pub fn csv(matrix: &ForgettingMatrix) -> String {
     }
     out.push_str("\r\n0,,");
     values(&mut out, matrix.base());
-    for (number, (row, name)) in matrix.rows().iter().zip(matrix.stages()).enumerate() {
+    for (number, (row, name)) in matrix.rows().iter().zip(after).enumerate() {
         let outcome = match row.outcome() {
             Outcome::Kept => "kept",
             Outcome::Rejected => "rejected",
         };
         // Writing to a string does not fail.
-        let _ = write!(out, "{},{},{outcome}", number + 1, field(name.as_str()));
+        let _ = write!(out, "{},{},{outcome}", number + 1, field(name));
         values(&mut out, row.scores());
     }
     out

@@ -31,14 +31,14 @@ const STYLE: &str = ".forgetting text{font:12px system-ui,sans-serif}\
     .forgetting .ink{fill:#f0f0f0}.forgetting .pale{fill:#b8b8b8}}";
 
 /// A picture of the matrix: a row for the base model and one after each stage trained so far, a column per stage, and one for the
-/// held-out set where the matrix has that, a little apart.
+/// held-out set where the matrix has that, a little apart. `after` names the rows but that of the base model, as in [`super::csv()`].
 ///
 /// The colour of a cell says how its value differs from the base model's in the same column, whichever way the measure is better: blue is
 /// better, red is worse, and the deepest colour is the largest difference in the matrix. The value stands in the cell, with all its digits in its
 /// tooltip. Names that do not fit are cut, and whole in their tooltips. The picture is one SVG element without scripts, links or
 /// fonts of its own; it can stand in a page or a file.
 #[must_use]
-pub fn heat_map(matrix: &ForgettingMatrix) -> String {
+pub fn heat_map(matrix: &ForgettingMatrix, after: &[&str]) -> String {
     let columns = matrix.stages().len() + usize::from(matrix.base().held_out.is_some());
     let rows = matrix.rows().len() + 1;
     let width = (LEFT + columns * CELL_WIDTH + 2 * GAP).max(LEFT + LEGEND_WIDTH);
@@ -73,9 +73,9 @@ pub fn heat_map(matrix: &ForgettingMatrix) -> String {
     }
     svg.text(8, TOP + CELL_HEIGHT * 2 / 3, "ink", "start", "base model");
     svg.cells(matrix, matrix.base(), 0, largest);
-    for (place, (row, name)) in matrix.rows().iter().zip(matrix.stages()).enumerate() {
+    for (place, (row, name)) in matrix.rows().iter().zip(after).enumerate() {
         let y = TOP + (place + 1) * CELL_HEIGHT + CELL_HEIGHT * 2 / 3;
-        svg.label(8, y, "start", name.as_str(), ROW_LETTERS);
+        svg.label(8, y, "start", name, ROW_LETTERS);
         if row.outcome() == Outcome::Rejected {
             svg.text(LEFT - 8, y, "pale", "end", "rejected");
         }

@@ -42,7 +42,7 @@ fn parse(text: &str) -> Vec<Vec<String>> {
 #[test]
 fn csv_of_the_example() {
     assert_eq!(
-        csv(&example()),
+        csv(&example(), &example().trained()),
         "row,after,outcome,a,b,c\r\n0,,,0.1,0.1,0.1\r\n1,a,kept,0.9,0.2,0.1\r\n2,b,kept,0.7,0.85,0.15\r\n3,c,kept,0.6,0.8,0.95\r\n"
     );
 }
@@ -50,7 +50,7 @@ fn csv_of_the_example() {
 #[test]
 fn csv_reads_back_to_the_same_names_and_bits() {
     let matrix = hostile();
-    let rows = parse(&csv(&matrix));
+    let rows = parse(&csv(&matrix, &matrix.trained()));
     let header = ["row", "after", "outcome", NAMES[0], NAMES[1], NAMES[2], "held_out"];
     assert_eq!(rows[0], header);
     let labels: Vec<&[String]> = rows[1..].iter().map(|row| &row[..3]).collect();
@@ -76,7 +76,7 @@ fn texts(document: &roxmltree::Document<'_>) -> Vec<String> {
 
 #[test]
 fn the_picture_is_valid_xml_whatever_the_names() {
-    let svg = heat_map(&hostile());
+    let svg = heat_map(&hostile(), &hostile().trained());
     let document = roxmltree::Document::parse(&svg).unwrap();
     assert_eq!(document.root_element().tag_name().namespace(), Some("http://www.w3.org/2000/svg"));
     let tags: std::collections::BTreeSet<&str> = document
@@ -107,7 +107,7 @@ fn the_picture_is_valid_xml_whatever_the_names() {
 
 /// The fill of each cell, row by row, without the page and the legend.
 fn fills(matrix: &ForgettingMatrix) -> Vec<String> {
-    let svg = heat_map(matrix);
+    let svg = heat_map(matrix, &matrix.trained());
     let document = roxmltree::Document::parse(&svg).unwrap();
     let cells =
         document.descendants().filter(|node| node.has_tag_name("rect") && node.has_children());
@@ -136,7 +136,8 @@ fn colours_diverge_from_the_base_row_whichever_way_is_better() {
 fn every_part_is_inside_the_picture_at_any_size() {
     for stages in [1, 2, 9, 26] {
         let rows = vec![vec![0.5; stages]; stages];
-        let svg = heat_map(&matrix_of(Direction::HigherIsBetter, &vec![0.25; stages], &rows));
+        let matrix = matrix_of(Direction::HigherIsBetter, &vec![0.25; stages], &rows);
+        let svg = heat_map(&matrix, &matrix.trained());
         let document = roxmltree::Document::parse(&svg).unwrap();
         let number = |node: roxmltree::Node<'_, '_>, name| -> f64 {
             node.attribute(name).map_or(0.0, |text| text.parse().unwrap())

@@ -290,12 +290,16 @@ pub struct StageResult {
 /// The scores on every stage after every stage, and what is read off them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Matrix {
-    /// The measure: `loss` in nats, `token_accuracy` or `perplexity`.
+    /// The measure: `loss` in nats, `token_accuracy` or `perplexity`. A perplexity above 1e12 is given as 1e12; the matrix of the loss is
+    /// always there and has no such limit.
     pub metric: String,
     /// Which way it is better.
     pub higher_is_better: bool,
     /// The names of the columns, in the order of training.
     pub stages: Vec<String>,
+    /// What was trained last before each row: a stage, or `joint` where all of them were trained at once.
+    #[serde(default)]
+    pub after: Vec<String>,
     /// The untrained model.
     pub base: MatrixRow,
     /// The adapter after each stage so far. What the adapters of earlier jobs but the last would score on this job's stages is not

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use trainyard_openapi::id::FileId;
 
 use super::connection::{Connection, idempotency_key, pair};
+use super::stages::StageArgs;
 use super::upload::{Parts, upload};
 use crate::client::{Client, ClientError};
 
@@ -16,13 +17,14 @@ use crate::client::{Client, ClientError};
   trainyard jobs create --model smollm2 --training-file train.jsonl --watch
   trainyard jobs create --model smollm2 --training-file file-abc… --validation-file valid.jsonl --epochs 3 --rank 8
   trainyard jobs create --model smollm2 --training-file train.jsonl --dry-run
-  trainyard jobs create --body job.json --set trainyard.precision=fp32 --set trainyard.checkpoint.every_steps=50")]
+  trainyard jobs create --body job.json --set trainyard.precision=fp32 --set trainyard.checkpoint.every_steps=50
+  trainyard jobs create --model smollm2 --stage code=code.jsonl,code.valid.jsonl --stage law=law.jsonl,law.valid.jsonl --strategy replay")]
 pub(crate) struct CreateArgs {
     /// The base model, or a fine-tuned model or checkpoint that the job goes on from, by a name that `trainyard models list` shows.
     #[arg(long, required_unless_present = "body")]
     model: Option<String>,
     /// What to train on: a file's id, or a local JSONL file, which is uploaded.
-    #[arg(long, value_name = "ID_OR_PATH", required_unless_present = "body")]
+    #[arg(long, value_name = "ID_OR_PATH", required_unless_present_any = ["body", "stage"])]
     training_file: Option<String>,
     /// What to measure with: a file's id, or a local JSONL file, which is uploaded.
     #[arg(long, value_name = "ID_OR_PATH")]
@@ -67,6 +69,8 @@ pub(crate) struct CreateArgs {
     #[arg(long)]
     pub(crate) watch: bool,
     #[command(flatten)]
+    stages: StageArgs,
+    #[command(flatten)]
     pub(crate) connection: Connection,
 }
 
@@ -84,6 +88,7 @@ impl CreateArgs {
                 set(&mut body, name, Value::String(id))?;
             }
         }
+        self.stages.add_to(&mut body, client).await?;
         let key = match &self.idempotency_key {
             Some(key) => key.clone(),
             None => idempotency_key()?,
@@ -150,7 +155,11 @@ fn read_body(path: &Path) -> Result<Map<String, Value>, ClientError> {
 }
 
 /// Sets the value at a path of keys joined by dots, making objects on the way.
-fn set(body: &mut Map<String, Value>, path: &str, value: Value) -> Result<(), ClientError> {
+pub(super) fn set(
+    body: &mut Map<String, Value>,
+    path: &str,
+    value: Value,
+) -> Result<(), ClientError> {
     let Some((key, rest)) = path.split_once('.') else {
         body.insert(path.to_string(), value);
         return Ok(());
@@ -166,7 +175,11 @@ fn set(body: &mut Map<String, Value>, path: &str, value: Value) -> Result<(), Cl
 }
 
 /// The id that `given` is, or the one that the local file gets.
-async fn file_id(client: &Client, given: &str, name: &str) -> Result<String, ClientError> {
+pub(super) async fn file_id(
+    client: &Client,
+    given: &str,
+    name: &str,
+) -> Result<String, ClientError> {
     if given.parse::<FileId>().is_ok() {
         return Ok(given.to_string());
     }

@@ -8,6 +8,7 @@ use trainyard_openapi::page::Page;
 
 use super::connection::{Connection, idempotency_key, pair};
 use super::create::CreateArgs;
+use super::stages;
 use super::watch::{WatchArgs, watch};
 use crate::client::{ClientError, read};
 use crate::exit::Exit;
@@ -220,11 +221,17 @@ fn show(answer: &Value, format: Format) -> Result<(), ClientError> {
     if format == Format::Json {
         return Ok(output::json(answer)?);
     }
-    Ok(output::fields(&details(&read(answer)?))?)
+    summary(&read(answer)?)
+}
+
+/// Writes what there is to say of a job.
+pub(crate) fn summary(job: &Job) -> Result<(), ClientError> {
+    output::fields(&details(job))?;
+    Ok(stages::show_results(job)?)
 }
 
 /// What there is to say of a job; what is not known is left out.
-pub(crate) fn details(job: &Job) -> Vec<(&'static str, String)> {
+fn details(job: &Job) -> Vec<(&'static str, String)> {
     let progress = &job.trainyard.progress;
     let mut fields = vec![
         ("job", job.id.to_string()),
@@ -243,6 +250,7 @@ pub(crate) fn details(job: &Job) -> Vec<(&'static str, String)> {
     if progress.total_steps.is_some() {
         fields.push(("step", steps(job)));
     }
+    fields.extend(progress.continual.as_ref().map(|at| ("stage", stages::place(at))));
     fields.extend(progress.train_loss.map(|loss| ("training loss", figure(Some(loss)))));
     if let Some(privacy) = &job.trainyard.privacy {
         let spent = progress.privacy.map_or(0.0, |spent| spent.epsilon);

@@ -17,6 +17,7 @@ mod parts;
 mod preflight;
 mod privacy;
 pub(crate) mod restore;
+mod stages;
 pub(crate) mod tenants;
 pub(crate) mod upload;
 pub(crate) mod usage;

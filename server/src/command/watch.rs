@@ -12,7 +12,8 @@ use trainyard_openapi::job::{Job, JobStatus};
 
 use super::connection::Connection;
 use super::follow::{Follower, POLL};
-use super::jobs::{details, figure, steps};
+use super::jobs::{figure, steps, summary};
+use super::stages;
 use crate::client::{Client, ClientError, read};
 use crate::exit::Exit;
 use crate::output::{self, Format};
@@ -67,7 +68,7 @@ pub(crate) async fn watch(
     }
     view.close();
     if format == Format::Human {
-        output::fields(&details(&job))?;
+        summary(&job)?;
     }
     Ok(match job.status {
         JobStatus::Failed => Exit::JobFailed,
@@ -154,6 +155,8 @@ fn sentence(job: &Job) -> String {
             parts.extend(progress.waiting_reason.clone());
         }
         JobStatus::Running => {
+            let stage = progress.continual.as_ref();
+            parts.extend(stage.map(|at| format!("stage {}", stages::place(at))));
             parts.extend(progress.total_steps.map(|_| format!("step {}", steps(job))));
             parts.extend(progress.train_loss.map(|loss| format!("loss {}", figure(Some(loss)))));
             parts.extend(progress.valid_loss.map(|loss| format!("valid {}", figure(Some(loss)))));

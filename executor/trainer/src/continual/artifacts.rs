@@ -26,9 +26,12 @@ pub const PICTURE: &str = "forgetting.svg";
 pub fn write(directory: &Path, stream: &Stream<'_>, session: &Session<'_>) -> Result<()> {
     let Some(state) = &session.state.continual else { return Ok(()) };
     let Mode::Staged(staged) = &session.mode else { return Ok(()) };
-    if let Some(loss) = state.matrices.first() {
-        writer::write_durably(&directory.join(CSV), report::csv(loss).as_bytes())?;
-        writer::write_durably(&directory.join(PICTURE), report::heat_map(loss).as_bytes())?;
+    let told = stream.result(session)?;
+    if let (Some(loss), Some(told)) = (state.matrices.first(), told.matrices.first()) {
+        let after: Vec<&str> = told.after.iter().map(String::as_str).collect();
+        writer::write_durably(&directory.join(CSV), report::csv(loss, &after).as_bytes())?;
+        let picture = report::heat_map(loss, &after);
+        writer::write_durably(&directory.join(PICTURE), picture.as_bytes())?;
     }
     let earlier = stream.earlier.iter().flat_map(|earlier| earlier.stages.iter().cloned());
     let own = state.stages.iter().filter(|stage| stage.last_step.is_some()).cloned();
@@ -71,7 +74,7 @@ pub fn section(result: &ContinualResult) -> String {
         let _ = writeln!(text, "| after | {} |", names.join(" | "));
         let _ = writeln!(text, "|---|{}", "---|".repeat(names.len()));
         let rows = std::iter::once(("base model".to_string(), &matrix.base));
-        let after = matrix.stages.iter().map(|name| cell(name)).zip(&matrix.rows);
+        let after = matrix.after.iter().map(|name| cell(name)).zip(&matrix.rows);
         for (name, row) in rows.chain(after) {
             let values: Vec<String> = row
                 .stages

@@ -12,6 +12,9 @@ use trainyard_openapi::extension::{ContinualResult, Matrix, MatrixRow, Metric, S
 use crate::continual::columns::MeasuredRow;
 use crate::train::state::Measured;
 
+/// What all stages together are called where they are trained at once.
+pub const JOINT: &str = "joint";
+
 /// A perplexity above it stands as this: a matrix holds no larger number.
 const PERPLEXITY_MAX: f64 = 1e12;
 
@@ -140,6 +143,9 @@ pub fn result(
                 .iter()
                 .map(|value| matrix.metric().direction().turned(*value));
             told.average = Some(turned.sum::<f64>() / matrix.stages().len() as f64);
+            if let Some(last) = told.after.last_mut() {
+                *last = JOINT.to_string();
+            }
         }
         told
     };
@@ -182,6 +188,7 @@ fn as_told(matrix: &ForgettingMatrix) -> Matrix {
         metric: matrix.metric().name().to_string(),
         higher_is_better: matrix.metric().direction() == Direction::HigherIsBetter,
         stages: matrix.stages().iter().map(ToString::to_string).collect(),
+        after: matrix.trained().into_iter().map(ToString::to_string).collect(),
         base: row(matrix.base()),
         rows: matrix.rows().iter().map(|one| row(one.scores())).collect(),
         average: summary.average_score,

@@ -342,7 +342,7 @@ impl<'a> Stream<'a> {
 
     pub(super) fn name(&self, given: usize) -> String {
         match self.joint {
-            Some(_) => "joint".to_string(),
+            Some(_) => matrices::JOINT.to_string(),
             None => self.stages[given].name.to_string(),
         }
     }

@@ -98,3 +98,24 @@ fn the_general_file_has_a_limit_of_its_own() {
     assert!(!reasons.is_empty(), "{}", ended.stderr);
     assert!(reasons.iter().all(|reason| reason.contains("the held-out set")), "{reasons:?}");
 }
+
+#[test]
+fn what_breaks_the_general_files_limit_leaves_no_trace() {
+    let place = place();
+    let rates = json!({"optimizer": {"learning_rate": 0.02, "weight_decay": 0.0}});
+    let job = |stages: &[&str]| Job::new(json!([])).of(stages).epochs(6).changed(rates.clone());
+    let two = ["colours", "letters"];
+    done(&place, &job(&two[..1]), "one");
+    let free = done(&place, &job(&two), "free");
+    let rise = |row: usize| {
+        let loss = matrix(&result(&free), "loss");
+        loss.rows[row].held_out.unwrap() - loss.base.held_out.unwrap()
+    };
+    assert!(rise(1) > rise(0).max(0.0), "{} {}", rise(0), rise(1));
+    let limit = f64::midpoint(rise(0).max(0.0), rise(1));
+    let limited = done(&place, &job(&two).with("max_held_out_fall", json!(limit)), "limited");
+    let outcomes: Vec<bool> = result(&limited).stages.iter().map(|stage| stage.kept).collect();
+    assert_eq!(outcomes, [true, false], "{:?}", result(&limited).stages);
+    assert!(weights(&place, "limited") == weights(&place, "one"), "another adapter");
+    assert!(weights(&place, "free") != weights(&place, "one"));
+}

@@ -171,6 +171,9 @@ fn all_stages_at_once_are_one_row() {
     assert_eq!((told.stages.len(), told.stages[0].name.as_str()), (1, "joint"));
     let loss = matrix(&told, "loss");
     assert_eq!((loss.stages.len(), loss.rows.len()), (3, 1));
+    assert_eq!(loss.after, ["joint"]);
+    let csv = String::from_utf8(place.read("out/adapter/forgetting.csv")).unwrap();
+    assert!(csv.contains("\r\n1,joint,kept,"), "{csv}");
     let mean = loss.rows[0].stages.iter().sum::<f64>() / 3.0;
     assert!((loss.average.unwrap() + mean).abs() < 1e-12, "{loss:?}");
     assert_eq!(ended.steps().len(), 18, "72 lines, two passes, 8 a step");
