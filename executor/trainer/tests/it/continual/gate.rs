@@ -103,14 +103,14 @@ fn the_general_file_has_a_limit_of_its_own() {
 fn what_breaks_the_general_files_limit_leaves_no_trace() {
     let place = place();
     let rates = json!({"optimizer": {"learning_rate": 0.02, "weight_decay": 0.0}});
-    let job = |stages: &[&str]| Job::new(json!([])).of(stages).epochs(6).changed(rates.clone());
+    let job =
+        |stages: &[&'static str]| Job::new(json!([])).of(stages).epochs(6).changed(rates.clone());
     let two = ["colours", "letters"];
     done(&place, &job(&two[..1]), "one");
     let free = done(&place, &job(&two), "free");
-    let rise = |row: usize| {
-        let loss = matrix(&result(&free), "loss");
-        loss.rows[row].held_out.unwrap() - loss.base.held_out.unwrap()
-    };
+    let told = result(&free);
+    let loss = matrix(&told, "loss");
+    let rise = |row: usize| loss.rows[row].held_out.unwrap() - loss.base.held_out.unwrap();
     assert!(rise(1) > rise(0).max(0.0), "{} {}", rise(0), rise(1));
     let limit = f64::midpoint(rise(0).max(0.0), rise(1));
     let limited = done(&place, &job(&two).with("max_held_out_fall", json!(limit)), "limited");
