@@ -113,7 +113,8 @@ fmt: ## Format the sources
 	cargo fmt --all
 
 openapi: ## Write openapi/openapi.json from the types
-	cargo run --locked -q -p trainyard-api --example openapi > openapi/openapi.json.new
+	cargo build --locked -q --workspace --example openapi
+	$${CARGO_TARGET_DIR:-target}/debug/examples/openapi > openapi/openapi.json.new
 	mv openapi/openapi.json.new openapi/openapi.json
 
 fair-share: ## What tenants get of a pool, played through: shares by weight, a newcomer's turn, a heavy user's wait

@@ -2747,7 +2747,8 @@ class Matrix(BaseModel):
     )
     metric: str
     """
-    The measure: `loss` in nats, `token_accuracy` or `perplexity`.
+    The measure: `loss` in nats, `token_accuracy` or `perplexity`. A perplexity above 1e12 is given as 1e12; the matrix of the loss is
+    always there and has no such limit.
     """
     higher_is_better: bool
     """
@@ -2756,6 +2757,10 @@ class Matrix(BaseModel):
     stages: list[str]
     """
     The names of the columns, in the order of training.
+    """
+    after: list[str] | None = None
+    """
+    What was trained last before each row: a stage, or `joint` where all of them were trained at once.
     """
     base: MatrixRow
     """

@@ -1334,12 +1334,17 @@ export interface components {
         };
         /** @description The scores on every stage after every stage, and what is read off them. */
         Matrix: {
-            /** @description The measure: `loss` in nats, `token_accuracy` or `perplexity`. */
+            /**
+             * @description The measure: `loss` in nats, `token_accuracy` or `perplexity`. A perplexity above 1e12 is given as 1e12; the matrix of the loss is
+             *     always there and has no such limit.
+             */
             metric: string;
             /** @description Which way it is better. */
             higher_is_better: boolean;
             /** @description The names of the columns, in the order of training. */
             stages: string[];
+            /** @description What was trained last before each row: a stage, or `joint` where all of them were trained at once. */
+            after?: string[];
             /** @description The untrained model. */
             base: components["schemas"]["MatrixRow"];
             /**
