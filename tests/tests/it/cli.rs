@@ -86,6 +86,64 @@ fn a_user_gets_from_a_file_to_an_adapter() {
     assert_eq!(server.cli(&["models", "get", &model]).code, 5);
 }
 
+#[test]
+fn stages_are_named_by_flags_and_shown_with_what_they_forgot() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let server = Server::start(directory.path());
+    let half = |part: &str| {
+        let lines: Vec<String> = data::chat(40).lines().map(|line| format!("{line}\n")).collect();
+        if part == "even" { lines[..20].concat() } else { lines[20..].concat() }
+    };
+    for part in ["even", "odd"] {
+        data::file(directory.path(), &format!("{part}.jsonl"), half(part));
+        data::file(directory.path(), &format!("{part}.valid.jsonl"), data::chat(6));
+    }
+    let create = |more: &[&str]| {
+        let stages = [
+            "--stage",
+            "even=even.jsonl,even.valid.jsonl",
+            "--stage",
+            "odd=odd.jsonl,odd.valid.jsonl",
+        ];
+        let model =
+            ["jobs", "create", "--model", data::MODEL, "--epochs", "1", "--batch-size", "4"];
+        server.cli(&[&model[..], &stages, more].concat())
+    };
+    let said = create(&[
+        "--strategy",
+        "replay",
+        "--held-out-file",
+        "odd.valid.jsonl",
+        "--max-forgetting",
+        "5",
+        "--watch",
+    ]);
+    assert_eq!(said.code, 0, "{said:?}");
+    let shown = said.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    for part in [
+        "STAGE LAST STEP OUTCOME REASON even 5 kept",
+        "odd 11 kept",
+        "loss on each stage, lower is better AFTER even odd HELD OUT base model",
+    ] {
+        assert!(shown.contains(part), "{part}: {}", said.stdout);
+    }
+    let job = json(&server.cli(&["jobs", "list", "--json"]));
+    let continual = &job["data"][0]["trainyard"]["continual"];
+    assert_eq!(continual["strategies"][0]["type"], "replay", "{continual}");
+    assert_eq!(continual["max_forgetting"], 5.0, "{continual}");
+
+    let wrong = [
+        (&["--training-file", "even.jsonl"][..], "cannot be used with"),
+        (&["--stage", "third"], "NAME=TRAINING,VALIDATION"),
+        (&["--stage", "third=lost.jsonl"], "--stage third: 'lost.jsonl' is neither"),
+        (&["--strategy", "nothing"], "trainyard.continual.strategies"),
+    ];
+    for (flags, words) in wrong {
+        let said = create(flags);
+        assert!(said.code == 2 && said.stderr.contains(words), "{words}: {said:?}");
+    }
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -119,6 +119,16 @@ async fn a_stream_and_a_job_that_goes_on_from_it() {
     let third = succeeded(&api, plain).await;
     assert_eq!(third["trainyard"]["continual"]["earlier_stages"], json!(["law"]), "{third:#}");
 
+    // Two evaluations without the improvement that is asked for, of sixteen.
+    let mut early = api::request(&art.training, 8, 12);
+    early["model"] = json!(checkpoint);
+    early["validation_file"] = json!(art.validation);
+    early["trainyard"]["evaluation"] = json!({"every_steps": 1, "metrics": ["loss"]});
+    early["trainyard"]["early_stopping"] = json!({"patience": 2, "min_delta": 50.0});
+    let early = succeeded(&api, early).await;
+    let progress = &early["trainyard"]["progress"];
+    assert_eq!((&progress["step"], &progress["total_steps"]), (&json!(3), &json!(16)), "{early:#}");
+
     let graph = api.get(&format!("/v1/models/{model}/lineage")).await;
     let edges = graph["edges"].as_array().unwrap();
     let edge = |kind: &str, from: &Value, to: &str| {
@@ -130,7 +140,7 @@ async fn a_stream_and_a_job_that_goes_on_from_it() {
     edge("made_by", &json!(checkpoint), &id);
     edge("trained_on", &first["id"], &code.training);
 
-    // The second stage's file: with it go the results of all three jobs.
+    // The second stage's file: with it go the results of all four jobs.
     let path = format!("/v1/files/{}?cascade=true", code.training);
     let (status, answer) = api.call(Method::DELETE, &path, None).await;
     assert_eq!(status, 200, "{answer:#}");
@@ -140,7 +150,7 @@ async fn a_stream_and_a_job_that_goes_on_from_it() {
         .filter(|gone| gone["type"] == "model")
         .map(|gone| text(gone, "/id"))
         .collect();
-    let expected = [&first, &second, &third].map(|job| text(job, "/fine_tuned_model"));
+    let expected = [&first, &second, &third, &early].map(|job| text(job, "/fine_tuned_model"));
     assert_eq!(models, BTreeSet::from(expected), "{answer:#}");
     let mut again = api::request(&art.training, 1, 4);
     again["model"] = json!(model);
