@@ -7,7 +7,7 @@ by is reached. What it costs: short runs of each strategy that take turns, so th
 step after the first stage, beside naive's of the same round, and the peak of the memory.
 
 Run by `make bench-continual`; needs the GGUF file of `make demo-assets`. Results go to .cache/bench-continual.json too, from which a part that
-is not run again (--part) is taken.
+is not run again (--part) is taken; a run that stands there with the same settings is not repeated.
 """
 
 import argparse
@@ -26,6 +26,8 @@ ROOT = Path(__file__).resolve().parent.parent
 GGUF = ROOT / ".cache/models/SmolLM2-135M-Instruct.Q4_1.gguf"
 MODEL = ROOT / ".cache/models/smollm2"
 OUT = ROOT / ".cache/bench-continual.json"
+# What a run that need not be repeated must have in common.
+SETTINGS = ["rows", "valid_rows", "length", "batch", "epochs", "rate"]
 STRATEGIES = {
     "naive": [],
     "replay 0.1": [{"type": "replay", "ratio": 0.1}],
@@ -49,20 +51,23 @@ def main():
     parser.add_argument("--only", nargs="+", choices=list(STRATEGIES), help="naive and joint are always there")
     parser.add_argument("--part", choices=["learned", "cost", "both"], default="both")
     parser.add_argument("--rounds", type=int, default=3, help="rounds of the short runs")
-    parser.add_argument("--rows", type=int, default=32, help="training rows of a domain")
-    parser.add_argument("--valid-rows", type=int, default=8, help="validation rows of a domain")
+    parser.add_argument("--anew", action="store_true", help="repeat what stands in the results")
+    parser.add_argument("--rows", type=int, default=64, help="training rows of a domain")
+    parser.add_argument("--valid-rows", type=int, default=12, help="validation rows of a domain")
     parser.add_argument("--length", type=int, default=128, help="tokens of a row at most")
     parser.add_argument("--batch", type=int, default=4)
-    parser.add_argument("--epochs", type=int, default=2)
-    parser.add_argument("--rate", type=float, default=5e-4)
+    parser.add_argument("--epochs", type=int, default=1, help="more make a memorised row look like a forgotten domain")
+    parser.add_argument("--rate", type=float, default=1.5e-3)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     args = parser.parse_args()
     if not MODEL.is_dir():
         subprocess.run([args.trainer, "import", GGUF, "--out", MODEL], check=True)
     chosen = [name for name in STRATEGIES if not args.only or name in args.only or name in ("naive", "joint")]
-    results = json.loads(OUT.read_text()) if OUT.is_file() else {"learned": [], "cost": []}
+    settings = {key: getattr(args, key) for key in SETTINGS}
+    results = json.loads(OUT.read_text()) if OUT.is_file() and not args.anew else {}
+    if results.get("settings") != settings:
+        results = {"settings": settings, "learned": [], "cost": []}
     if args.part in ("learned", "both"):
-        results["learned"], results["settings"] = [], {key: str(value) for key, value in vars(args).items()}
         data = continual_data.prepare(args.rows, args.valid_rows)
         rounds(args, data, chosen, args.seeds, "learned", results)
     if args.part in ("cost", "both"):
@@ -76,6 +81,8 @@ def main():
 def rounds(args, data, chosen, seeds, part, results):
     for seed in seeds:
         for name in chosen:
+            if any((run["strategy"], run["seed"]) == (name, seed) for run in results[part]):
+                continue
             run = {"strategy": name, "seed": seed} | train(args, data, STRATEGIES[name], seed)
             results[part].append(run)
             print(f"{part} {seed}  {name}: {run['seconds']:.0f} s, ACC {run['acc']:.4f}", file=sys.stderr, flush=True)
