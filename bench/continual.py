@@ -32,6 +32,7 @@ STRATEGIES = {
     "naive": [],
     "replay 0.1": [{"type": "replay", "ratio": 0.1}],
     "replay 0.3": [{"type": "replay", "ratio": 0.3}],
+    "replay 0.5": [{"type": "replay", "ratio": 0.5}],
     "DER++": [{"type": "derpp", "ratio": 0.25, "alpha": 0.05, "beta": 1.0, "capacity": 200}],
     "EWC": [{"type": "ewc", "lambda": 0.01, "samples": 32}],
     "LwF": [{"type": "lwf", "alpha": 1.0, "temperature": 2.0}],
