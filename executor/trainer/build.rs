@@ -51,7 +51,7 @@ fn kernels(lib: &Path) {
     }
     // libtorch's threads are those of OpenMP, and its headers start them only where the compiler does.
     shim.flag("-fopenmp").define("_GLIBCXX_USE_CXX11_ABI", "1");
-    shim.files(["shim.cpp", "attention.cpp"].map(|file| folder.join(file)));
+    shim.files(["shim.cpp", "attention.cpp", "device.cpp"].map(|file| folder.join(file)));
     shim.compile("trainyard_shim");
     println!("cargo:rustc-link-search=native={}", lib.display());
     for library in ["torch_cpu", "c10", "gomp"] {

@@ -5,11 +5,11 @@
 
 use std::ffi::CStr;
 
-use tch::Device;
+use tch::{Device, Tensor};
 use trainyard_openapi::extension::Precision;
 
 use crate::error::Result;
-use crate::kernels;
+use crate::kernels::{self, CudaMemory};
 
 /// The libraries that register CUDA with libtorch.
 const CUDA_LIBRARY: &CStr = c"libtorch_cuda.so";
@@ -30,14 +30,25 @@ pub fn name(device: Device) -> &'static str {
     }
 }
 
-/// Bytes that libtorch holds of an accelerator's memory, what it keeps for reuse included; `None` for the processor.
+/// What libtorch holds of an accelerator's memory; `None` for the processor.
 ///
 /// # Errors
 /// As libtorch reports.
-pub fn memory_bytes(device: Device) -> Result<Option<u64>> {
+pub fn memory(device: Device) -> Result<Option<CudaMemory>> {
     match device {
         Device::Cuda(index) => kernels::cuda_memory(index as i64).map(Some),
         _ => Ok(None),
+    }
+}
+
+/// `x`, which is on the processor, on `device`: copied there from pinned memory, without a wait for what the device has yet to do.
+///
+/// # Errors
+/// As libtorch reports.
+pub fn send(x: &Tensor, device: Device) -> Result<Tensor> {
+    match device {
+        Device::Cuda(index) => kernels::send(x, index as i64),
+        _ => Ok(x.f_to_device(device)?),
     }
 }
 

@@ -7,29 +7,63 @@ use tch::{Device, Kind, Tensor};
 
 use crate::arch::config::ModelConfig;
 use crate::arch::llama::{KeptBlock, Llama};
+use crate::data::Sequences;
+use crate::device;
 use crate::error::{Result, TrainerError};
 use crate::nn::compute::Compute;
 use crate::nn::context::Context;
 use crate::nn::linear::Projection;
 use crate::nn::rope::Rotation;
-use crate::objective::cross_entropy::{LossStats, linear_cross_entropy};
+use crate::objective::cross_entropy::{LossStats, LossSums, Targets, linear_cross_entropy};
 use crate::optim::parameters::Parameters;
 use crate::peft::lora::{Lora, LoraSettings, Pass, check_targets};
 use crate::privacy::gradients::RowUnits;
 use crate::rng::Rng;
 use crate::weights::WeightSource;
 
-/// Rows of tokens on the model's device, all (b, t) in int64.
+/// Rows of tokens on the model's device. What decides over shapes and kernels is known on the processor: nothing asks the device for it.
 #[derive(Debug)]
 pub struct ModelBatch {
-    /// Token ids.
+    /// Token ids, (b, t) in int64.
     pub input_ids: Tensor,
-    /// Aligned with `input_ids` as in transformers; -100 asks for no loss. The loss shifts them.
-    pub labels: Tensor,
-    /// Positions, from 0 in each sequence.
+    /// Positions, from 0 in each sequence, (b, t) or, where all rows are alike, (1, t) in int64.
     pub position_ids: Tensor,
-    /// Which sequence of its row a token belongs to; only for packed rows.
-    pub segment_ids: Option<Tensor>,
+    /// The highest position, and one.
+    pub positions: i64,
+    /// What is to be predicted.
+    pub targets: Targets,
+    /// Where sequences lie in the rows.
+    pub sequences: Sequences,
+    /// Their bounds, in int32.
+    pub bounds: Tensor,
+}
+
+impl ModelBatch {
+    /// A batch of tensors on the processor, brought to `device`. `labels_bt` are aligned with `input_ids` as in transformers: -100 asks for no
+    /// loss, and the loss shifts them.
+    ///
+    /// # Errors
+    /// As libtorch reports.
+    pub fn new(
+        input_ids: &Tensor,
+        labels_bt: &Tensor,
+        position_ids: &Tensor,
+        sequences: Sequences,
+        device: Device,
+    ) -> Result<Self> {
+        let positions = match position_ids.numel() {
+            0 => 0,
+            _ => position_ids.f_max()?.f_int64_value(&[])? + 1,
+        };
+        Ok(Self {
+            input_ids: device::send(input_ids, device)?,
+            position_ids: device::send(position_ids, device)?,
+            positions,
+            targets: Targets::of(labels_bt, device)?,
+            bounds: device::send(&Tensor::f_from_slice(sequences.bounds())?, device)?,
+            sequences,
+        })
+    }
 }
 
 /// How gradients are computed.
@@ -55,7 +89,7 @@ pub struct AtHead<'a> {
 }
 
 /// A loss of hidden states: its figures, and its gradient with respect to them; none where there is no target.
-pub type Objective<'a> = dyn FnMut(&AtHead<'_>) -> Result<(LossStats, Option<Tensor>)> + 'a;
+pub type Objective<'a> = dyn FnMut(&AtHead<'_>) -> Result<(LossSums, Option<Tensor>)> + 'a;
 
 /// The model.
 #[derive(Debug)]
@@ -190,7 +224,7 @@ impl CausalLm {
     /// As libtorch reports.
     pub fn evaluate(&self, batch: &ModelBatch) -> Result<LossStats> {
         let hidden = self.hidden(batch)?;
-        Ok(self.loss(&hidden, batch, None)?.0)
+        self.loss(&hidden, batch, None)?.0.read()
     }
 
     /// Adds the gradient of `scale * loss_sum` to the adapter's gradients and gives the loss.
@@ -202,7 +236,7 @@ impl CausalLm {
         batch: &ModelBatch,
         scale: f64,
         options: &StepOptions,
-    ) -> Result<LossStats> {
+    ) -> Result<LossSums> {
         self.accumulate_with(batch, options, &mut |hidden| {
             self.loss(hidden.hidden_nd, batch, Some(scale))
         })
@@ -217,7 +251,7 @@ impl CausalLm {
         batch: &ModelBatch,
         options: &StepOptions,
         objective: &mut Objective<'_>,
-    ) -> Result<LossStats> {
+    ) -> Result<LossSums> {
         let _no_grad = tch::no_grad_guard();
         let units = options.units.as_ref();
         let pass = Pass {
@@ -238,21 +272,21 @@ impl CausalLm {
                 x_nd = next;
             }
         }
-        let (hidden, rstd) = self.body.norm.forward(&x_nd, self.compute.fused)?;
-        let (stats, dhidden) = objective(&self.at_head(&hidden))?;
+        let (hidden, rstd) = self.body.norm.forward(&x_nd, self.compute.kernels)?;
+        let (sums, dhidden) = objective(&self.at_head(&hidden))?;
         drop(hidden);
-        let Some(mut dhidden) = dhidden else { return Ok(stats) };
+        let Some(mut dhidden) = dhidden else { return Ok(sums) };
         if let Some((_, weights)) = units {
             // Everything from here on is linear in it, row by row.
-            let weights = Tensor::f_from_slice(weights)?.f_to_device(self.compute.device)?;
-            let rows = dhidden.f_view([weights.size()[0], context.length, -1])?;
+            let weights = device::send(&Tensor::f_from_slice(weights)?, self.compute.device)?;
+            let rows = dhidden.f_view([weights.size()[0], context.length(), -1])?;
             let _ = rows
                 .shallow_clone()
                 .f_mul_(&weights.f_view([-1, 1, 1])?.f_to_kind(self.compute.kind)?)?;
             dhidden = rows.f_view_as(&dhidden)?;
         }
         let mut gradient = dhidden.f_zeros_like()?;
-        self.body.norm.backward(&dhidden, &x_nd, &rstd, &mut gradient, self.compute.fused)?;
+        self.body.norm.backward(&dhidden, &x_nd, &rstd, &mut gradient, self.compute.kernels)?;
         drop((dhidden, x_nd));
         for block in self.body.blocks.iter().rev() {
             let of_block = match kept.pop() {
@@ -266,7 +300,7 @@ impl CausalLm {
                 None => break,
             }
         }
-        Ok(stats)
+        Ok(sums)
     }
 
     /// Logits (b, t, v) in fp32: for parity tests and self-checks, never for training.
@@ -299,7 +333,8 @@ impl CausalLm {
     fn embed(&self, batch: &ModelBatch) -> Result<(Tensor, Rotation)> {
         let ids = batch.input_ids.f_reshape([-1])?;
         let x_nd = Tensor::f_embedding(&self.body.embed_vd, &ids, -1, false, false)?;
-        let rotation = self.config.rope.tables(&batch.position_ids, self.compute.kind)?;
+        let rotation =
+            self.config.rope.tables(&batch.position_ids, batch.positions, self.compute.kind)?;
         Ok((x_nd, rotation))
     }
 
@@ -309,9 +344,8 @@ impl CausalLm {
         rotation: &'a Rotation,
         pass: &'a Pass,
     ) -> Context<'a> {
-        let (rows, length) = (batch.input_ids.size()[0], batch.input_ids.size()[1]);
-        let segments_bt = batch.segment_ids.as_ref();
-        Context { compute: &self.compute, rotation, rows, length, segments_bt, pass }
+        let (sequences, bounds) = (&batch.sequences, &batch.bounds);
+        Context { compute: &self.compute, rotation, sequences, bounds, pass }
     }
 
     /// Hidden states with what is needed to compute logits of them.
@@ -331,7 +365,7 @@ impl CausalLm {
         for block in &self.body.blocks {
             x_nd = block.forward(x_nd, &context)?.0;
         }
-        Ok(self.body.norm.forward(&x_nd, self.compute.fused)?.0)
+        Ok(self.body.norm.forward(&x_nd, self.compute.kernels)?.0)
     }
 
     fn loss(
@@ -339,8 +373,8 @@ impl CausalLm {
         hidden_nd: &Tensor,
         batch: &ModelBatch,
         scale: Option<f64>,
-    ) -> Result<(LossStats, Option<Tensor>)> {
-        linear_cross_entropy(hidden_nd, &self.body.head_vd, &batch.labels, scale, &self.compute)
+    ) -> Result<(LossSums, Option<Tensor>)> {
+        linear_cross_entropy(hidden_nd, &self.body.head_vd, &batch.targets, scale, &self.compute)
     }
 }
 

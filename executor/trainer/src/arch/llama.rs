@@ -48,13 +48,13 @@ impl Block {
     /// As libtorch reports.
     pub fn forward(&self, x_nd: Tensor, context: &Context<'_>) -> Result<(Tensor, KeptBlock)> {
         let (compute, pass) = (context.compute, context.pass);
-        let fused = compute.fused;
-        let (normed, x_rstd) = self.input_layernorm.forward(&x_nd, fused)?;
+        let kernels = compute.kernels;
+        let (normed, x_rstd) = self.input_layernorm.forward(&x_nd, kernels)?;
         let (mid, attention) = self.attention.forward(&normed, &x_nd, context)?;
-        let (normed, mid_rstd) = self.post_attention_layernorm.forward(&mid, fused)?;
+        let (normed, mid_rstd) = self.post_attention_layernorm.forward(&mid, kernels)?;
         let (gate_up, of_gate_up) = self.gate_up.forward(&normed, None, compute, pass)?;
         drop(normed);
-        let h = swiglu::forward(&gate_up, fused)?;
+        let h = swiglu::forward(&gate_up, kernels)?;
         let (y, of_down) = self.down_proj.forward(&h, Some(&mid), compute, pass)?;
         let x = x_nd;
         Ok((y, KeptBlock { x, x_rstd, attention, mid, mid_rstd, gate_up, of_gate_up, of_down }))
@@ -72,28 +72,28 @@ impl Block {
         wanted: bool,
     ) -> Result<Option<Tensor>> {
         let (compute, pass) = (context.compute, context.pass);
-        let fused = compute.fused;
+        let kernels = compute.kernels;
         let KeptBlock { x, x_rstd, attention, mid, mid_rstd, gate_up, of_gate_up, of_down } = kept;
         // The gradient of the residual stream, to which each branch adds its own.
         let mut dx = dy_nd;
-        let h = swiglu::forward(&gate_up, fused)?;
+        let h = swiglu::forward(&gate_up, kernels)?;
         if let Some(dh) = self.down_proj.backward(&dx, &h, &of_down, compute, pass, true)? {
             drop(h);
-            let dgate_up = swiglu::backward(&dh, gate_up, fused)?;
+            let dgate_up = swiglu::backward(&dh, gate_up, kernels)?;
             drop(dh);
-            let (normed, _) = self.post_attention_layernorm.forward(&mid, fused)?;
+            let (normed, _) = self.post_attention_layernorm.forward(&mid, kernels)?;
             let dnormed =
                 self.gate_up.backward(&dgate_up, &normed, &of_gate_up, compute, pass, true)?;
             if let Some(dnormed) = dnormed {
                 let norm = &self.post_attention_layernorm;
-                norm.backward(&dnormed, &mid, &mid_rstd, &mut dx, fused)?;
+                norm.backward(&dnormed, &mid, &mid_rstd, &mut dx, kernels)?;
             }
         }
-        let (normed, _) = self.input_layernorm.forward(&x, fused)?;
+        let (normed, _) = self.input_layernorm.forward(&x, kernels)?;
         let dnormed = self.attention.backward(&dx, &normed, attention, context, wanted)?;
         match dnormed {
             Some(dnormed) => {
-                self.input_layernorm.backward(&dnormed, &x, &x_rstd, &mut dx, fused)?;
+                self.input_layernorm.backward(&dnormed, &x, &x_rstd, &mut dx, kernels)?;
                 Ok(Some(dx))
             }
             None => Ok(None),

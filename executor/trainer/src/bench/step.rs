@@ -14,11 +14,12 @@ use trainyard_privacy::{Accounting, Budget, Phase, PrivacyError};
 use crate::arch::config::ModelConfig;
 use crate::arch::{CausalLm, ModelBatch, StepOptions};
 use crate::cli::{BenchArgs, BenchStepArgs};
+use crate::data::Sequences;
 use crate::device;
 use crate::error::{Result, TrainerError};
-use crate::objective::cross_entropy::LossStats;
+use crate::objective::cross_entropy::LossSums;
 use crate::optim::adamw::{AdamW, AdamWSettings};
-use crate::optim::clip::clip_global_norm;
+use crate::optim::clip::{clip, global_norm};
 use crate::optim::parameters::Parameters;
 use crate::peft::lora::LoraSettings;
 use crate::privacy::reserve::Reservations;
@@ -65,12 +66,15 @@ pub fn bench_step(args: &BenchStepArgs) -> Result<Value> {
         let start = Instant::now();
         let stats = match &mut private {
             None => {
-                let stats = model.accumulate_gradients(&batch, 1.0 / targets as f64, &options)?;
-                clip_global_norm(&mut optimizer.gradients(), Some(1.0))?;
+                let sums = model.accumulate_gradients(&batch, 1.0 / targets as f64, &options)?;
+                let mut gradients = optimizer.gradients();
+                let (stats, norm) = sums.read_with(&global_norm(&gradients)?)?;
+                clip(&mut gradients, norm, Some(1.0))?;
                 stats
             }
             Some(private) => {
-                private_gradients(private, &model, &mut optimizer.gradients(), &batch, &options)?
+                let mut gradients = optimizer.gradients();
+                private_gradients(private, &model, &mut gradients, &batch, &options)?.read()?
             }
         };
         optimizer.update(1e-4)?;
@@ -126,17 +130,16 @@ fn private_gradients(
     sum_p: &mut Tensor,
     batch: &ModelBatch,
     options: &StepOptions,
-) -> Result<LossStats> {
+) -> Result<LossSums> {
     let (rows, length) = batch.input_ids.size2()?;
     let room = private.room(rows as usize, rows as usize, sum_p)?;
     let weights = vec![1.0 / (length - 1) as f32; rows as usize];
     let units = Some((room.rows((0..rows).collect())?, weights));
-    let stats =
-        model.accumulate_gradients(batch, 1.0, &StepOptions { units, ..options.clone() })?;
+    let sums = model.accumulate_gradients(batch, 1.0, &StepOptions { units, ..options.clone() })?;
     let mut state = private.start();
     let below = private.fold(rows as usize, &state, sum_p)?;
     private.release(sum_p, &Sum { drawn: rows as usize, below }, &mut state)?;
-    Ok(stats)
+    Ok(sums)
 }
 
 fn batch(
@@ -159,10 +162,10 @@ fn batch(
             (0..args.batch * args.length).map(|_| rng.below(vocab_size as u64) as i64).collect()
         }
     };
-    let input_ids =
-        Tensor::f_from_slice(&ids)?.f_view([args.batch, args.length])?.f_to_device(device)?;
-    let position_ids = Tensor::f_arange(args.length, (Kind::Int64, device))?.f_unsqueeze(0)?;
-    Ok(ModelBatch { labels: input_ids.shallow_clone(), input_ids, position_ids, segment_ids: None })
+    let input_ids = Tensor::f_from_slice(&ids)?.f_view([args.batch, args.length])?;
+    let position_ids = Tensor::f_arange(args.length, (Kind::Int64, Device::Cpu))?.f_unsqueeze(0)?;
+    let sequences = Sequences::whole(args.batch as usize, args.length as usize);
+    ModelBatch::new(&input_ids, &input_ids, &position_ids, sequences, device)
 }
 
 /// The largest resident set that the kernel saw of this process.

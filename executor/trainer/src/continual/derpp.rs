@@ -90,7 +90,7 @@ impl Derpp {
             let hidden_nd = tools.model.hidden(&batch)?;
             let at = tools.model.at_head(&hidden_nd);
             let (ids_mk, logits_mk) =
-                top_logits(&at, &batch.labels, i64::from(self.settings.top_k))?;
+                top_logits(&at, &batch.targets, i64::from(self.settings.top_k))?;
             self.kept.insert(*place, Kept { ids_mk, logits_mk });
             tools.events.working(Stage::Evaluating)?;
             if tools.control.is_interrupted() {
@@ -128,8 +128,8 @@ impl Strategy for Derpp {
             let (ids_mk, logits_mk) = (Tensor::f_cat(&ids, 0)?, Tensor::f_cat(&logits, 0)?);
             let guide = Guide::Kept { ids_mk: &ids_mk, logits_mk: &logits_mk };
             tools.model.accumulate_with(&batch, &options, &mut |at| {
-                let (stats, _, gradient) = guided_cross_entropy(at, &batch.labels, &guide, scales)?;
-                Ok((stats, gradient))
+                let (sums, guided) = guided_cross_entropy(at, &batch.targets, &guide, scales)?;
+                Ok((sums, guided.map(|(_, gradient)| gradient)))
             })?;
         }
         Ok(())

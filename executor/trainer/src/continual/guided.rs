@@ -5,7 +5,7 @@ use tch::{Kind, Tensor};
 
 use crate::arch::AtHead;
 use crate::error::{Result, TrainerError};
-use crate::objective::cross_entropy::{Head, LossStats, chunk_rows, cross_entropy_of, targets_of};
+use crate::objective::cross_entropy::{Head, LossSums, Targets, chunk_rows, cross_entropy_of};
 
 /// What the logits are held to beside their targets.
 #[derive(Debug)]
@@ -35,23 +35,21 @@ pub struct Scales {
     pub guide: f64,
 }
 
-/// Cross entropy and guide of `at` against `labels_bt`: the figures of the first, the sum of the second over target tokens, and the
-/// gradient of both, scaled, with respect to the hidden states; none where there is no target.
+/// Cross entropy and guide of `at` against `targets`: the figures of the first, the sum of the second over target tokens (a number in fp64
+/// on the device), and the gradient of both, scaled, with respect to the hidden states; no sum and no gradient where there is no target.
 ///
 /// # Errors
 /// As libtorch reports; kept logits for another number of tokens.
 pub fn guided_cross_entropy(
     at: &AtHead<'_>,
-    labels_bt: &Tensor,
+    targets: &Targets,
     guide: &Guide<'_>,
     scales: Scales,
-) -> Result<(LossStats, f64, Option<Tensor>)> {
+) -> Result<(LossSums, Option<(Tensor, Tensor)>)> {
     let _no_grad = tch::no_grad_guard();
-    let (targets, rows) = targets_of(labels_bt)?;
-    let count = rows.size()[0];
-    let mut stats = LossStats { loss_sum: 0.0, target_tokens: count, correct_tokens: 0 };
+    let count = targets.count();
     if count == 0 {
-        return Ok((stats, 0.0, None));
+        return Ok((LossSums::default(), None));
     }
     if let Guide::Kept { ids_mk, .. } = guide
         && ids_mk.size()[0] != count
@@ -67,8 +65,7 @@ pub fn guided_cross_entropy(
     let mut start = 0;
     while start < count {
         let length = chunk.min(count - start);
-        let here = rows.f_narrow(0, start, length)?;
-        let target = targets.f_index_select(0, &here)?;
+        let (here, target) = targets.part(start, length)?;
         let mut logits = head.wide_logits(&at.hidden_nd.f_index_select(0, &here)?)?;
         // The guide first: cross entropy turns the logits into their gradient in place.
         let (sum, pull) = match guide {
@@ -94,9 +91,8 @@ pub fn guided_cross_entropy(
         let _ = gradient.f_index_copy_(0, &here, &head.back(&delta)?)?;
         start += length;
     }
-    stats.loss_sum = sums.f_double_value(&[0])?;
-    stats.correct_tokens = sums.f_double_value(&[1])? as i64;
-    Ok((stats, sums.f_double_value(&[2])?, Some(gradient)))
+    let stats = LossSums::new(sums.f_narrow(0, 0, 2)?, count);
+    Ok((stats, Some((sums.f_get(2)?, gradient))))
 }
 
 /// The guide's part of a chunk's gradient with respect to the logits.
@@ -148,19 +144,18 @@ fn distance(
     Ok((sum, Pull::Some(ids_nk.shallow_clone(), pull)))
 }
 
-/// The `k` highest logits of each target token of `labels_bt`, in the order of the batch: which, (m, k) in int64, and what, (m, k) in fp32.
+/// The `k` highest logits of each of `targets`, in the order of the batch: which, (m, k) in int64, and what, (m, k) in fp32.
 ///
 /// # Errors
 /// As libtorch reports.
-pub fn top_logits(at: &AtHead<'_>, labels_bt: &Tensor, k: i64) -> Result<(Tensor, Tensor)> {
+pub fn top_logits(at: &AtHead<'_>, targets: &Targets, k: i64) -> Result<(Tensor, Tensor)> {
     let _no_grad = tch::no_grad_guard();
-    let (_, rows) = targets_of(labels_bt)?;
     let (head, chunk) = (Head::new(at.head_vd, at.compute)?, chunk_rows(at.head_vd));
     let k = k.min(at.head_vd.size()[0]);
     let (mut ids, mut kept) = (Vec::new(), Vec::new());
-    let (count, mut start) = (rows.size()[0], 0);
+    let (count, mut start) = (targets.count(), 0);
     while start < count {
-        let here = rows.f_narrow(0, start, chunk.min(count - start))?;
+        let (here, _) = targets.part(start, chunk.min(count - start))?;
         let logits = head.wide_logits(&at.hidden_nd.f_index_select(0, &here)?)?;
         let (values, places) = logits.f_topk(k, -1, true, true)?;
         ids.push(places);

@@ -10,7 +10,7 @@ use crate::continual::guided::{Guide, Scales, guided_cross_entropy};
 use crate::continual::{Adapter, Strategy, Tools, stored};
 use crate::error::Result;
 use crate::nn::compute::copied;
-use crate::objective::cross_entropy::LossStats;
+use crate::objective::cross_entropy::LossSums;
 use crate::weights::WeightSource;
 
 /// The teacher and how much it weighs.
@@ -57,17 +57,17 @@ impl Strategy for Lwf {
         batch: &ModelBatch,
         options: &StepOptions,
         scale: f64,
-    ) -> Result<Option<LossStats>> {
+    ) -> Result<Option<LossSums>> {
         let Some(teacher) = &self.teacher else { return Ok(None) };
         let hidden_nd = hidden_of(tools.model, teacher, batch)?;
         let guide =
             Guide::Teacher { hidden_nd: &hidden_nd, temperature: self.settings.temperature };
         let scales = Scales { cross_entropy: scale, guide: scale * self.settings.alpha };
-        let stats = tools.model.accumulate_with(batch, options, &mut |at| {
-            let (stats, _, gradient) = guided_cross_entropy(at, &batch.labels, &guide, scales)?;
-            Ok((stats, gradient))
+        let sums = tools.model.accumulate_with(batch, options, &mut |at| {
+            let (sums, guided) = guided_cross_entropy(at, &batch.targets, &guide, scales)?;
+            Ok((sums, guided.map(|(_, gradient)| gradient)))
         })?;
-        Ok(Some(stats))
+        Ok(Some(sums))
     }
 
     fn state(&self) -> Result<Value> {

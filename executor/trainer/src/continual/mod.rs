@@ -49,7 +49,7 @@ use crate::continual::rehearsal::Rehearsal;
 use crate::data::Dataset;
 use crate::data::encode::Example;
 use crate::error::{Result, TrainerError};
-use crate::objective::cross_entropy::LossStats;
+use crate::objective::cross_entropy::LossSums;
 use crate::peft::lora::LoraSettings;
 use crate::run::events::Events;
 use crate::train::control::Control;
@@ -139,7 +139,7 @@ pub trait Strategy: Debug {
         _batch: &ModelBatch,
         _options: &StepOptions,
         _scale: f64,
-    ) -> Result<Option<LossStats>> {
+    ) -> Result<Option<LossSums>> {
         Ok(None)
     }
 

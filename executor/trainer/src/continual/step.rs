@@ -5,7 +5,7 @@ use crate::continual::Staged;
 use crate::data::Batch;
 use crate::data::encode::Example;
 use crate::error::Result;
-use crate::objective::cross_entropy::LossStats;
+use crate::objective::cross_entropy::LossSums;
 use crate::rng::Rng;
 use crate::run::tensors::to_device;
 use crate::train::pace::Pace;
@@ -27,13 +27,13 @@ impl Session<'_> {
             strategy.before_step(&tools, replayed)?;
         }
         let computed = self.within_memory(|session| session.staged_gradients(staged, &rows))?;
-        let Some((stats, tokens)) = computed else { return Ok(()) };
-        let (learning_rate, grad_norm) = self.update(step)?;
+        let Some((sums, tokens)) = computed else { return Ok(()) };
+        let updated = self.update(step, &sums)?;
         let tools = self.tools(&staged.at);
         for strategy in &mut staged.strategies {
             strategy.after_update(&tools)?;
         }
-        self.record(&Figures::told(&stats, tokens, learning_rate, grad_norm), pace)
+        self.record(&Figures::told(&updated, tokens), pace)
     }
 
     /// The gradient of new and replayed rows together, as strategies turn it; loss and tokens. `None` where it was cut short.
@@ -41,7 +41,7 @@ impl Session<'_> {
         &self,
         staged: &mut Staged,
         rows: &[usize],
-    ) -> Result<Option<(LossStats, u64)>> {
+    ) -> Result<Option<(LossSums, u64)>> {
         let packed = self.training.is_packed();
         let mut lines: Vec<Vec<&Example>> =
             rows.iter().map(|&row| self.training.row(row)).collect();
@@ -58,7 +58,7 @@ impl Session<'_> {
         let scale = 1.0 / targets.max(1) as f64;
         let dropout = Rng::new(self.plan.seed, DROPOUT_STREAM).fork(self.state.step);
         let tools = self.tools(&staged.at);
-        let mut stats = LossStats::default();
+        let mut sums = LossSums::default();
         for (number, batch) in batches.iter().enumerate() {
             if self.control.is_interrupted() {
                 return Ok(None);
@@ -76,14 +76,14 @@ impl Session<'_> {
                     own => own,
                 };
             }
-            stats.add(match own {
-                Some(stats) => stats,
+            sums.add(match own {
+                Some(sums) => sums,
                 None => self.model.accumulate_gradients(&batch, scale, &options)?,
-            });
+            })?;
         }
         for strategy in &mut staged.strategies {
             strategy.before_update(&tools)?;
         }
-        Ok(Some((stats, batches.iter().map(|batch| batch.tokens as u64).sum())))
+        Ok(Some((sums, batches.iter().map(|batch| batch.tokens as u64).sum())))
     }
 }

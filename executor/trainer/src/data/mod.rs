@@ -10,10 +10,12 @@ pub mod packing;
 pub mod python_json;
 pub mod report;
 pub mod sampler;
+pub mod sequences;
 pub mod tokenizer;
 
 pub use batch::Batch;
 pub use dataset::{Dataset, DatasetOptions};
 pub use report::DataReport;
 pub use sampler::Sampler;
+pub use sequences::Sequences;
 pub use tokenizer::ChatTokenizer;

@@ -1,9 +1,11 @@
-//! The face of the C++ kernels: loops over rows that libtorch has no single operator for, and attention, on the processor.
+//! The face of the C++ kernels: loops over rows that libtorch has no single operator for, and attention, on the processor; what CUDA devices
+//! need is in `device`.
 //!
 //! Every function has its formula in plain tensor operations beside its caller in `nn`; a test holds the two together. Tensors must
 //! be dense, on the processor, in fp32 or bf16 as said. Results depend on the instruction set, but not on the number of threads.
 
 mod attention;
+mod device;
 
 use std::ffi::{CStr, c_char, c_int};
 
@@ -11,6 +13,10 @@ use tch::{Kind, Tensor};
 use torch_sys::C_tensor;
 
 pub use attention::{Heads, attention, attention_backward, has_narrow_products};
+pub use device::{
+    CudaMemory, Over, cuda_memory, dropout, flash_attention, flash_attention_backward, flash_takes,
+    fused_rms_norm_backward, has_flash_attention, send,
+};
 
 use crate::error::{Result, TrainerError};
 
@@ -49,7 +55,6 @@ unsafe extern "C" {
         correct: *mut C_tensor,
         scale: f64,
     ) -> Error;
-    fn trainyard_cuda_memory(device: i64, bytes: *mut i64) -> Error;
     fn trainyard_adamw(
         p: *mut C_tensor,
         g: *mut C_tensor,
@@ -171,17 +176,6 @@ pub fn cross_entropy(
         )
     })?;
     Ok((loss, correct))
-}
-
-/// Bytes that libtorch's allocator holds of a CUDA device, from its own statistics.
-///
-/// # Errors
-/// Where there is no such device.
-pub fn cuda_memory(device: i64) -> Result<u64> {
-    let mut bytes = 0;
-    // SAFETY: the pointer is to a number that lives through the call.
-    checked(unsafe { trainyard_cuda_memory(device, &raw mut bytes) })?;
-    Ok(u64::try_from(bytes).unwrap_or(0))
 }
 
 /// Constants of one [`adamw`] update.

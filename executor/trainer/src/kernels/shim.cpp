@@ -3,7 +3,6 @@
 // Each function takes tensors of libtorch, fills those that the caller made, and returns null or an error as a string that the caller
 // frees with trainyard_free. Nothing here allocates beyond scratch memory.
 #include <ATen/Parallel.h>
-#include <c10/core/CachingDeviceAllocator.h>
 
 #include "face.h"
 
@@ -104,16 +103,6 @@ char *trainyard_cross_entropy(at::Tensor *logits, const at::Tensor *targets, at:
         over_rows(count, width, [&](int64_t begin, int64_t end) {
             rows().cross_entropy(kind, logits_, targets_, loss_, correct_, begin, end, width, static_cast<float>(scale));
         });
-    });
-}
-
-// What libtorch's allocator holds of a CUDA device. Asked through c10's interface: nothing of CUDA is linked.
-char *trainyard_cuda_memory(int64_t device, int64_t *bytes) {
-    return guarded([&] {
-        at::DeviceAllocator *allocator = dynamic_cast<at::DeviceAllocator *>(c10::GetAllocator(c10::kCUDA));
-        TORCH_CHECK(allocator, "libtorch has no statistics of CUDA's memory");
-        c10::CachingDeviceAllocator::DeviceStats stats = allocator->getDeviceStats(static_cast<c10::DeviceIndex>(device));
-        *bytes = stats.reserved_bytes[static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE)].current;
     });
 }
 

@@ -1,13 +1,14 @@
 //! Grouped-query attention over rotated heads.
 //!
 //! Queries, keys and values of a position lie side by side in one row, as the projection gives them, and the kernel works on them in
-//! place: nothing is transposed or copied. Scores are computed again in the backward pass; only their log sums are kept.
+//! place: nothing is transposed or copied. Scores are computed again in the backward pass; only their log sums are kept. On CUDA devices the
+//! kernel is libtorch's `FlashAttention`; for formats and heads that it does not take, libtorch's general operator stands in.
 
 use tch::{Kind, Tensor};
 
 use crate::error::Result;
-use crate::kernels::{self, Heads};
-use crate::nn::compute::copied;
+use crate::kernels::{self, Heads, Over};
+use crate::nn::compute::{Kernels, copied};
 use crate::nn::context::Context;
 use crate::nn::linear::{Kept, Linear};
 use crate::nn::norm::RmsNorm;
@@ -49,6 +50,7 @@ struct NormedHeads {
 #[derive(Debug)]
 enum Core {
     Fused { lse: Tensor },
+    Flash { lse: Tensor },
     Graph { leaves: [Tensor; 3], out: Tensor },
 }
 
@@ -67,16 +69,26 @@ impl Attention {
         let (mut qkv, of_qkv) = self.qkv.forward(x_nd, None, compute, context.pass)?;
         let normed = match &self.qk_norm {
             Some((q_norm, k_norm)) => Some([
-                self.norm_heads(q_norm, &mut qkv, 0, self.heads.query, compute.fused)?,
-                self.norm_heads(k_norm, &mut qkv, self.heads.query, self.heads.key, compute.fused)?,
+                self.norm_heads(q_norm, &mut qkv, 0, self.heads.query, compute.kernels)?,
+                self.norm_heads(
+                    k_norm,
+                    &mut qkv,
+                    self.heads.query,
+                    self.heads.key,
+                    compute.kernels,
+                )?,
             ]),
             None => None,
         };
         let turned = self.heads.query + self.heads.key;
-        context.rotation.turn(&mut qkv, turned, self.heads.width, false, compute.fused)?;
-        let (out, core) = match compute.fused {
-            true => self.fused(&qkv, context)?,
-            false => self.graph(&qkv, context)?,
+        context.rotation.turn(&mut qkv, turned, self.heads.width, false, compute.kernels)?;
+        let (out, core) = if compute.kernels == Kernels::Processor {
+            self.fused(&qkv, context)?
+        } else if compute.flash && kernels::flash_takes(self.heads) {
+            let (out, lse) = kernels::flash_attention(&qkv, self.over(context), self.heads)?;
+            (out, Core::Flash { lse })
+        } else {
+            self.graph(&qkv, context)?
         };
         let (y, of_o) = self.o_proj.forward(&out, Some(onto_nd), compute, context.pass)?;
         Ok((y, KeptAttention { qkv, normed, out, core, of_qkv, of_o }))
@@ -101,13 +113,17 @@ impl Attention {
         };
         let mut dqkv = match core {
             Core::Fused { lse } => self.fused_backward(&dout, &qkv, &out, lse, context)?,
+            Core::Flash { lse } => {
+                let (over, kept) = (self.over(context), (&out, &lse));
+                kernels::flash_attention_backward(&dout, &qkv, over, kept, self.heads)?
+            }
             Core::Graph { leaves, out } => self.graph_backward(&dout, leaves, &out)?,
         };
         let turned = self.heads.query + self.heads.key;
-        context.rotation.turn(&mut dqkv, turned, self.heads.width, true, compute.fused)?;
+        context.rotation.turn(&mut dqkv, turned, self.heads.width, true, compute.kernels)?;
         if let (Some([q, k]), Some((q_norm, k_norm))) = (&normed, &self.qk_norm) {
-            self.norm_heads_backward(q_norm, &mut dqkv, 0, q, compute.fused)?;
-            self.norm_heads_backward(k_norm, &mut dqkv, self.heads.query, k, compute.fused)?;
+            self.norm_heads_backward(q_norm, &mut dqkv, 0, q, compute.kernels)?;
+            self.norm_heads_backward(k_norm, &mut dqkv, self.heads.query, k, compute.kernels)?;
         }
         self.qkv.backward(&dqkv, x_nd, &of_qkv, compute, pass, wanted)
     }
@@ -117,11 +133,15 @@ impl Attention {
         if self.heads.width % 2 == 0 { context.compute.attention } else { Kind::Float }
     }
 
+    fn over<'a>(&self, context: &Context<'a>) -> Over<'a> {
+        Over::new(context.sequences, context.bounds, self.window)
+    }
+
     fn fused(&self, qkv: &Tensor, context: &Context<'_>) -> Result<(Tensor, Core)> {
         let first = context.first_keys(self.window)?;
         let kind = self.format(context);
         let own = qkv.f_to_kind(kind)?;
-        let (out, lse) = kernels::attention(&own, &first, context.length, self.heads)?;
+        let (out, lse) = kernels::attention(&own, &first, context.length(), self.heads)?;
         Ok((out.f_to_kind(qkv.kind())?, Core::Fused { lse }))
     }
 
@@ -137,7 +157,7 @@ impl Attention {
         let first = context.first_keys(self.window)?;
         let (dout, own_qkv, out) = (own(dout)?, own(qkv)?, own(out)?);
         let kept = (&out, &mut lse);
-        let length = context.length;
+        let length = context.length();
         let dqkv = kernels::attention_backward(&dout, &own_qkv, &first, kept, length, self.heads)?;
         Ok(dqkv.f_to_kind(qkv.kind())?)
     }
@@ -145,7 +165,7 @@ impl Attention {
     /// By libtorch's own operator, and its graph for the way back.
     fn graph(&self, qkv: &Tensor, context: &Context<'_>) -> Result<(Tensor, Core)> {
         let Heads { query, key, width } = self.heads;
-        let (n, t) = (qkv.size()[0], context.length);
+        let (n, t) = (qkv.size()[0], context.length());
         let leaf = |start: i64, count: i64| -> Result<Tensor> {
             let heads = qkv.f_narrow(1, start * width, count * width)?;
             let heads = heads.f_reshape([n / t, t, count, width])?.f_transpose(1, 2)?;
@@ -188,14 +208,14 @@ impl Attention {
         qkv: &mut Tensor,
         start: i64,
         count: i64,
-        fused: bool,
+        kernels: Kernels,
     ) -> Result<NormedHeads> {
         let width = self.heads.width;
         let mut own = qkv.f_narrow(1, start * width, count * width)?;
         let before = own.f_reshape([-1, width])?;
         // A model of one head in all would give a view of the very memory that is overwritten below.
         let before = if before.data_ptr() == own.data_ptr() { copied(&before)? } else { before };
-        let (after, rstd) = norm.forward(&before, fused)?;
+        let (after, rstd) = norm.forward(&before, kernels)?;
         own.f_copy_(&after.f_view_as(&own)?)?;
         Ok(NormedHeads { before, rstd })
     }
@@ -206,7 +226,7 @@ impl Attention {
         dqkv: &mut Tensor,
         start: i64,
         kept: &NormedHeads,
-        fused: bool,
+        kernels: Kernels,
     ) -> Result<()> {
         let width = self.heads.width;
         let rows = dqkv.size()[0];
@@ -214,7 +234,7 @@ impl Attention {
         let mut own = dqkv.f_narrow(1, start * width, columns)?;
         let dy = own.f_reshape([-1, width])?.f_contiguous()?;
         let mut dx = dy.f_zeros_like()?;
-        norm.backward(&dy, &kept.before, &kept.rstd, &mut dx, fused)?;
+        norm.backward(&dy, &kept.before, &kept.rstd, &mut dx, kernels)?;
         own.f_copy_(&dx.f_view_as(&own)?)?;
         Ok(())
     }

@@ -9,6 +9,17 @@ use crate::device;
 use crate::error::Result;
 use crate::kernels;
 
+/// Whose kernels compute what no single operator of libtorch's general ones does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kernels {
+    /// Nobody's: plain tensor operations, the formulas that the others are held to.
+    Plain,
+    /// Those of this crate, on the processor.
+    Processor,
+    /// Those that libtorch carries for CUDA devices.
+    Cuda,
+}
+
 /// The choice, made once for a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Compute {
@@ -16,9 +27,11 @@ pub struct Compute {
     pub device: Device,
     /// The format of weights and activations.
     pub kind: Kind,
-    /// Whether the kernels of this crate do what they can; else plain tensor operations do all of it.
-    pub fused: bool,
-    /// The format that attention computes in, where the kernels do it: bf16 where they have products for it, else fp32.
+    /// Whose kernels.
+    pub kernels: Kernels,
+    /// Whether attention is libtorch's `FlashAttention`, for heads that it takes.
+    pub flash: bool,
+    /// The format that attention computes in, where this crate's kernels do it: bf16 where they have products for it, else fp32.
     pub attention: Kind,
     /// Whether matrix products are widened to fp32.
     widened: bool,
@@ -28,16 +41,22 @@ impl Compute {
     /// The fastest way on `device` in `kind`.
     pub fn new(device: Device, kind: Kind) -> Self {
         let processor = device == Device::Cpu;
-        let fused = processor && matches!(kind, Kind::Float | Kind::BFloat16);
+        let kernels = match (device, kind) {
+            (Device::Cpu, Kind::Float | Kind::BFloat16) => Kernels::Processor,
+            (Device::Cuda(_), _) => Kernels::Cuda,
+            _ => Kernels::Plain,
+        };
         let widened = processor && kind != Kind::Float && !device::has_bf16_instructions();
-        let narrow = kind == Kind::BFloat16 && !widened && kernels::has_narrow_products();
-        let attention = if fused && narrow { Kind::BFloat16 } else { Kind::Float };
-        Self { device, kind, fused, attention, widened }
+        let narrow =
+            processor && kind == Kind::BFloat16 && !widened && kernels::has_narrow_products();
+        let attention = if narrow { Kind::BFloat16 } else { Kind::Float };
+        let flash = kernels::has_flash_attention(device, kind);
+        Self { device, kind, kernels, flash, attention, widened }
     }
 
-    /// The same without kernels: the reference that they are held to, and what other devices use.
+    /// The same without kernels: the reference that they are held to.
     pub fn plain(self) -> Self {
-        Self { fused: false, ..self }
+        Self { kernels: Kernels::Plain, flash: false, ..self }
     }
 
     /// The format that products are computed in.

@@ -2,6 +2,8 @@
 
 use tch::{Kind, Tensor};
 
+use crate::data::Sequences;
+use crate::device;
 use crate::error::Result;
 use crate::nn::compute::Compute;
 use crate::nn::rope::Rotation;
@@ -13,67 +15,42 @@ pub struct Context<'a> {
     pub compute: &'a Compute,
     /// Cosine and sine.
     pub rotation: &'a Rotation,
-    /// Rows of the batch.
-    pub rows: i64,
-    /// Positions of a row.
-    pub length: i64,
-    /// Which sequence of its row each position belongs to, (b, t); `None` where rows hold one sequence each.
-    pub segments_bt: Option<&'a Tensor>,
+    /// Where sequences lie in the rows.
+    pub sequences: &'a Sequences,
+    /// Their bounds on the device, in int32.
+    pub bounds: &'a Tensor,
     /// What the adapters do in this pass.
     pub pass: &'a Pass,
 }
 
 impl Context<'_> {
-    /// The first position that each one sees: within its window, and of its own sequence. (b t) in int32. Padding at the end of a row
-    /// needs no care: nothing before it sees it, and its own output is not used.
+    /// Positions of a row.
+    pub fn length(&self) -> i64 {
+        self.sequences.length as i64
+    }
+
+    /// The first position that each one sees: within its window, and of its own sequence. (b t) in int32, on the processor.
     ///
     /// # Errors
     /// As libtorch reports.
     pub fn first_keys(&self, window: Option<i64>) -> Result<Tensor> {
-        let segments: Option<Vec<i64>> = match self.segments_bt {
-            Some(segments) => Some(segments.f_reshape([-1])?.f_contiguous()?.try_into()?),
-            None => None,
-        };
-        let mut first = Vec::with_capacity((self.rows * self.length) as usize);
-        for row in 0..self.rows {
-            let mut start = 0;
-            for position in 0..self.length {
-                let at = (row * self.length + position) as usize;
-                if let Some(segments) = &segments
-                    && position > 0
-                    && segments[at] != segments[at - 1]
-                {
-                    start = position;
-                }
-                let seen = window.map_or(0, |window| position + 1 - window);
-                first.push(seen.max(start) as i32);
-            }
-        }
-        Ok(Tensor::f_from_slice(&first)?)
+        Ok(Tensor::f_from_slice(&self.sequences.first_keys(window))?)
     }
 
-    /// The additive mask where the plain causal one is not enough: 0 where position i may see j, -inf elsewhere. (b or 1, 1, t, t).
+    /// The additive mask where the plain causal one is not enough: 0 where position i may see j, -inf elsewhere. (b, 1, t, t).
     ///
     /// # Errors
     /// As libtorch reports.
     pub fn mask(&self, window: Option<i64>) -> Result<Option<Tensor>> {
-        let (t, device) = (self.length, self.compute.device);
+        let (t, device) = (self.length(), self.compute.device);
         let window = window.filter(|&window| window < t);
-        if window.is_none() && self.segments_bt.is_none() {
+        if window.is_none() && !self.sequences.are_packed() {
             return Ok(None);
         }
-        let index = Tensor::f_arange(t, (Kind::Int64, device))?;
-        let distance = index.f_unsqueeze(1)?.f_sub(&index.f_unsqueeze(0)?)?;
-        let mut allowed = distance.f_ge(0)?;
-        if let Some(window) = window {
-            allowed = allowed.f_logical_and(&distance.f_lt(window)?)?;
-        }
-        let mut allowed = allowed.f_unsqueeze(0)?.f_unsqueeze(0)?;
-        if let Some(segments) = self.segments_bt {
-            let same =
-                segments.f_unsqueeze(2)?.f_eq_tensor(&segments.f_unsqueeze(1)?)?.f_unsqueeze(1)?;
-            allowed = allowed.f_logical_and(&same)?;
-        }
+        let first = device::send(&self.first_keys(window)?, device)?.f_view([-1, 1, t, 1])?;
+        let index = Tensor::f_arange(t, (Kind::Int, device))?;
+        let causal = index.f_unsqueeze(0)?.f_le_tensor(&index.f_unsqueeze(1)?)?;
+        let allowed = index.f_ge_tensor(&first)?.f_logical_and(&causal)?;
         let mask = Tensor::f_zeros(allowed.size(), (self.compute.kind, device))?;
         Ok(Some(mask.f_masked_fill(&allowed.f_logical_not()?, f64::NEG_INFINITY)?))
     }

@@ -5,6 +5,7 @@ use tch::{Kind, Tensor};
 
 use crate::error::Result;
 use crate::kernels;
+use crate::nn::compute::Kernels;
 
 /// A norm over the last dimension.
 #[derive(Debug)]
@@ -23,9 +24,16 @@ impl RmsNorm {
     ///
     /// # Errors
     /// As libtorch reports.
-    pub fn forward(&self, x_nd: &Tensor, fused: bool) -> Result<(Tensor, Tensor)> {
-        if fused {
-            return kernels::rms_norm(x_nd, &self.weight, self.eps);
+    pub fn forward(&self, x_nd: &Tensor, by: Kernels) -> Result<(Tensor, Tensor)> {
+        match by {
+            Kernels::Processor => return kernels::rms_norm(x_nd, &self.weight, self.eps),
+            Kernels::Cuda => {
+                // Without a rounding between quotient and product.
+                let (width, eps) = (self.weight.size(), self.eps);
+                let (y, rstd) = x_nd.f_internal_fused_rms_norm(width, Some(&self.weight), eps)?;
+                return Ok((y, rstd.f_view([-1])?));
+            }
+            Kernels::Plain => {}
         }
         let x32 = x_nd.f_to_kind(Kind::Float)?;
         let mean = x32.f_square()?.f_mean_dim(&[-1][..], true, Kind::Float)?;
@@ -45,10 +53,19 @@ impl RmsNorm {
         x_nd: &Tensor,
         rstd_n: &Tensor,
         dx_nd: &mut Tensor,
-        fused: bool,
+        by: Kernels,
     ) -> Result<()> {
-        if fused {
-            return kernels::rms_norm_backward(dy_nd, x_nd, &self.weight, rstd_n, dx_nd);
+        match by {
+            Kernels::Processor => {
+                return kernels::rms_norm_backward(dy_nd, x_nd, &self.weight, rstd_n, dx_nd);
+            }
+            Kernels::Cuda => {
+                let rstd = rstd_n.f_unsqueeze(1)?;
+                let dx = kernels::fused_rms_norm_backward(dy_nd, x_nd, &self.weight, &rstd)?;
+                let _ = dx_nd.f_add_(&dx)?;
+                return Ok(());
+            }
+            Kernels::Plain => {}
         }
         let (x32, rstd) = (x_nd.f_to_kind(Kind::Float)?, rstd_n.f_unsqueeze(1)?);
         let weighted = dy_nd.f_to_kind(Kind::Float)?.f_mul(&self.weight.f_to_kind(Kind::Float)?)?;

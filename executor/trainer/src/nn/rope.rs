@@ -7,8 +7,10 @@ use std::f64::consts::TAU;
 
 use tch::{Kind, Tensor};
 
+use crate::device;
 use crate::error::Result;
 use crate::kernels;
+use crate::nn::compute::Kernels;
 
 /// The rotation of a model.
 #[derive(Debug, Clone, PartialEq)]
@@ -134,18 +136,15 @@ impl RopeConfig {
         })
     }
 
-    /// Cosine and sine for `positions_bt`, rounded to `kind`. Equal rows may be given once (b = 1).
+    /// Cosine and sine for `positions_bt`, of which `count` are told apart, rounded to `kind`. Equal rows may be given once (b = 1).
     ///
     /// # Errors
     /// As libtorch reports.
-    pub fn tables(&self, positions_bt: &Tensor, kind: Kind) -> Result<Rotation> {
-        let length = match self.scaling {
-            RopeScaling::Dynamic { .. } => positions_bt.f_max()?.int64_value(&[]) + 1,
-            _ => positions_bt.size()[1],
-        };
+    pub fn tables(&self, positions_bt: &Tensor, count: i64, kind: Kind) -> Result<Rotation> {
         let frequencies: Vec<f32> =
-            self.inverse_frequencies(length).iter().map(|&f| f as f32).collect();
-        let frequencies = Tensor::f_from_slice(&frequencies)?.f_to_device(positions_bt.device())?;
+            self.inverse_frequencies(count).iter().map(|&f| f as f32).collect();
+        let frequencies =
+            device::send(&Tensor::f_from_slice(&frequencies)?, positions_bt.device())?;
         let positions = positions_bt.f_reshape([-1, 1])?.f_to_kind(Kind::Float)?;
         let angles = positions.f_mul(&frequencies)?;
         let factor = self.attention_factor();
@@ -174,24 +173,24 @@ impl Rotation {
         heads: i64,
         width: i64,
         inverse: bool,
-        fused: bool,
+        by: Kernels,
     ) -> Result<()> {
-        if fused {
+        if by == Kernels::Processor {
             return kernels::rope(x_nc, (&self.cos, &self.sin), heads, width, inverse);
         }
-        let (n, half) = (x_nc.size()[0], width / 2);
+        let (half, rows) = (width / 2, self.cos.size()[0]);
         let table = |t: &Tensor| -> Result<Tensor> {
-            let rows = t.size()[0];
-            Ok(t.f_repeat([n / rows, 1])?.f_unsqueeze(1)?.f_to_kind(x_nc.kind())?)
+            Ok(t.f_view([1, rows, 1, half])?.f_to_kind(x_nc.kind())?)
         };
         let (cos, sin) = (table(&self.cos)?, table(&self.sin)?);
-        let sin = if inverse { sin.f_neg()? } else { sin };
-        let mut turned = x_nc.f_narrow(1, 0, heads * width)?;
-        let by_head = turned.f_reshape([n, heads, width])?;
-        let (low, high) = (by_head.f_narrow(2, 0, half)?, by_head.f_narrow(2, half, half)?);
-        let new_low = low.f_mul(&cos)?.f_sub(&high.f_mul(&sin)?)?;
-        let new_high = high.f_mul(&cos)?.f_add(&low.f_mul(&sin)?)?;
-        turned.f_copy_(&Tensor::f_cat(&[&new_low, &new_high], 2)?.f_view([n, heads * width])?)?;
+        let back = sin.f_neg()?;
+        let (sin, back) = if inverse { (back, sin) } else { (sin, back) };
+        let turned = x_nc.f_narrow(1, 0, heads * width)?.f_view([-1, rows, heads, width])?;
+        let (mut low, mut high) = (turned.f_narrow(3, 0, half)?, turned.f_narrow(3, half, half)?);
+        let new_low = low.f_mul(&cos)?.f_addcmul_(&high, &back)?;
+        let new_high = high.f_mul(&cos)?.f_addcmul_(&low, &sin)?;
+        low.f_copy_(&new_low)?;
+        high.f_copy_(&new_high)?;
         Ok(())
     }
 }

@@ -4,13 +4,14 @@ use tch::{Kind, Tensor};
 
 use crate::error::Result;
 use crate::kernels;
+use crate::nn::compute::Kernels;
 
 /// `silu(gate) * up` of `gate_up_nf` (n, 2 f): (n, f).
 ///
 /// # Errors
 /// As libtorch reports.
-pub fn forward(gate_up_nf: &Tensor, fused: bool) -> Result<Tensor> {
-    if fused {
+pub fn forward(gate_up_nf: &Tensor, by: Kernels) -> Result<Tensor> {
+    if by == Kernels::Processor {
         return kernels::swiglu(gate_up_nf);
     }
     let (gate, up) = halves(gate_up_nf)?;
@@ -21,12 +22,19 @@ pub fn forward(gate_up_nf: &Tensor, fused: bool) -> Result<Tensor> {
 ///
 /// # Errors
 /// As libtorch reports.
-pub fn backward(dh_nf: &Tensor, mut gate_up_nf: Tensor, fused: bool) -> Result<Tensor> {
-    if fused {
+pub fn backward(dh_nf: &Tensor, mut gate_up_nf: Tensor, by: Kernels) -> Result<Tensor> {
+    if by == Kernels::Processor {
         kernels::swiglu_backward(dh_nf, &mut gate_up_nf)?;
         return Ok(gate_up_nf);
     }
     let (gate, up) = halves(&gate_up_nf)?;
+    if by == Kernels::Cuda {
+        // In the activations' format, in four passes over them and in place.
+        let (silu, dsilu) = (gate.f_silu()?, dh_nf.f_mul(&up)?);
+        let _ = dh_nf.f_mul_out(&up, &silu)?;
+        let _ = gate.f_silu_backward_grad_input(&gate, &dsilu)?;
+        return Ok(gate_up_nf);
+    }
     let (g, d) = (gate.f_to_kind(Kind::Float)?, dh_nf.f_to_kind(Kind::Float)?);
     let sigmoid = g.f_sigmoid()?;
     // silu'(g) = s + g s (1 - s)

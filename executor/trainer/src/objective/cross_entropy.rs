@@ -5,16 +5,19 @@
 //! states, `(softmax - onehot) W`, is computed in the same pass (as in Liger Kernel's fused linear cross-entropy, arXiv
 //! 2410.10989); the head is frozen, so no gradient of W is needed.
 
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
+use crate::device;
 use crate::error::Result;
 use crate::kernels;
-use crate::nn::compute::Compute;
+use crate::nn::compute::{Compute, Kernels};
 
 /// The label that asks for no loss, as everywhere in the field.
 pub const IGNORED: i64 = -100;
 /// Bytes of fp32 logits in a chunk: large enough for full-speed matrix products, small beside a model's activations.
 const CHUNK_BYTES: i64 = 64 * 1024 * 1024;
+/// The same on other devices: products have to be larger there to be at full speed, and each chunk reads all of the head.
+const DEVICE_CHUNK_BYTES: i64 = 512 * 1024 * 1024;
 
 /// Sums over the target tokens of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -46,25 +49,119 @@ impl LossStats {
     }
 }
 
-/// The loss of hidden states `hidden_nd` (n = b t) against `labels_bt` (aligned with the inputs; shifted here) under the head
-/// `weight_vd`. With `gradient_scale`, also the gradient of `gradient_scale * loss_sum` with respect to `hidden_nd`; none where there is
-/// no target.
+/// [`LossStats`] that may still be on their way on the device: to read them is to wait for it.
+#[derive(Debug, Default)]
+pub struct LossSums {
+    /// Target tokens.
+    pub target_tokens: i64,
+    /// Sum of losses, and of correct tokens, (2) in fp64; none where there was no target.
+    sums: Option<Tensor>,
+}
+
+impl LossSums {
+    pub(crate) fn new(sums: Tensor, target_tokens: i64) -> Self {
+        Self { target_tokens, sums: Some(sums) }
+    }
+
+    /// The sums of both.
+    ///
+    /// # Errors
+    /// As libtorch reports.
+    pub fn add(&mut self, other: Self) -> Result<()> {
+        self.target_tokens += other.target_tokens;
+        self.sums = match (self.sums.take(), other.sums) {
+            (Some(own), Some(other)) => Some(own.f_add(&other)?),
+            (own, other) => own.or(other),
+        };
+        Ok(())
+    }
+
+    /// The figures.
+    ///
+    /// # Errors
+    /// As libtorch reports.
+    pub fn read(&self) -> Result<LossStats> {
+        Ok(match &self.sums {
+            Some(sums) => self.stats(&values(sums)?),
+            None => self.stats(&[0.0; 2]),
+        })
+    }
+
+    /// The figures and `other`, a number in fp64 on the same device, with one transfer.
+    ///
+    /// # Errors
+    /// As libtorch reports.
+    pub fn read_with(&self, other: &Tensor) -> Result<(LossStats, f64)> {
+        let Some(sums) = &self.sums else {
+            return Ok((self.stats(&[0.0; 2]), other.f_double_value(&[])?));
+        };
+        let values = values(&Tensor::f_cat(&[sums, &other.f_reshape([1])?], 0)?)?;
+        Ok((self.stats(&values), values[2]))
+    }
+
+    fn stats(&self, values: &[f64]) -> LossStats {
+        let (loss_sum, correct_tokens) = (values[0], values[1] as i64);
+        LossStats { loss_sum, target_tokens: self.target_tokens, correct_tokens }
+    }
+}
+
+/// The numbers of a tensor in fp64.
+fn values(tensor: &Tensor) -> Result<Vec<f64>> {
+    Ok(tensor.f_to_device(Device::Cpu)?.try_into()?)
+}
+
+/// What is to be predicted in a batch, found on the processor: a device would have to be asked how much it is.
+#[derive(Debug)]
+pub struct Targets {
+    /// The positions, of all rows one after another, that predict something, (k) in int64.
+    pub rows: Tensor,
+    /// What, (k) in int64.
+    pub ids: Tensor,
+}
+
+impl Targets {
+    /// Those of `labels_bt`, (b, t) on the processor, aligned with the inputs: position i predicts label i + 1.
+    ///
+    /// # Errors
+    /// As libtorch reports.
+    pub fn of(labels_bt: &Tensor, device: Device) -> Result<Self> {
+        let (b, t) = labels_bt.size2()?;
+        // The last position predicts nothing.
+        let ignored = Tensor::f_full([b, 1], IGNORED, (Kind::Int64, labels_bt.device()))?;
+        let next =
+            Tensor::f_cat(&[&labels_bt.f_narrow(1, 1, t - 1)?, &ignored], 1)?.f_reshape([-1])?;
+        let rows = next.f_ne(IGNORED)?.f_nonzero()?.f_reshape([-1])?;
+        let ids = next.f_index_select(0, &rows)?;
+        Ok(Self { rows: device::send(&rows, device)?, ids: device::send(&ids, device)? })
+    }
+
+    /// How many.
+    pub fn count(&self) -> i64 {
+        self.rows.size()[0]
+    }
+
+    /// The positions and tokens of `count` of them from `start`.
+    pub(crate) fn part(&self, start: i64, count: i64) -> Result<(Tensor, Tensor)> {
+        Ok((self.rows.f_narrow(0, start, count)?, self.ids.f_narrow(0, start, count)?))
+    }
+}
+
+/// The loss of hidden states `hidden_nd` (n = b t) against `targets` under the head `weight_vd`. With `gradient_scale`, also the gradient
+/// of `gradient_scale * loss_sum` with respect to `hidden_nd`; none where there is no target.
 ///
 /// # Errors
 /// As libtorch reports.
 pub fn linear_cross_entropy(
     hidden_nd: &Tensor,
     weight_vd: &Tensor,
-    labels_bt: &Tensor,
+    targets: &Targets,
     gradient_scale: Option<f64>,
     compute: &Compute,
-) -> Result<(LossStats, Option<Tensor>)> {
+) -> Result<(LossSums, Option<Tensor>)> {
     let _no_grad = tch::no_grad_guard();
-    let (targets, rows) = targets_of(labels_bt)?;
-    let count = rows.size()[0];
-    let mut stats = LossStats { loss_sum: 0.0, target_tokens: count, correct_tokens: 0 };
+    let count = targets.count();
     if count == 0 {
-        return Ok((stats, None));
+        return Ok((LossSums::default(), None));
     }
     let scale = gradient_scale.unwrap_or(0.0);
     let mut gradient = match gradient_scale {
@@ -76,8 +173,7 @@ pub fn linear_cross_entropy(
     let mut sums = Tensor::f_zeros([2], (Kind::Double, hidden_nd.device()))?;
     let mut start = 0;
     while start < count {
-        let here = rows.f_narrow(0, start, chunk.min(count - start))?;
-        let target = targets.f_index_select(0, &here)?;
+        let (here, target) = targets.part(start, chunk.min(count - start))?;
         let mut logits = head.logits(&hidden_nd.f_index_select(0, &here)?)?;
         let (losses, correct) = cross_entropy_of(&mut logits, &target, scale, compute)?;
         // Sums stay on the device: one transfer for the whole batch.
@@ -88,25 +184,16 @@ pub fn linear_cross_entropy(
         }
         start += chunk;
     }
-    stats.loss_sum = sums.f_double_value(&[0])?;
-    stats.correct_tokens = sums.f_double_value(&[1])? as i64;
-    Ok((stats, gradient))
-}
-
-/// What each position predicts, (b t) in int64 with [`IGNORED`] where nothing, and the positions that predict something.
-pub(crate) fn targets_of(labels_bt: &Tensor) -> Result<(Tensor, Tensor)> {
-    let (b, t) = labels_bt.size2()?;
-    // Position i predicts label i + 1; the last position predicts nothing.
-    let ignored = Tensor::f_full([b, 1], IGNORED, (Kind::Int64, labels_bt.device()))?;
-    let targets =
-        Tensor::f_cat(&[&labels_bt.f_narrow(1, 1, t - 1)?, &ignored], 1)?.f_reshape([-1])?;
-    let rows = targets.f_ne(IGNORED)?.f_nonzero()?.f_reshape([-1])?;
-    Ok((targets, rows))
+    Ok((LossSums::new(sums, count), gradient))
 }
 
 /// Rows of logits in a chunk.
 pub(crate) fn chunk_rows(weight_vd: &Tensor) -> i64 {
-    (CHUNK_BYTES / (4 * weight_vd.size()[0])).max(1)
+    let bytes = match weight_vd.device() {
+        Device::Cpu => CHUNK_BYTES,
+        _ => DEVICE_CHUNK_BYTES,
+    };
+    (bytes / (4 * weight_vd.size()[0])).max(1)
 }
 
 /// The losses of rows of `logits` and which of them are right; with a scale, the logits become the gradient of `scale * loss`.
@@ -116,10 +203,10 @@ pub(crate) fn cross_entropy_of(
     scale: f64,
     compute: &Compute,
 ) -> Result<(Tensor, Tensor)> {
-    match compute.fused {
+    match compute.kernels {
         // In the format that they have: the kernel widens a number as it reads it.
-        true => kernels::cross_entropy(logits, target, scale),
-        false => {
+        Kernels::Processor => kernels::cross_entropy(logits, target, scale),
+        Kernels::Plain | Kernels::Cuda => {
             *logits = logits.f_to_kind(Kind::Float)?;
             plain(logits, target, scale)
         }

@@ -5,20 +5,27 @@ use tch::{Kind, Tensor};
 
 use crate::error::Result;
 
-/// The norm of all gradients, which lie in one flat tensor, before they are scaled in place to `max_norm`.
+/// The norm of all gradients, which lie in one flat tensor: a number in fp64 on their device.
 ///
 /// # Errors
 /// As libtorch reports.
-pub fn clip_global_norm(gradients: &mut Tensor, max_norm: Option<f64>) -> Result<f64> {
+pub fn global_norm(gradients: &Tensor) -> Result<Tensor> {
     // The sum is in fp64: millions of squares in fp32 would lose digits.
-    let norm = gradients.f_square()?.f_sum(Kind::Double)?.f_double_value(&[])?.sqrt();
+    Ok(gradients.f_square()?.f_sum(Kind::Double)?.f_sqrt()?)
+}
+
+/// Scales gradients of this norm in place to `max_norm`.
+///
+/// # Errors
+/// As libtorch reports.
+pub fn clip(gradients: &mut Tensor, norm: f64, max_norm: Option<f64>) -> Result<()> {
     if let Some(max_norm) = max_norm {
         let scale = max_norm / (norm + 1e-6);
         if scale < 1.0 {
             let _ = gradients.f_mul_scalar_(scale)?;
         }
     }
-    Ok(norm)
+    Ok(())
 }
 
 #[cfg(test)]
@@ -32,14 +39,15 @@ mod tests {
         let values =
             |flat: &Tensor| -> Vec<f64> { (0..3).map(|i| flat.double_value(&[i])).collect() };
         let mut clipped = gradients();
-        assert_eq!(clip_global_norm(&mut clipped, Some(1.0)).unwrap(), 13.0);
+        assert_eq!(global_norm(&clipped).unwrap().double_value(&[]), 13.0);
+        clip(&mut clipped, 13.0, Some(1.0)).unwrap();
         for (seen, expected) in values(&clipped).into_iter().zip([0.230_769, 0.307_692, 0.923_077])
         {
             assert!((seen - expected).abs() < 1e-6, "{seen} {expected}");
         }
         for max_norm in [None, Some(14.0)] {
             let mut kept = gradients();
-            assert_eq!(clip_global_norm(&mut kept, max_norm).unwrap(), 13.0);
+            clip(&mut kept, 13.0, max_norm).unwrap();
             assert_eq!(values(&kept), [3.0, 4.0, 12.0]);
         }
     }

@@ -4,11 +4,12 @@
 //! A (r, in) and B (out, r) are fp32 masters; each pass casts them to the compute format, and their gradients are summed in
 //! fp32. A starts uniform in +-1/sqrt(in) (Kaiming with a = sqrt 5) and B at zero, as in PEFT.
 
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 use trainyard_openapi::extension::TargetModules;
 use trainyard_openapi::job_error::JobErrorCode;
 
 use crate::error::{Result, TrainerError};
+use crate::kernels;
 use crate::nn::compute::Compute;
 use crate::optim::parameters::Parameter;
 use crate::privacy::gradients::RowUnits;
@@ -192,6 +193,12 @@ fn dropped(x: &Tensor, mask: Option<&Tensor>) -> Result<Tensor> {
 fn dropout_mask(x: &Tensor, p: f64, rng: &mut Rng) -> Result<Tensor> {
     let threshold = (p * 65_536.0).round() as u32;
     let keep = (1.0 - f64::from(threshold) / 65_536.0).max(f64::MIN_POSITIVE);
+    if x.device() != Device::Cpu {
+        // Drawn there: to bring as many numbers as there are activations would take longer than to compute with them.
+        let mut mask = x.f_empty_like()?;
+        kernels::dropout(&mut mask, rng.next_u64(), keep)?;
+        return Ok(mask);
+    }
     let scale = (1.0 / keep) as f32;
     let count = x.numel();
     let mut words = vec![0; count.div_ceil(2)];
@@ -201,7 +208,7 @@ fn dropout_mask(x: &Tensor, p: f64, rng: &mut Rng) -> Result<Tensor> {
         words.iter().flat_map(|bits| [factor(bits & 0xffff), factor(bits >> 16)]).collect();
     mask.truncate(count);
     let mask = Tensor::f_from_slice(&mask)?.f_view(x.size().as_slice())?;
-    Ok(mask.f_to_device(x.device())?.f_to_kind(x.kind())?)
+    Ok(mask.f_to_kind(x.kind())?)
 }
 
 /// Checks that every name of `settings` meets a layer.

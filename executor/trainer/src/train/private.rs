@@ -16,6 +16,7 @@ use trainyard_privacy::unit::PrivacyUnit;
 
 use crate::arch::StepOptions;
 use crate::error::{Result, TrainerError};
+use crate::objective::cross_entropy::LossSums;
 use crate::optim::parameters::Parameters;
 use crate::privacy::clip::Clip;
 use crate::privacy::gradients::UnitGradients;
@@ -29,7 +30,7 @@ use crate::train::memory::halve;
 use crate::train::pace::Pace;
 use crate::train::session::Session;
 use crate::train::state::PrivateState;
-use crate::train::step::{DROPOUT_STREAM, Figures};
+use crate::train::step::{DROPOUT_STREAM, Figures, Updated};
 
 /// Steps that are charged at a time, at most: what a run that is killed has paid for and not used, beside what it repeats.
 const STEPS_CHARGED: u64 = 16;
@@ -268,7 +269,8 @@ impl Session<'_> {
         let mut state = self.private_state(private);
         private.release(&mut self.optimizer.gradients(), &sum, &mut state)?;
         self.state.privacy = Some(state);
-        let (learning_rate, grad_norm) = self.update(step)?;
+        // The losses of its batch are not to be told.
+        let Updated { learning_rate, grad_norm, .. } = self.update(step, &LossSums::default())?;
         let more = |of_all| private.expected(of_all, step + 1) - private.expected(of_all, step);
         let figures = Figures {
             train_loss: None,

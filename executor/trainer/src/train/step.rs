@@ -7,8 +7,8 @@ use crate::arch::StepOptions;
 use crate::data::Sampler;
 use crate::device;
 use crate::error::{Result, TrainerError};
-use crate::objective::cross_entropy::LossStats;
-use crate::optim::clip::clip_global_norm;
+use crate::objective::cross_entropy::{LossStats, LossSums};
+use crate::optim::clip::{clip, global_norm};
 use crate::rng::Rng;
 use crate::run::tensors::to_device;
 use crate::train::history::Row;
@@ -54,7 +54,8 @@ pub(crate) struct Figures {
 
 impl Figures {
     /// Those of a step whose loss may be told.
-    pub(crate) fn told(stats: &LossStats, tokens: u64, learning_rate: f64, grad_norm: f64) -> Self {
+    pub(crate) fn told(updated: &Updated, tokens: u64) -> Self {
+        let Updated { stats, learning_rate, grad_norm } = *updated;
         Self {
             train_loss: Some(stats.mean_loss()),
             train_accuracy: Some(stats.accuracy()),
@@ -64,6 +65,15 @@ impl Figures {
             grad_norm,
         }
     }
+}
+
+/// What is known once a step's update is made.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Updated {
+    pub(crate) stats: LossStats,
+    pub(crate) learning_rate: f64,
+    /// Before clipping.
+    pub(crate) grad_norm: f64,
 }
 
 impl Session<'_> {
@@ -77,20 +87,20 @@ impl Session<'_> {
         let step = self.state.step;
         let rows = order.rows(&self.sampler, step);
         let computed = self.within_memory(|session| session.gradients(step, rows.clone()))?;
-        let Some((stats, tokens)) = computed else { return Ok(()) };
-        let (learning_rate, grad_norm) = self.update(step)?;
-        self.record(&Figures::told(&stats, tokens, learning_rate, grad_norm), pace)
+        let Some((sums, tokens)) = computed else { return Ok(()) };
+        let updated = self.update(step, &sums)?;
+        self.record(&Figures::told(&updated, tokens), pace)
     }
 
     /// What `compute` gives of this step, done again with smaller micro-batches where memory runs out. `None` where it was cut short: then no
     /// gradient is left.
     ///
     /// # Errors
-    /// `diverged` where the loss is no number; `out_of_memory` where one row is too much; what `compute` gives.
+    /// `out_of_memory` where one row is too much; what `compute` gives.
     pub(crate) fn within_memory(
         &mut self,
-        mut compute: impl FnMut(&Self) -> Result<Option<(LossStats, u64)>>,
-    ) -> Result<Option<(LossStats, u64)>> {
+        mut compute: impl FnMut(&Self) -> Result<Option<(LossSums, u64)>>,
+    ) -> Result<Option<(LossSums, u64)>> {
         let computed = loop {
             match compute(self) {
                 Err(TrainerError::OutOfMemory(reason)) => {
@@ -104,18 +114,14 @@ impl Session<'_> {
                 computed => break computed?,
             }
         };
-        match &computed {
-            None => self.optimizer.discard_gradients()?,
-            Some((stats, _)) if !stats.loss_sum.is_finite() => {
-                return Err(self.diverged(&format!("loss {}", stats.mean_loss())));
-            }
-            Some(_) => {}
+        if computed.is_none() {
+            self.optimizer.discard_gradients()?;
         }
         Ok(computed)
     }
 
     /// The gradient of a step's whole batch; its loss and its tokens. `None` where it was cut short.
-    fn gradients(&self, step: u64, mut rows: Vec<usize>) -> Result<Option<(LossStats, u64)>> {
+    fn gradients(&self, step: u64, mut rows: Vec<usize>) -> Result<Option<(LossSums, u64)>> {
         // Rows of like length share a micro-batch: the gradient is a sum over all of them, and less of it is padding.
         rows.sort_by_key(|&row| self.training.row_length(row));
         let batches: Vec<_> = rows
@@ -125,7 +131,7 @@ impl Session<'_> {
         let targets: usize = batches.iter().map(|batch| batch.target_tokens).sum();
         let scale = 1.0 / targets.max(1) as f64;
         let dropout = Rng::new(self.plan.seed, DROPOUT_STREAM).fork(step);
-        let mut stats = LossStats::default();
+        let mut sums = LossSums::default();
         for (number, batch) in batches.iter().enumerate() {
             if self.control.is_interrupted() {
                 return Ok(None);
@@ -136,21 +142,29 @@ impl Session<'_> {
                 units: None,
             };
             let batch = to_device(batch, self.model.device())?;
-            stats.add(self.model.accumulate_gradients(&batch, scale, &options)?);
+            sums.add(self.model.accumulate_gradients(&batch, scale, &options)?)?;
         }
-        Ok(Some((stats, batches.iter().map(|batch| batch.tokens as u64).sum())))
+        Ok(Some((sums, batches.iter().map(|batch| batch.tokens as u64).sum())))
     }
 
-    /// Clips, updates, and gives the rate and the norm before clipping.
-    pub(crate) fn update(&mut self, step: u64) -> Result<(f64, f64)> {
+    /// Clips the gradients, whose batch had these losses, and updates. All that a step asks of the device comes with one transfer, before
+    /// anything is changed.
+    ///
+    /// # Errors
+    /// `diverged` where loss or gradient is no number any more.
+    pub(crate) fn update(&mut self, step: u64, sums: &LossSums) -> Result<Updated> {
         let learning_rate = self.schedule.rate(step - self.place.first_step);
-        let grad_norm =
-            clip_global_norm(&mut self.optimizer.gradients(), self.plan.optimizer.max_grad_norm)?;
-        if !grad_norm.is_finite() {
-            return Err(self.diverged(&format!("gradient norm {grad_norm}")));
+        let mut gradients = self.optimizer.gradients();
+        let (stats, norm) = sums.read_with(&global_norm(&gradients)?)?;
+        if !stats.loss_sum.is_finite() {
+            return Err(self.diverged(&format!("loss {}", stats.mean_loss())));
         }
+        if !norm.is_finite() {
+            return Err(self.diverged(&format!("gradient norm {norm}")));
+        }
+        clip(&mut gradients, norm, self.plan.optimizer.max_grad_norm)?;
         self.optimizer.update(learning_rate)?;
-        Ok((learning_rate, grad_norm))
+        Ok(Updated { stats, learning_rate, grad_norm: norm })
     }
 
     pub(crate) fn diverged(&self, what: &str) -> TrainerError {
@@ -200,7 +214,8 @@ impl Session<'_> {
             tokens_per_second: pace.tokens_per_second(),
             eta_seconds: pace.eta_seconds(total_steps - state.step),
             training_seconds: state.training_seconds,
-            accelerator_memory_bytes: device::memory_bytes(self.model.device())?,
+            accelerator_memory_bytes: device::memory(self.model.device())?
+                .map(|memory| memory.held),
         }))
     }
 }

@@ -68,8 +68,17 @@ fn packed_rows_hold_everything_once() {
     let all: Vec<usize> = (0..dataset.len()).collect();
     let batch = dataset.batch(&all, 0);
     assert_eq!((batch.tokens as u64, batch.target_tokens as u64), (tokens, targets));
-    let segments = batch.segment_ids.as_ref().unwrap();
-    assert_eq!(segments.iter().filter(|&&segment| segment > 0).count() as u64, tokens);
+    // A sequence is one example, whose positions are counted, or padding, whose positions are 0.
+    let mut in_examples = 0;
+    for bounds in batch.sequences.bounds().windows(2) {
+        let positions = &batch.position_ids[bounds[0] as usize..bounds[1] as usize];
+        if positions.iter().enumerate().all(|(index, &position)| position == index as i64) {
+            in_examples += positions.len();
+        } else {
+            assert!(positions.iter().all(|&position| position == 0), "{bounds:?}: {positions:?}");
+        }
+    }
+    assert_eq!(in_examples as u64, tokens);
     for (index, &position) in batch.position_ids.iter().enumerate() {
         if position == 0 {
             assert_eq!(

@@ -3,8 +3,9 @@
 use tch::{Device, Kind, Tensor};
 use trainyard_openapi::extension::TargetModules;
 use trainyard_trainer::arch::{CausalLm, ModelBatch, StepOptions};
+use trainyard_trainer::data::Sequences;
 use trainyard_trainer::nn::compute::Compute;
-use trainyard_trainer::objective::cross_entropy::linear_cross_entropy;
+use trainyard_trainer::objective::cross_entropy::{Targets, linear_cross_entropy};
 use trainyard_trainer::peft::lora::LoraSettings;
 use trainyard_trainer::rng::Rng;
 
@@ -22,7 +23,12 @@ pub(crate) fn settings(dropout: f64) -> LoraSettings {
 
 /// A model whose B is not zero, so that A has a gradient too.
 pub(crate) fn adapted(name: &str, dropout: f64) -> CausalLm {
-    let mut model = golden::model(name);
+    adapted_on(name, dropout, Device::Cpu, Kind::Float)
+}
+
+/// The same on `device` in `kind`.
+pub(crate) fn adapted_on(name: &str, dropout: f64, device: Device, kind: Kind) -> CausalLm {
+    let mut model = golden::model_on(name, device, kind);
     let mut rng = Rng::new(3, 0);
     model.attach_lora(&settings(dropout), &mut rng).unwrap();
     for mut parameter in model.parameters().views(&model.parameters().values).unwrap() {
@@ -68,33 +74,28 @@ fn recomputation_gives_the_same_gradients_dropout_included() {
     assert!(golden::max_difference(&expected[0], &undropped[0]) > 1e-4, "dropout changed nothing");
 }
 
+/// One row of these sequences, all of whose tokens but each first one are targets.
+pub(crate) fn packed(sequences: &[&Tensor], device: Device) -> ModelBatch {
+    let lengths: Vec<i64> = sequences.iter().map(|ids| ids.size()[1]).collect();
+    let labels: Vec<Tensor> = sequences.iter().map(|ids| ids.copy()).collect();
+    for labels in &labels {
+        let _ = labels.narrow(1, 0, 1).fill_(-100);
+    }
+    let positions: Vec<Tensor> =
+        lengths.iter().map(|&t| Tensor::arange(t, (Kind::Int64, Device::Cpu))).collect();
+    let of_row = lengths.iter().map(|&length| length as usize);
+    let layout = Sequences::packed(of_row.clone().sum(), std::iter::once(of_row));
+    let (ids, labels) = (Tensor::cat(sequences, 1), Tensor::cat(&labels, 1));
+    let positions = Tensor::cat(&positions, 0).unsqueeze(0);
+    ModelBatch::new(&ids, &labels, &positions, layout, device).unwrap()
+}
+
 #[test]
 fn packed_rows_equal_rows_of_their_own() {
     for name in ["llama", "mistral", "qwen3"] {
         let model = adapted(name, 0.0);
         let (a, b) = (ids(1, 9, 1), ids(1, 11, 2));
-        let packed = ModelBatch {
-            input_ids: Tensor::cat(&[&a, &b], 1),
-            labels: Tensor::cat(
-                &[&a, &b.slice_scatter(&Tensor::from_slice(&[-100_i64]).view([1, 1]), 1, 0, 1, 1)],
-                1,
-            ),
-            position_ids: Tensor::cat(
-                &[
-                    Tensor::arange(9, (Kind::Int64, Device::Cpu)),
-                    Tensor::arange(11, (Kind::Int64, Device::Cpu)),
-                ],
-                0,
-            )
-            .unsqueeze(0),
-            segment_ids: Some(Tensor::cat(
-                &[
-                    Tensor::ones([1, 9], (Kind::Int64, Device::Cpu)),
-                    Tensor::full([1, 11], 2, (Kind::Int64, Device::Cpu)),
-                ],
-                1,
-            )),
-        };
+        let packed = packed(&[&a, &b], Device::Cpu);
         let options = StepOptions::default();
         let together = gradients(&model, &packed, &options);
         let first = gradients(&model, &golden::batch(&a, &a), &options);
@@ -122,7 +123,10 @@ fn chunked_cross_entropy_equals_the_plain_one() {
     );
     let flat = hidden.detach().view([-1, width]);
     let of = |compute: Compute| {
-        linear_cross_entropy(&flat, &weight, &labels, Some(0.01), &compute).unwrap()
+        let targets = Targets::of(&labels, Device::Cpu).unwrap();
+        let (sums, gradient) =
+            linear_cross_entropy(&flat, &weight, &targets, Some(0.01), &compute).unwrap();
+        (sums.read().unwrap(), gradient)
     };
     let compute = Compute::new(Device::Cpu, Kind::Float);
     let logits = hidden.narrow(1, 0, length - 1).matmul(&weight.tr()).reshape([-1, vocab]);

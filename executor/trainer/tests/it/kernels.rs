@@ -3,6 +3,7 @@
 use tch::{Device, Kind, Tensor};
 use trainyard_trainer::arch::{CausalLm, ModelBatch, StepOptions};
 use trainyard_trainer::kernels::{self, Heads};
+use trainyard_trainer::nn::compute::Kernels;
 use trainyard_trainer::nn::norm::RmsNorm;
 use trainyard_trainer::nn::swiglu;
 
@@ -15,7 +16,7 @@ fn both(name: &str, batch: &ModelBatch) -> [(f64, Vec<Tensor>); 2] {
     let run = |model: &CausalLm| {
         let stats = model.accumulate_gradients(batch, 0.1, &StepOptions::default()).unwrap();
         let parameters = model.parameters();
-        (stats.loss_sum, parameters.views(&parameters.gradients.copy()).unwrap())
+        (stats.read().unwrap().loss_sum, parameters.views(&parameters.gradients.copy()).unwrap())
     };
     let fused = gradients::adapted(name, 0.0);
     let mut plain = gradients::adapted(name, 0.0);
@@ -55,20 +56,24 @@ fn rows_in_both_formats_are_those_of_plain_operations() {
             };
             let (x, dy) = (of(random(5, width)), of(random(5, width)));
             let norm = RmsNorm::new(of(random(1, width).view([-1])), 1e-5);
-            let ((y, rstd), (plain_y, plain_rstd)) =
-                (norm.forward(&x, true).unwrap(), norm.forward(&x, false).unwrap());
+            let ((y, rstd), (plain_y, plain_rstd)) = (
+                norm.forward(&x, Kernels::Processor).unwrap(),
+                norm.forward(&x, Kernels::Plain).unwrap(),
+            );
             close(&y, &plain_y, "norm");
             close(&rstd, &plain_rstd, "root");
             let mut dx = of(random(5, width));
             let mut plain_dx = dx.copy();
-            norm.backward(&dy, &x, &rstd, &mut dx, true).unwrap();
-            norm.backward(&dy, &x, &rstd, &mut plain_dx, false).unwrap();
+            norm.backward(&dy, &x, &rstd, &mut dx, Kernels::Processor).unwrap();
+            norm.backward(&dy, &x, &rstd, &mut plain_dx, Kernels::Plain).unwrap();
             close(&dx, &plain_dx, "gradient of the norm");
             let gate_up = of(random(5, 2 * width) * 10.0);
-            let forward = |fused| swiglu::forward(&gate_up, fused).unwrap();
-            close(&forward(true), &forward(false), "gated unit");
-            let backward = |fused| swiglu::backward(&dy, gate_up.copy(), fused).unwrap();
-            close(&backward(true), &backward(false), "gradient of the gated unit");
+            let forward = |by| swiglu::forward(&gate_up, by).unwrap();
+            let backward = |by| swiglu::backward(&dy, gate_up.copy(), by).unwrap();
+            for by in [Kernels::Processor, Kernels::Cuda] {
+                close(&forward(by), &forward(Kernels::Plain), "gated unit");
+                close(&backward(by), &backward(Kernels::Plain), "gradient of the gated unit");
+            }
         }
     }
 }
@@ -133,10 +138,13 @@ fn attention_in_bf16_is_that_in_fp32_but_for_rounding() {
 fn what_is_no_number_stays_none() {
     let gate_up =
         Tensor::from_slice(&[f32::NAN, f32::INFINITY, -200.0, 1.0, 1.0, 1.0]).view([1, 6]);
-    let h = Vec::<f32>::try_from(swiglu::forward(&gate_up, true).unwrap().view([-1])).unwrap();
+    let h = Vec::<f32>::try_from(swiglu::forward(&gate_up, Kernels::Processor).unwrap().view([-1]))
+        .unwrap();
     assert!(h[0].is_nan() && h[1] == f32::INFINITY && h[2] == 0.0, "{h:?}");
     let norm = RmsNorm::new(Tensor::ones([2], (Kind::Float, Device::Cpu)), 1e-5);
-    let (y, _) = norm.forward(&Tensor::from_slice(&[f32::NAN, 1.0]).view([1, 2]), true).unwrap();
+    let (y, _) = norm
+        .forward(&Tensor::from_slice(&[f32::NAN, 1.0]).view([1, 2]), Kernels::Processor)
+        .unwrap();
     assert!(y.isnan().all().int64_value(&[]) == 1);
 }
 
@@ -144,8 +152,8 @@ fn what_is_no_number_stays_none() {
 fn tensors_that_a_kernel_cannot_take_are_refused() {
     let norm = RmsNorm::new(Tensor::ones([4], (Kind::Float, Device::Cpu)), 1e-5);
     let ints = Tensor::ones([2, 4], (Kind::Int64, Device::Cpu));
-    let error = norm.forward(&ints, true).unwrap_err().to_string();
+    let error = norm.forward(&ints, Kernels::Processor).unwrap_err().to_string();
     assert!(error.contains("fp32 or bf16") && error.lines().count() == 1, "{error}");
     let apart = Tensor::ones([4, 2], (Kind::Float, Device::Cpu)).transpose(0, 1);
-    assert!(norm.forward(&apart, true).unwrap_err().to_string().contains("dense"));
+    assert!(norm.forward(&apart, Kernels::Processor).unwrap_err().to_string().contains("dense"));
 }

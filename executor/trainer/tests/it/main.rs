@@ -10,6 +10,7 @@
 mod audit;
 mod continual;
 mod corpus;
+mod cuda;
 mod data_chat;
 mod data_rows;
 mod failures;

@@ -3,9 +3,7 @@
 use std::process::{Command, Stdio};
 
 use serde_json::json;
-use tch::Device;
 use trainyard_plan::trainer::TrainerEvent;
-use trainyard_trainer::device;
 
 use crate::trainer::{Ended, Place, Running, chat, request, tiny_model};
 
@@ -119,21 +117,4 @@ fn a_step_without_memory_is_done_again_in_smaller_pieces() {
     let state = large.read("calm/checkpoints/step-000005/state.json");
     let state: serde_json::Value = serde_json::from_slice(&state).unwrap();
     assert_eq!(state.get("micro_batch_size"), None, "nothing ran out there");
-}
-
-#[test]
-#[expect(
-    clippy::print_stderr,
-    reason = "who reads the test's output has to see that it was skipped"
-)]
-fn what_libtorch_holds_of_a_gpu_is_told() {
-    let device = device::choose();
-    assert_eq!(device::memory_bytes(Device::Cpu).unwrap(), None);
-    if !device.is_cuda() {
-        eprintln!("skipped: there is no GPU");
-        return;
-    }
-    let tensor = tch::Tensor::zeros([1 << 20], (tch::Kind::Float, device));
-    let held = device::memory_bytes(device).unwrap().unwrap();
-    assert!(held >= 4 << 20, "{held} bytes with {:?} there", tensor.size());
 }

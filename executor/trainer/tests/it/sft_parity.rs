@@ -2,9 +2,9 @@
 
 use tch::Tensor;
 use trainyard_trainer::arch::StepOptions;
-use trainyard_trainer::objective::cross_entropy::LossStats;
+use trainyard_trainer::objective::cross_entropy::LossSums;
 use trainyard_trainer::optim::adamw::{AdamW, AdamWSettings};
-use trainyard_trainer::optim::clip::clip_global_norm;
+use trainyard_trainer::optim::clip::{clip, global_norm};
 use trainyard_trainer::rng::Rng;
 use trainyard_trainer::weights::safetensors::SafetensorsSource;
 
@@ -27,16 +27,15 @@ fn ten_steps_match_peft() {
     for step in 0..10 {
         let target =
             labels.get(step).slice(2, 1, None, 1).ne(-100).sum(tch::Kind::Int64).int64_value(&[]);
-        let mut stats = LossStats::default();
+        let mut sums = LossSums::default();
         for micro in 0..2 {
             let batch = golden::batch(&inputs.get(step).get(micro), &labels.get(step).get(micro));
-            stats.add(
-                model
-                    .accumulate_gradients(&batch, 1.0 / target as f64, &StepOptions::default())
-                    .unwrap(),
-            );
+            let options = StepOptions::default();
+            sums.add(model.accumulate_gradients(&batch, 1.0 / target as f64, &options).unwrap())
+                .unwrap();
         }
-        let norm = clip_global_norm(&mut adam.gradients(), Some(0.5)).unwrap();
+        let (stats, norm) = sums.read_with(&global_norm(&adam.gradients()).unwrap()).unwrap();
+        clip(&mut adam.gradients(), norm, Some(0.5)).unwrap();
         adam.update(1e-2).unwrap();
         assert_eq!(stats.target_tokens, target);
         let expected = losses.double_value(&[step]);

@@ -7,26 +7,20 @@ use trainyard_trainer::privacy::gradients::UnitGradients;
 use crate::golden;
 use crate::gradients::{adapted, ids};
 
-/// Rows of `lengths` tokens, padded to the longest.
-fn padded(lengths: &[i64]) -> ModelBatch {
+/// Rows of `lengths` tokens, padded to the longest, and their tokens and labels.
+fn padded(lengths: &[i64]) -> (ModelBatch, [Tensor; 2]) {
     let longest = *lengths.iter().max().unwrap();
     let ids = ids(lengths.len() as i64, longest, 4);
     let labels = ids.copy();
     for (row, length) in lengths.iter().enumerate() {
         let _ = labels.get(row as i64).narrow(0, *length, longest - length).fill_(-100);
     }
-    let position_ids = Tensor::arange(longest, (Kind::Int64, Device::Cpu)).unsqueeze(0);
-    ModelBatch { input_ids: ids, labels, position_ids, segment_ids: None }
+    (golden::batch(&ids, &labels), [ids, labels])
 }
 
-fn row(batch: &ModelBatch, row: i64, length: i64) -> ModelBatch {
+fn row([ids, labels]: &[Tensor; 2], row: i64, length: i64) -> ModelBatch {
     let cut = |tensor: &Tensor| tensor.narrow(0, row, 1).narrow(1, 0, length);
-    ModelBatch {
-        input_ids: cut(&batch.input_ids),
-        labels: cut(&batch.labels),
-        position_ids: batch.position_ids.narrow(1, 0, length),
-        segment_ids: None,
-    }
+    golden::batch(&cut(ids), &cut(labels))
 }
 
 /// The gradient of one batch, its rows summed.
@@ -77,7 +71,7 @@ fn assert_equal(seen: &Tensor, expected: &Tensor, what: &str) {
 #[test]
 fn each_unit_has_the_gradient_of_its_own_backward_pass() {
     let lengths = [12, 7, 3];
-    let batch = padded(&lengths);
+    let (batch, rows) = padded(&lengths);
     for name in ["llama", "mistral", "qwen2", "qwen3"] {
         for plain in [false, true] {
             let mut model = adapted(name, 0.0);
@@ -85,7 +79,7 @@ fn each_unit_has_the_gradient_of_its_own_backward_pass() {
                 model.set_plain();
             }
             let alone: Vec<Tensor> = (0..3)
-                .map(|at| summed(&model, &row(&batch, at, lengths[at as usize]), 0.25))
+                .map(|at| summed(&model, &row(&rows, at, lengths[at as usize]), 0.25))
                 .collect();
             for checkpointing in [false, true] {
                 let units = side_by_side(&model, &batch, (&[0, 1, 2], &[0.25; 3]), checkpointing);
@@ -101,9 +95,9 @@ fn each_unit_has_the_gradient_of_its_own_backward_pass() {
 #[test]
 fn a_unit_of_several_rows_is_their_weighted_sum() {
     let lengths = [12, 7, 3];
-    let (batch, model) = (padded(&lengths), adapted("llama", 0.0));
+    let ((batch, rows), model) = (padded(&lengths), adapted("llama", 0.0));
     let alone =
-        |at: i64, weight: f64| summed(&model, &row(&batch, at, lengths[at as usize]), weight);
+        |at: i64, weight: f64| summed(&model, &row(&rows, at, lengths[at as usize]), weight);
     let units = side_by_side(&model, &batch, (&[1, 0, 1], &[0.5, 1.0, 0.125]), false);
     assert_equal(&units[0], &alone(1, 1.0), "one row");
     assert_equal(&units[1], &(alone(0, 0.5) + alone(2, 0.125)), "two rows apart");
@@ -111,7 +105,7 @@ fn a_unit_of_several_rows_is_their_weighted_sum() {
 
 #[test]
 fn norms_are_those_of_the_parts_and_what_is_left_out_is_gone() {
-    let (batch, model) = (padded(&[9, 5]), adapted("llama", 0.0));
+    let ((batch, rows), model) = (padded(&[9, 5]), adapted("llama", 0.0));
     let (count, layers) = (model.parameters().count(), model.parameters().layers());
     assert_eq!((layers[0].start, layers.last().unwrap().end), (0, count));
     let mut room =
@@ -121,7 +115,7 @@ fn norms_are_those_of_the_parts_and_what_is_left_out_is_gone() {
         ..StepOptions::default()
     };
     model.accumulate_gradients(&batch, 1.0, &options).unwrap();
-    let alone = summed(&model, &row(&batch, 0, 9), 1.0);
+    let alone = summed(&model, &row(&rows, 0, 9), 1.0);
     let whole = room.norms(2, std::slice::from_ref(&(0..count))).unwrap();
     assert!((whole[0][0] / alone.norm().double_value(&[]) - 1.0).abs() < 1e-5, "{whole:?}");
     assert!(!whole[1][0].is_finite());

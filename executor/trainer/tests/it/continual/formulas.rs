@@ -66,10 +66,17 @@ fn guided(model: &CausalLm, guide: &Guide<'_>, ce: f64, weight: f64) -> (f64, f6
     let mut sum = 0.0;
     let stats = model
         .accumulate_with(&batch, &StepOptions::default(), &mut |at| {
-            let (stats, own, gradient) = guided_cross_entropy(at, &batch.labels, guide, scales)?;
-            sum = own;
-            Ok((stats, gradient))
+            let (sums, guided) = guided_cross_entropy(at, &batch.targets, guide, scales)?;
+            Ok((
+                sums,
+                guided.map(|(own, gradient)| {
+                    sum = own.double_value(&[]);
+                    gradient
+                }),
+            ))
         })
+        .unwrap()
+        .read()
         .unwrap();
     let total = ce * stats.loss_sum / count + weight * sum / count;
     (total, sum / count, model.parameters().gradients.copy())
@@ -98,7 +105,7 @@ fn distillation_from_the_adapter_before() {
 fn remembered_logits() {
     let model = student();
     let hidden = hidden_of(&model, &flat(&model, "teacher"), &batch()).unwrap();
-    let (ids, logits) = top_logits(&model.at_head(&hidden), &read("labels"), 5).unwrap();
+    let (ids, logits) = top_logits(&model.at_head(&hidden), &batch().targets, 5).unwrap();
     assert_eq!(ids, read("derpp.ids"));
     assert_equal(&logits, "kept logits", &read("derpp.logits"));
     let guide = Guide::Kept { ids_mk: &ids, logits_mk: &logits };
