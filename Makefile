@@ -4,7 +4,7 @@ SHELL := /bin/bash
 export PATH := $(PATH):$(CURDIR)/.cache/tools/bin
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites libtorch python demo-assets build release demo demo-private test test-fast test-helm test-images test-sdk sdk bench-roofline bench-privacy bench-continual audit-privacy test-s3 test-rabbitmq test-schema fuzz lint fmt openapi model-check fair-share nemesis zombies nemesis-mutants bench bench-api bench-cluster bench-scrape clean
+.PHONY: help prerequisites libtorch python demo-assets build release demo demo-private test test-fast test-helm test-images test-sdk sdk bench-roofline bench-gpu test-gpu bench-privacy bench-continual audit-privacy test-s3 test-rabbitmq test-schema fuzz lint fmt openapi model-check fair-share nemesis zombies nemesis-mutants bench bench-api bench-cluster bench-scrape clean
 
 REDOCLY := @redocly/cli@2.77.0
 # How much `make bench-api` does: jobs of the largest tenant, seconds of each measurement, MiB that stream in.
@@ -125,6 +125,12 @@ bench: release python demo-assets ## Speed and memory beside HF + PEFT, in one r
 
 bench-roofline: release demo-assets ## The share of the least possible time of a step that is reached (PRECISION=bf16 or fp32)
 	python3 bench/run.py --peers --rounds 1 $(if $(PRECISION),--precision $(PRECISION))
+
+bench-gpu: release python ## The same on a GPU, with a Llama of 1B parameters (says so where there is none)
+	.venv/bin/python bench/run.py --device cuda $(if $(PRECISION),--precision $(PRECISION))
+
+test-gpu: libtorch ## The tests of what a GPU computes (each says that it is skipped where there is none)
+	cargo nextest run --locked --workspace --no-capture -E 'package(trainyard-trainer) and test(/^cuda::/)'
 
 bench-privacy: release python demo-assets ## Private steps beside Opacus and beside our own without privacy; the speed of noise and of accounting
 	.venv/bin/python bench/run.py --private $(if $(PRECISION),--precision $(PRECISION))

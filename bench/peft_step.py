@@ -20,6 +20,7 @@ def main():
     parser.add_argument("--gradient-checkpointing", action="store_true")
     parser.add_argument("--compile", action="store_true", help="torch.compile the model; its time is in the first step's")
     parser.add_argument("--private", action="store_true", help="private steps by Opacus: its hooks, each row a unit")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--steps", type=int, default=5, help="steps to time, after one that is not")
     args = parser.parse_args()
@@ -34,7 +35,7 @@ def main():
     bf16 = args.precision == "bf16"
     base = AutoModelForCausalLM.from_pretrained(args.model, dtype=torch.bfloat16 if bf16 else torch.float32)
     config = LoraConfig(r=args.rank, lora_alpha=2 * args.rank, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM")
-    model = get_peft_model(base, config)
+    model = get_peft_model(base, config).to(args.device)
     if args.gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     model.config.use_cache = False
@@ -44,7 +45,7 @@ def main():
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=1e-4, weight_decay=0.0, fused=True)
     with open(args.tokens) as file:
-        input_ids = torch.tensor(json.load(file))
+        input_ids = torch.tensor(json.load(file)).to(args.device)
     if args.private:
         # Of its ways to a unit's gradient the fastest that works here: ghost norms refuse tied embeddings.
         from opacus.grad_sample import GradSampleModule
@@ -52,7 +53,7 @@ def main():
 
         model = GradSampleModule(model, loss_reduction="mean")
         optimizer = DPOptimizer(optimizer, noise_multiplier=1.0, max_grad_norm=1.0, expected_batch_size=len(input_ids))
-    precision = lambda: torch.autocast("cpu", torch.bfloat16) if bf16 else contextlib.nullcontext()
+    precision = lambda: torch.autocast(args.device, torch.bfloat16) if bf16 else contextlib.nullcontext()
 
     seconds, losses = [], []
     for step in range(args.steps + 1):
@@ -64,7 +65,7 @@ def main():
             torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         optimizer.zero_grad()
-        losses.append(loss.item())
+        losses.append(loss.item())  # Waits for all that the device was given.
         if step == 0:
             first_step_seconds = time.perf_counter() - begun
         else:
@@ -74,6 +75,7 @@ def main():
         "step_seconds": seconds,
         "first_step_seconds": first_step_seconds,
         "peak_rss_bytes": peak_rss_bytes(),
+        "peak_device_bytes": torch.cuda.max_memory_allocated() if args.device == "cuda" else None,
         "losses": losses,
     }))
 

@@ -4,7 +4,11 @@ All train SmolLM2-135M-Instruct with LoRA on all linear layers and AdamW on one 
 the machine does falls on all; the figures are medians over all timed steps. The first losses must agree: it is the same work. Last comes the
 roofline: the step's matrix products alone, each at the best rate of its shape.
 
-Run by `make bench`; needs .venv, the release build of trainyard-trainer, and the GGUF file of `make demo-assets`.
+With `--device cuda` the same on a GPU: a Llama of 1B parameters with random weights, 4 x 2,048 tokens, memory that of the device, beside it the
+model's FLOPs utilisation, and first the losses of small steps on GPU and processor, which must agree. Where there is no GPU it says so and ends.
+
+Run by `make bench` and `make bench-gpu`; needs .venv, the release build of trainyard-trainer, and, without a GPU, the GGUF file of
+`make demo-assets`.
 """
 
 import argparse
@@ -18,6 +22,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import gpu
+
 ROOT = Path(__file__).resolve().parent.parent
 GGUF = ROOT / ".cache/models/SmolLM2-135M-Instruct.Q4_1.gguf"
 MODEL = ROOT / ".cache/models/smollm2"
@@ -27,67 +33,96 @@ PEERS = {
     "the same, jemalloc": ([], True),
     "the same, compiled, jemalloc": (["--compile"], True),
 }
+GPU_PEERS = {
+    "transformers + peft, SDPA": ([], False),
+    "the same, compiled": (["--compile"], False),
+}
 JEMALLOC = [Path(folder) / "libjemalloc.so.2" for folder in ("/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64")]
 # The same of private steps, beside our own that are not private.
 PRIVATE_PEERS = {
     "opacus, hooks": (["--private"], False),
     "opacus, hooks, jemalloc": (["--private"], True),
 }
+ALL_PEERS = PEERS | PRIVATE_PEERS | GPU_PEERS
 # Before training the two differ only by the rounding of their kernels.
 LOSS_TOLERANCE = {"fp32": 1e-3, "bf16": 3e-2}
+# Of losses on the GPU to those on the processor, of themselves.
+PARITY_TOLERANCE = {"fp32": 1e-4, "bf16": 1e-2}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trainer", type=Path, default=ROOT / "target/release/trainyard-trainer")
-    parser.add_argument("--model", type=Path, default=MODEL, help="a model directory; the default is made from the demo's GGUF file")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--peak-tflops", type=float, help="what the GPU does at best in bf16; by default what its maker says")
+    parser.add_argument("--model", type=Path, help="a model directory; the default is made from the demo's GGUF file, or for a GPU of random weights")
     parser.add_argument("--batch", type=int, default=4)
-    parser.add_argument("--length", type=int, default=512)
+    parser.add_argument("--length", type=int, help="tokens of a row; by default 512, on a GPU 2,048")
     parser.add_argument("--rank", type=int, default=16)
-    parser.add_argument("--precision", choices=["fp32", "bf16"], default="bf16" if bf16_instructions() else "fp32",
-                        help="by default bf16 where the processor has instructions for it")
+    parser.add_argument("--precision", choices=["fp32", "bf16"], help="by default bf16 on a GPU and where the processor has instructions for it")
     parser.add_argument("--gradient-checkpointing", action="store_true")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--steps", type=int, default=5, help="timed steps of each process")
     parser.add_argument("--private", action="store_true", help="private steps, beside Opacus and beside our own without privacy")
     parser.add_argument("--rounds", type=int, default=3, help="processes of each side")
-    parser.add_argument("--peers", nargs="*", choices=list(PEERS | PRIVATE_PEERS), help="whom to run beside it; by default all of its kind")
+    parser.add_argument("--peers", nargs="*", choices=list(ALL_PEERS), help="whom to run beside it; by default all of its kind")
     parser.add_argument("--json", type=Path, help="also write all figures here")
     args = parser.parse_args()
 
+    on_gpu = args.device == "cuda"
+    if on_gpu and gpu.name() is None:
+        print("skipped: there is no GPU here (nvidia-smi names none)")
+        return
     if args.peers is None:
-        args.peers = list(PRIVATE_PEERS if args.private else PEERS)
+        args.peers = list(PRIVATE_PEERS if args.private else GPU_PEERS if on_gpu else PEERS)
+    args.length = args.length or (2048 if on_gpu else 512)
+    args.precision = args.precision or ("bf16" if on_gpu or bf16_instructions() else "fp32")
     if not args.trainer.is_file():
         sys.exit(f"{args.trainer} is missing: make release")
-    if args.model == MODEL and not MODEL.is_dir():
-        if not GGUF.is_file():
-            sys.exit(f"{GGUF} is missing: make demo-assets")
-        subprocess.run([args.trainer, "import", GGUF, "--out", MODEL], check=True)
+    args.model = args.model or default_model(args)
     vocabulary = json.loads((args.model / "config.json").read_text())["vocab_size"]
     with tempfile.TemporaryDirectory() as directory:
         tokens = Path(directory) / "tokens.json"
         draw = random.Random(1)
         tokens.write_text(json.dumps([[draw.randrange(vocabulary) for _ in range(args.length)] for _ in range(args.batch)]))
         common = ["--model", args.model, "--tokens", tokens, "--rank", args.rank, "--precision", args.precision,
-                  "--threads", args.threads, "--steps", args.steps]
+                  "--threads", args.threads, "--device", args.device]
         if args.gradient_checkpointing:
             common.append("--gradient-checkpointing")
+        if on_gpu:
+            small = [args.trainer, "bench-step", "--model", args.model, "--batch", 1, "--length", 256, "--rank", args.rank,
+                     "--precision", args.precision, "--threads", os.cpu_count(), "--steps", 3]
+            gpu.check_parity(lambda device: step(small + ["--device", device], os.cpu_count(), {}), PARITY_TOLERANCE[args.precision])
+        common += ["--steps", args.steps]
         ours = [args.trainer, "bench-step", "--batch", args.batch, "--length", args.length, *common]
         peer = [sys.executable, ROOT / "bench/peft_step.py", *common]
         commands = {"trainyard": (ours + ["--private"] * args.private, {})}
         if args.private:
             commands["trainyard, not private"] = (ours, {})
-        known = PEERS | PRIVATE_PEERS
-        commands |= {name: (peer + known[name][0], environment(known[name][1])) for name in args.peers}
+        commands |= {name: (peer + ALL_PEERS[name][0], environment(ALL_PEERS[name][1])) for name in args.peers}
         runs = {name: [] for name in commands}
         for number in range(args.rounds):
             for name, (command, more) in commands.items():
                 print(f"round {number + 1}/{args.rounds}: {name}", file=sys.stderr)
                 runs[name].append(step(command, args.threads, more))
     shape = ["--model", args.model, "--batch", args.batch, "--length", args.length, "--rank", args.rank,
-             "--precision", args.precision, "--threads", args.threads]
+             "--precision", args.precision, "--threads", args.threads, "--device", args.device]
     print("roofline", file=sys.stderr)
     report(runs, step([args.trainer, "bench-roofline", *shape], args.threads, {}), args)
+
+
+def default_model(args):
+    """The model of the benchmark, made once."""
+    if args.device == "cuda":
+        if not gpu.MODEL.is_dir():
+            print(f"writing random weights into {gpu.MODEL.relative_to(ROOT)}", file=sys.stderr)
+            gpu.write_model(gpu.MODEL, gpu.SHAPE)
+        return gpu.MODEL
+    if not MODEL.is_dir():
+        if not GGUF.is_file():
+            sys.exit(f"{GGUF} is missing: make demo-assets")
+        subprocess.run([args.trainer, "import", GGUF, "--out", MODEL], check=True)
+    return MODEL
 
 
 def environment(jemalloc):
@@ -116,7 +151,7 @@ def report(runs, roofline, args):
             "tokens_per_second": tokens / statistics.median(seconds),
             "slowest": tokens / max(seconds),
             "fastest": tokens / min(seconds),
-            "peak_rss_bytes": max(figure["peak_rss_bytes"] for figure in figures),
+            "peak_bytes": max(figure["peak_device_bytes" if args.device == "cuda" else "peak_rss_bytes"] for figure in figures),
             "first_step_seconds": statistics.median(figure["first_step_seconds"] for figure in figures),
             "first_loss": figures[0]["losses"][0],
             "last_loss": figures[0]["losses"][-1],
@@ -125,20 +160,26 @@ def report(runs, roofline, args):
     private = ", private steps" if args.private else ""
     recomputing = private + (", gradient checkpointing" if args.gradient_checkpointing else "")
     print(f"\n{args.model.name}, LoRA rank {args.rank} on all linear layers, batch {args.batch} x {args.length}, {args.precision}{recomputing}, "
-          f"{args.threads} threads, {args.rounds} x {args.steps} steps\n{processor()}\n")
+          f"{args.threads} threads, {args.rounds} x {args.steps} steps\n{machine(args)}\n")
     print(f"{'':34}{'tokens/s':>10}{'(range)':>16}{'peak MiB':>10}{'first step s':>14}{'first loss':>12}{'last loss':>11}"
           f"{'our speed':>11}{'our memory':>12}")
     for name, row in rows.items():
         spread = f"{row['slowest']:.0f}-{row['fastest']:.0f}"
         against = "" if name == "trainyard" else (f"{ours['tokens_per_second'] / row['tokens_per_second']:10.2f}x"
-                                                  f"{ours['peak_rss_bytes'] / row['peak_rss_bytes']:11.2f}x")
-        print(f"{name:34}{row['tokens_per_second']:10.0f}{spread:>16}{row['peak_rss_bytes'] / 2**20:10.0f}"
+                                                  f"{ours['peak_bytes'] / row['peak_bytes']:11.2f}x")
+        print(f"{name:34}{row['tokens_per_second']:10.0f}{spread:>16}{row['peak_bytes'] / 2**20:10.0f}"
               f"{row['first_step_seconds']:14.1f}{row['first_loss']:12.4f}{row['last_loss']:11.4f}{against}")
     bound = roofline["tokens_per_second"]
     print(f"\nbound by matrix products of these shapes alone ({roofline['format']}, {roofline['gflop_per_second']:.0f} GFLOP/s): {bound:.0f} tokens/s; "
           + ", ".join(f"{name} {100 * row['tokens_per_second'] / bound:.0f} %" for name, row in rows.items()))
+    if args.device == "cuda":
+        peak = args.peak_tflops or gpu.peak_tflops(gpu.name())
+        # All products that a LoRA step needs: none for gradients of frozen weights, attention's half that causality leaves.
+        shares = {name: roofline["tflop"] * row["tokens_per_second"] / tokens / peak for name, row in rows.items()} if peak else {}
+        print(f"model FLOPs utilisation ({roofline['tflop']:.1f} TFLOP a step, {peak} TFLOP/s at best): "
+              + (", ".join(f"{name} {100 * share:.0f} %" for name, share in shares.items()) or "unknown: name the GPU's --peak-tflops"))
     if args.json:
-        settings = vars(args) | {"processor": processor()}
+        settings = vars(args) | {"machine": machine(args)}
         args.json.write_text(json.dumps({"settings": settings, "runs": runs, "roofline": roofline, "summary": rows}, indent=1, default=str))
     for name, row in rows.items():
         if abs(ours["first_loss"] - row["first_loss"]) > LOSS_TOLERANCE[args.precision]:
@@ -156,8 +197,13 @@ def bf16_instructions():
     return [flag for flag in ("avx512_bf16", "amx_bf16") if flag in flags]
 
 
-def processor():
+def machine(args):
     """What the machine says of itself."""
+    return f"{gpu.name()}; {processor()}" if args.device == "cuda" else processor()
+
+
+def processor():
+    """What the processor says of itself."""
     model = next((line.split(":", 1)[1].strip() for line in cpuinfo() if line.startswith("model name")), platform.processor())
     return f"{model}, {os.cpu_count()} processors, {' '.join(bf16_instructions()) or 'no bf16 instructions'}"
 

@@ -130,6 +130,9 @@ pub struct BenchArgs {
     /// Threads of matrix products.
     #[arg(long, default_value_t = 2)]
     pub threads: u32,
+    /// Where; a CUDA device if there is one, where absent.
+    #[arg(long)]
+    pub device: Option<DeviceName>,
 }
 
 /// Settings of `bench-step`.
@@ -153,6 +156,15 @@ pub struct BenchStepArgs {
     /// Token ids as JSON, a list of rows; random where absent.
     #[arg(long)]
     pub tokens: Option<PathBuf>,
+}
+
+/// Devices of the tools.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DeviceName {
+    /// The processor.
+    Cpu,
+    /// The first CUDA device.
+    Cuda,
 }
 
 /// Number formats of the tools.

@@ -6,9 +6,11 @@
 use std::ffi::CStr;
 
 use tch::{Device, Tensor};
+use trainyard_openapi::error::ErrorCode;
 use trainyard_openapi::extension::Precision;
 
-use crate::error::Result;
+use crate::cli::DeviceName;
+use crate::error::{Result, TrainerError};
 use crate::kernels::{self, CudaMemory};
 
 /// The libraries that register CUDA with libtorch.
@@ -20,6 +22,29 @@ pub fn choose() -> Device {
     // nothing registered can dangle. A null handle means that the library is not there.
     unsafe { libc::dlopen(CUDA_LIBRARY.as_ptr(), libc::RTLD_NOW | libc::RTLD_GLOBAL) };
     Device::cuda_if_available()
+}
+
+/// The device of that name: [`choose`] where none is given.
+///
+/// # Errors
+/// Where `cuda` is asked for and there is none.
+pub fn named(device: Option<DeviceName>) -> Result<Device> {
+    match (device, choose()) {
+        (None, device) | (Some(DeviceName::Cuda), device @ Device::Cuda(_)) => Ok(device),
+        (Some(DeviceName::Cpu), _) => Ok(Device::Cpu),
+        (Some(DeviceName::Cuda), _) => {
+            let message = "--device: no CUDA device here, or libtorch without its CUDA half";
+            let param = Some("--device".to_string());
+            Err(TrainerError::request(ErrorCode::InvalidValue, param, message))
+        }
+    }
+}
+
+/// Waits until a device has done what it was given: only then does a clock tell anything.
+pub fn finish(device: Device) {
+    if let Device::Cuda(index) = device {
+        tch::Cuda::synchronize(index as i64);
+    }
 }
 
 /// The word for a device in events.

@@ -63,7 +63,7 @@ impl Rng {
 
     /// Uniform in [0, 1), with 24 bits.
     pub fn uniform(&mut self) -> f32 {
-        (self.next_u32() >> 8) as f32 / 16_777_216.0
+        unit(self.next_u32())
     }
 
     /// Standard normal, by the Box-Muller transform.
@@ -94,8 +94,13 @@ impl Rng {
 
     /// Fills with uniform numbers in [low, high).
     pub fn fill_uniform(&mut self, out: &mut [f32], low: f32, high: f32) {
-        for value in out {
-            *value = low + (high - low) * self.uniform();
+        let mut words = [0; 256];
+        for values in out.chunks_mut(words.len()) {
+            let words = &mut words[..values.len()];
+            self.fill_u32(words);
+            for (value, word) in values.iter_mut().zip(words) {
+                *value = low + (high - low) * unit(*word);
+            }
         }
     }
 
@@ -104,6 +109,11 @@ impl Rng {
             [block as u32, (block >> 32) as u32, self.stream as u32, (self.stream >> 32) as u32];
         philox([self.seed as u32, (self.seed >> 32) as u32], counter)
     }
+}
+
+/// A word's upper 24 bits as a number in [0, 1).
+fn unit(word: u32) -> f32 {
+    (word >> 8) as f32 / 16_777_216.0
 }
 
 /// Philox4x32-10: ten rounds of multiplication and exchange.

@@ -165,9 +165,15 @@ struct Loader<'a> {
 
 impl Loader<'_> {
     fn tensor(&mut self, name: &str, shape: &[i64]) -> Result<Tensor> {
-        let tensor = require(self.source, name, shape)?;
+        let mut tensor = Tensor::f_empty(shape, (self.kind, self.device))?;
+        self.fill(name, &mut tensor)?;
+        Ok(tensor)
+    }
+
+    fn fill(&mut self, name: &str, tensor: &mut Tensor) -> Result<()> {
+        require(self.source, name, tensor)?;
         self.parameters += tensor.numel() as i64;
-        Ok(tensor.f_to_device(self.device)?.f_to_kind(self.kind)?.f_set_requires_grad(false)?)
+        Ok(())
     }
 
     fn norm(&mut self, path: &str, width: i64, eps: f64) -> Result<RmsNorm> {
@@ -176,19 +182,22 @@ impl Loader<'_> {
 
     /// Projections of one input: (path, outputs), one below the other.
     fn linear(&mut self, parts: &[(String, i64)], inputs: i64, bias: bool) -> Result<Linear> {
-        let (mut weights, mut biases) = (Vec::new(), Vec::new());
-        for (path, out) in parts {
-            let weight = self.tensor(&format!("{path}.weight"), &[*out, inputs])?;
-            weights.push((path.clone(), weight));
-            if bias {
-                biases.push(self.tensor(&format!("{path}.bias"), &[*out])?);
-            }
-        }
-        let bias = match bias {
-            true => Some(Tensor::f_cat(&biases, 0)?),
+        let (outputs, options) = (parts.iter().map(|(_, out)| out).sum(), (self.kind, self.device));
+        let weight_oi = Tensor::f_empty([outputs, inputs], options)?;
+        let bias_o = match bias {
+            true => Some(Tensor::f_empty([outputs], options)?),
             false => None,
         };
-        Linear::new(weights, bias)
+        let mut start = 0;
+        for (path, out) in parts {
+            // Each into its rows at once: a weight is written to memory one time.
+            self.fill(&format!("{path}.weight"), &mut weight_oi.f_narrow(0, start, *out)?)?;
+            if let Some(bias_o) = &bias_o {
+                self.fill(&format!("{path}.bias"), &mut bias_o.f_narrow(0, start, *out)?)?;
+            }
+            start += out;
+        }
+        Ok(Linear::new(parts, weight_oi, bias_o))
     }
 
     fn block(&mut self, config: &ModelConfig, layer: usize) -> Result<Block> {

@@ -34,7 +34,7 @@ struct Products {
 /// # Errors
 /// As loading and libtorch report.
 pub fn bench_roofline(args: &BenchArgs) -> Result<Value> {
-    let device = device::choose();
+    let device = device::named(args.device)?;
     device::set_threads(Some(args.threads));
     let config = ModelConfig::read(&args.model.join("config.json"))?;
     let compute = Compute::new(device, args.precision.kind());
@@ -106,9 +106,7 @@ fn best_seconds(of: &Products, kind: Kind, device: Device) -> Result<f64> {
     while begun.elapsed() < TRY_FOR || tries < TRIES_MIN {
         let start = Instant::now();
         out = a.f_mm_out(&out, &b)?;
-        if device.is_cuda() {
-            tch::Cuda::synchronize(0);
-        }
+        device::finish(device);
         best = best.min(start.elapsed().as_secs_f64());
         tries += 1;
     }

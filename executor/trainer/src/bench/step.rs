@@ -35,7 +35,7 @@ use crate::weights::safetensors::SafetensorsSource;
 pub fn bench_step(args: &BenchStepArgs) -> Result<Value> {
     let begun = Instant::now();
     let shape = &args.shape;
-    let device = device::choose();
+    let device = device::named(shape.device)?;
     device::set_threads(Some(shape.threads));
     let config = ModelConfig::read(&shape.model.join("config.json"))?;
     let source = SafetensorsSource::open_dir(&shape.model)?;
@@ -48,6 +48,7 @@ pub fn bench_step(args: &BenchStepArgs) -> Result<Value> {
         rslora: false,
     };
     model.attach_lora(&settings, &mut Rng::new(0, 0))?;
+    let load_seconds = begun.elapsed().as_secs_f64();
     if args.plain {
         model.set_plain();
     }
@@ -78,6 +79,7 @@ pub fn bench_step(args: &BenchStepArgs) -> Result<Value> {
             }
         };
         optimizer.update(1e-4)?;
+        device::finish(device);
         losses.push(stats.mean_loss());
         match step {
             0 => first_step_seconds = begun.elapsed().as_secs_f64(),
@@ -90,8 +92,10 @@ pub fn bench_step(args: &BenchStepArgs) -> Result<Value> {
     Ok(json!({
         "tokens_per_second": (shape.batch * shape.length) as f64 / median,
         "step_seconds": seconds,
+        "load_seconds": load_seconds,
         "first_step_seconds": first_step_seconds,
         "peak_rss_bytes": peak_rss_bytes(),
+        "peak_device_bytes": device::memory(device)?.map(|memory| memory.peak),
         "losses": losses,
         "device": device::name(device),
     }))

@@ -38,25 +38,13 @@ pub struct Linear {
 pub struct Kept(Vec<Option<Low>>);
 
 impl Linear {
-    /// `weights` are (out, in) with their paths, one below the other; `bias_o` is of all outputs. Frozen and in the compute format.
-    ///
-    /// # Errors
-    /// As libtorch reports.
-    pub fn new(weights: Vec<(String, Tensor)>, bias_o: Option<Tensor>) -> Result<Self> {
-        let projections = weights
+    /// `weight_oi` and `bias_o` are those of all projections, whose paths and outputs are given in their order. Frozen and in the compute format.
+    pub fn new(parts: &[(String, i64)], weight_oi: Tensor, bias_o: Option<Tensor>) -> Self {
+        let projections = parts
             .iter()
-            .map(|(name, weight)| Projection {
-                name: name.clone(),
-                out: weight.size()[0],
-                lora: None,
-            })
+            .map(|(name, out)| Projection { name: name.clone(), out: *out, lora: None })
             .collect();
-        let parts: Vec<&Tensor> = weights.iter().map(|(_, weight)| weight).collect();
-        let weight_oi = match parts[..] {
-            [one] => one.shallow_clone(),
-            _ => Tensor::f_cat(&parts, 0)?,
-        };
-        Ok(Self { projections, weight_oi, bias_o })
+        Self { projections, weight_oi, bias_o }
     }
 
     /// Inputs.

@@ -18,14 +18,29 @@ pub trait WeightSource {
     /// # Errors
     /// Where the file cannot be read or the tensor is not one of the formats that libtorch has.
     fn tensor(&self, name: &str) -> Result<Option<Tensor>>;
+
+    /// Copies the tensor `name` into `into`, in its number format and to its device, unless the shapes differ; gives its shape, or `None` where
+    /// there is none.
+    ///
+    /// # Errors
+    /// As [`WeightSource::tensor`].
+    fn copy_into(&self, name: &str, into: &mut Tensor) -> Result<Option<Vec<i64>>> {
+        let Some(tensor) = self.tensor(name)? else { return Ok(None) };
+        let shape = tensor.size();
+        if shape == into.size() {
+            into.f_copy_(&tensor)?;
+        }
+        Ok(Some(shape))
+    }
 }
 
-/// The tensor `name` with exactly `shape`.
+/// Copies the tensor `name` into `into`, whose shape it has to have.
 ///
 /// # Errors
 /// A user error naming the tensor and both shapes where it is missing or has another shape.
-pub fn require(source: &dyn WeightSource, name: &str, shape: &[i64]) -> Result<Tensor> {
-    let Some(tensor) = source.tensor(name)? else {
+pub fn require(source: &dyn WeightSource, name: &str, into: &mut Tensor) -> Result<()> {
+    let shape = into.size();
+    let Some(seen) = source.copy_into(name, into)? else {
         let message =
             format!("the model's weights have no tensor '{name}' (expected shape {shape:?})");
         return Err(TrainerError::user(
@@ -34,8 +49,7 @@ pub fn require(source: &dyn WeightSource, name: &str, shape: &[i64]) -> Result<T
             message,
         ));
     };
-    if tensor.size() != shape {
-        let seen = tensor.size();
+    if seen != shape {
         let message = format!(
             "tensor '{name}' has shape {seen:?}, but the model's configuration asks for {shape:?}"
         );
@@ -45,7 +59,7 @@ pub fn require(source: &dyn WeightSource, name: &str, shape: &[i64]) -> Result<T
             message,
         ));
     }
-    Ok(tensor)
+    Ok(())
 }
 
 /// The bytes of a CPU tensor in C order, little-endian.

@@ -1,6 +1,6 @@
 //! Reads Hugging Face weight files: `model.safetensors`, or shards named by `model.safetensors.index.json`.
 //!
-//! Files are memory-mapped and a tensor is copied out when asked for. The header is checked whole before anything is
+//! Files are memory-mapped and a tensor is copied out when asked for. The header is read once and checked whole before anything is
 //! used: its length, the formats, and that the tensors tile the file without holes or overlaps.
 
 use std::collections::BTreeMap;
@@ -8,12 +8,13 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
+use safetensors::tensor::Metadata;
 use safetensors::{Dtype, SafeTensors};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 use trainyard_openapi::job_error::JobErrorCode;
 
 use crate::error::{Result, TrainerError};
-use crate::weights::WeightSource;
+use crate::weights::{WeightSource, element_size};
 
 /// Headers above this are refused: a million tensors fit, an attack on the parser does not.
 const HEADER_BYTES_MAX: u64 = 10 * 1024 * 1024;
@@ -30,6 +31,9 @@ pub struct SafetensorsSource {
 struct Shard {
     path: PathBuf,
     map: Mmap,
+    header: Metadata,
+    /// Where the tensors begin.
+    data: usize,
 }
 
 impl SafetensorsSource {
@@ -101,7 +105,8 @@ impl SafetensorsSource {
             // them (the server hands out immutable directories). A file cut short from outside would end the process
             // with SIGBUS, which costs an attempt and nothing else.
             let map = unsafe { Mmap::map(&file) }.map_err(TrainerError::io(path))?;
-            for name in checked_names(path, &map)? {
+            let (data, header) = checked_header(path, &map)?;
+            for name in header.offset_keys() {
                 if let Some(other) = index.insert(name.clone(), number) {
                     let other: &Shard = &files[other];
                     return Err(invalid(format!(
@@ -111,7 +116,7 @@ impl SafetensorsSource {
                     )));
                 }
             }
-            files.push(Shard { path: path.clone(), map });
+            files.push(Shard { path: path.clone(), map, header, data });
         }
         Ok(Self { files, index })
     }
@@ -123,20 +128,53 @@ impl WeightSource for SafetensorsSource {
     }
 
     fn tensor(&self, name: &str) -> Result<Option<Tensor>> {
+        let Some(stored) = self.stored(name)? else { return Ok(None) };
+        Ok(Some(Tensor::f_from_data_size(stored.bytes, &stored.shape, stored.kind)?))
+    }
+
+    fn copy_into(&self, name: &str, into: &mut Tensor) -> Result<Option<Vec<i64>>> {
+        let Some(Stored { bytes, shape, kind }) = self.stored(name)? else { return Ok(None) };
+        if shape != into.size() {
+            return Ok(Some(shape));
+        }
+        if bytes.as_ptr().addr() % element_size(kind)? == 0 {
+            // SAFETY: the bytes are as many as shape and format ask for, aligned, and mapped as long as `self` is; the tensor over them is only
+            // read, and gone before this returns.
+            let mapped =
+                unsafe { Tensor::f_from_blob(bytes.as_ptr(), &shape, &[], kind, Device::Cpu) }?;
+            into.f_copy_(&mapped)?;
+        } else {
+            into.f_copy_(&Tensor::f_from_data_size(bytes, &shape, kind)?)?;
+        }
+        Ok(Some(shape))
+    }
+}
+
+/// A tensor where it lies in its file.
+struct Stored<'a> {
+    bytes: &'a [u8],
+    shape: Vec<i64>,
+    kind: Kind,
+}
+
+impl SafetensorsSource {
+    fn stored(&self, name: &str) -> Result<Option<Stored<'_>>> {
         let Some(&number) = self.index.get(name) else { return Ok(None) };
         let shard = &self.files[number];
-        let damaged = |error| invalid(format!("{}: {error}", shard.path.display()));
-        let tensors = SafeTensors::deserialize(&shard.map).map_err(damaged)?;
-        let view = tensors.tensor(name).map_err(damaged)?;
-        let kind = kind_of(view.dtype()).ok_or_else(|| {
-            let (path, dtype) = (shard.path.display(), view.dtype());
+        let path = shard.path.display();
+        let Some(info) = shard.header.info(name) else { return Ok(None) };
+        let kind = kind_of(info.dtype).ok_or_else(|| {
+            let dtype = info.dtype;
             invalid(format!(
                 "{path}: tensor '{name}' has the format {dtype:?}, which is not supported"
             ))
         })?;
-        let shape: Vec<i64> = view.shape().iter().map(|&size| size as i64).collect();
-        // The parser has checked that the bytes are as many as shape and format ask for.
-        Ok(Some(Tensor::f_from_data_size(view.data(), &shape, kind)?))
+        let shape = info.shape.iter().map(|&size| size as i64).collect();
+        let (start, end) = info.data_offsets;
+        // The parser has checked that the bytes are there, and as many as shape and format ask for.
+        let bytes = shard.map.get(shard.data + start..shard.data + end);
+        let bytes = bytes.ok_or_else(|| invalid(format!("{path}: tensor '{name}' is cut off")))?;
+        Ok(Some(Stored { bytes, shape, kind }))
     }
 }
 
@@ -145,7 +183,8 @@ struct ShardIndex {
     weight_map: BTreeMap<String, String>,
 }
 
-fn checked_names(path: &Path, map: &Mmap) -> Result<Vec<String>> {
+/// Where the tensors begin, and what is said of them.
+fn checked_header(path: &Path, map: &Mmap) -> Result<(usize, Metadata)> {
     let path = path.display();
     let header =
         map.get(..8).and_then(|bytes| bytes.try_into().ok()).map(u64::from_le_bytes).ok_or_else(
@@ -156,9 +195,9 @@ fn checked_names(path: &Path, map: &Mmap) -> Result<Vec<String>> {
             "{path}: header of {header} bytes; the limit is {HEADER_BYTES_MAX}"
         )));
     }
-    let tensors =
-        SafeTensors::deserialize(map).map_err(|error| invalid(format!("{path}: {error}")))?;
-    Ok(tensors.names().into_iter().map(ToString::to_string).collect())
+    let (length, header) =
+        SafeTensors::read_metadata(map).map_err(|error| invalid(format!("{path}: {error}")))?;
+    Ok((8 + length, header))
 }
 
 fn kind_of(dtype: Dtype) -> Option<Kind> {
