@@ -14,6 +14,7 @@ use crate::cli::BenchArgs;
 use crate::device;
 use crate::error::Result;
 use crate::nn::compute::Compute;
+use crate::objective::cross_entropy::chunk_rows;
 
 /// How long a shape is tried, after a warm-up.
 const TRY_FOR: Duration = Duration::from_millis(300);
@@ -41,7 +42,8 @@ pub fn bench_roofline(args: &BenchArgs) -> Result<Value> {
     let _no_grad = tch::no_grad_guard();
     let (mut seconds, mut operations) = (0.0, 0.0);
     let mut rows = Vec::new();
-    for products in products(&config, args) {
+    let chunk = chunk_rows(config.vocab_size, device);
+    for products in products(&config, args, chunk) {
         let once = best_seconds(&products, compute.product_format(), device)?;
         let work = 2.0 * products.m as f64 * products.n as f64 * products.k as f64;
         seconds += once * products.count;
@@ -64,8 +66,9 @@ pub fn bench_roofline(args: &BenchArgs) -> Result<Value> {
     }))
 }
 
-/// The products of forward and backward pass with an adapter on every linear layer and a target at every position.
-fn products(config: &ModelConfig, args: &BenchArgs) -> Vec<Products> {
+/// The products of forward and backward pass with an adapter on every linear layer and a target at every position, `chunk` of which go through
+/// the head at a time.
+fn products(config: &ModelConfig, args: &BenchArgs, chunk: i64) -> Vec<Products> {
     let (n, r, layers) = (args.batch * args.length, args.rank, config.layers as f64);
     let (d, f, k) = (config.hidden_size, config.intermediate_size, config.head_dim);
     let (q, kv) = (config.heads * k, config.kv_heads * k);
@@ -87,7 +90,7 @@ fn products(config: &ModelConfig, args: &BenchArgs) -> Vec<Products> {
     let heads = (args.batch * config.heads) as f64 * layers;
     add("attention, scores", args.length, args.length, k, 0.5 * 3.0 * heads);
     add("attention, values", args.length, k, args.length, 0.5 * 4.0 * heads);
-    let chunk = n.min(256);
+    let chunk = n.min(chunk);
     let chunks = (n / chunk) as f64;
     add("head, forward", chunk, config.vocab_size, d, chunks);
     add("head, backward", chunk, d, config.vocab_size, chunks);

@@ -59,7 +59,8 @@ pub fn guided_cross_entropy(
             "logits were kept for {kept} tokens of a batch with {count} targets"
         )));
     }
-    let (head, chunk) = (Head::new(at.head_vd, at.compute)?, chunk_rows(at.head_vd));
+    let head = Head::new(at.head_vd, at.compute)?;
+    let chunk = chunk_rows(at.head_vd.size()[0], at.head_vd.device());
     let mut gradient = at.hidden_nd.f_zeros_like()?;
     let mut sums = Tensor::f_zeros([3], (Kind::Double, at.hidden_nd.device()))?;
     let mut start = 0;
@@ -150,7 +151,8 @@ fn distance(
 /// As libtorch reports.
 pub fn top_logits(at: &AtHead<'_>, targets: &Targets, k: i64) -> Result<(Tensor, Tensor)> {
     let _no_grad = tch::no_grad_guard();
-    let (head, chunk) = (Head::new(at.head_vd, at.compute)?, chunk_rows(at.head_vd));
+    let head = Head::new(at.head_vd, at.compute)?;
+    let chunk = chunk_rows(at.head_vd.size()[0], at.head_vd.device());
     let k = k.min(at.head_vd.size()[0]);
     let (mut ids, mut kept) = (Vec::new(), Vec::new());
     let (count, mut start) = (targets.count(), 0);

@@ -169,7 +169,7 @@ pub fn linear_cross_entropy(
         None => None,
     };
     let head = Head::new(weight_vd, compute)?;
-    let chunk = chunk_rows(weight_vd);
+    let chunk = chunk_rows(weight_vd.size()[0], weight_vd.device());
     let mut sums = Tensor::f_zeros([2], (Kind::Double, hidden_nd.device()))?;
     let mut start = 0;
     while start < count {
@@ -187,13 +187,13 @@ pub fn linear_cross_entropy(
     Ok((LossSums::new(sums, count), gradient))
 }
 
-/// Rows of logits in a chunk.
-pub(crate) fn chunk_rows(weight_vd: &Tensor) -> i64 {
-    let bytes = match weight_vd.device() {
+/// Rows of logits in a chunk, for a head of so many tokens.
+pub(crate) fn chunk_rows(vocab_size: i64, device: Device) -> i64 {
+    let bytes = match device {
         Device::Cpu => CHUNK_BYTES,
         _ => DEVICE_CHUNK_BYTES,
     };
-    (bytes / (4 * weight_vd.size()[0])).max(1)
+    (bytes / (4 * vocab_size)).max(1)
 }
 
 /// The losses of rows of `logits` and which of them are right; with a scale, the logits become the gradient of `scale * loss`.
