@@ -4,6 +4,7 @@
 //! freed as soon as its backward pass has used it. The model is a value owned by one thread.
 
 use tch::{Device, Kind, Tensor};
+use trainyard_openapi::error::ErrorCode;
 
 use crate::arch::config::ModelConfig;
 use crate::arch::llama::{KeptBlock, Llama};
@@ -14,6 +15,7 @@ use crate::nn::linear::Projection;
 use crate::nn::rope::Rotation;
 use crate::objective::cross_entropy::{LossStats, linear_cross_entropy};
 use crate::optim::parameters::Parameters;
+use crate::peft::AdapterSettings;
 use crate::peft::lora::{Lora, LoraSettings, Pass, check_targets};
 use crate::privacy::gradients::RowUnits;
 use crate::rng::Rng;
@@ -82,6 +84,21 @@ impl CausalLm {
         let (config, compute) = (config.clone(), Compute::new(device, kind));
         let parameters = Parameters::zeros(Vec::new(), device)?;
         Ok(Self { config, body, compute, parameters, adapter_enabled: true })
+    }
+
+    /// Makes the parameters of a method, as fresh ones begin.
+    ///
+    /// # Errors
+    /// A user error where the settings do not fit the model.
+    pub fn attach(&mut self, settings: &AdapterSettings, rng: &mut Rng) -> Result<()> {
+        match settings {
+            AdapterSettings::Lora(settings) => self.attach_lora(settings, rng),
+            AdapterSettings::Full => {
+                let param = "trainyard.adapter.type".to_string();
+                let message = "trainyard.adapter.type: 'full' is not available in this version";
+                Err(TrainerError::request(ErrorCode::NotAvailable, Some(param), message))
+            }
+        }
     }
 
     /// Puts a fresh `LoRA` on the layers that `settings` names.

@@ -7,32 +7,36 @@ use tch::{Kind, Tensor};
 
 use crate::arch::{CausalLm, ModelBatch};
 use crate::error::{Result, TrainerError};
-use crate::peft::lora::LoraSettings;
+use crate::peft::AdapterSettings;
 use crate::rng::Rng;
 use crate::weights::safetensors::SafetensorsSource;
 
-/// Checks that every parameter is finite and that the update is not zero.
+/// Checks that every parameter is finite and that training changed something.
 ///
 /// # Errors
 /// `integrity_check_failed` naming the tensor.
-pub fn check_parameters(parameters: &[(String, Tensor)]) -> Result<()> {
-    let mut moved = false;
+pub fn check_parameters(settings: &AdapterSettings, parameters: &[(String, Tensor)]) -> Result<()> {
     for (name, parameter) in parameters {
         if parameter.f_isfinite()?.f_all()?.f_int64_value(&[])? == 0 {
             return Err(TrainerError::Integrity(format!(
                 "'{name}' holds values that are not finite"
             )));
         }
-        // B starts at zero, so an adapter whose every B is zero is still its base model.
-        moved |=
-            name.contains(".lora_B.") && parameter.f_count_nonzero(None)?.f_int64_value(&[])? > 0;
     }
-    match moved {
-        true => Ok(()),
-        false => Err(TrainerError::Integrity(
-            "training changed nothing: every lora_B is still zero".into(),
-        )),
+    match settings {
+        AdapterSettings::Lora(_) => check_moved(parameters),
+        AdapterSettings::Full => Ok(()),
     }
+}
+
+/// B starts at zero, so an adapter whose every B is zero is still its base model.
+fn check_moved(parameters: &[(String, Tensor)]) -> Result<()> {
+    for (_, parameter) in parameters.iter().filter(|(name, _)| name.contains(".lora_B.")) {
+        if parameter.f_count_nonzero(None)?.f_int64_value(&[])? > 0 {
+            return Ok(());
+        }
+    }
+    Err(TrainerError::Integrity("training changed nothing: every lora_B is still zero".into()))
 }
 
 /// Loads the written adapter into a fresh one on the same base and compares logits on `batch`. The model holds the reloaded
@@ -42,12 +46,12 @@ pub fn check_parameters(parameters: &[(String, Tensor)]) -> Result<()> {
 /// `integrity_check_failed` with the difference.
 pub fn check_reload(
     model: &mut CausalLm,
-    settings: &LoraSettings,
+    settings: &AdapterSettings,
     weights: &Path,
     batch: &ModelBatch,
 ) -> Result<()> {
     let before = model.logits(batch)?;
-    model.attach_lora(settings, &mut Rng::new(u64::MAX, 0))?;
+    model.attach(settings, &mut Rng::new(u64::MAX, 0))?;
     model.load_adapter(&SafetensorsSource::open_file(weights)?)?;
     let after = model.logits(batch)?;
     let difference =

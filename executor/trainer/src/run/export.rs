@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use trainyard_plan::trainer::{Finished, RunSpec, Stage};
 
-use crate::artifact::{card, directory, integrity, manifest, peft};
+use crate::artifact::{card, directory, integrity, manifest};
 use crate::continual::artifacts;
 use crate::continual::stream::Stream;
 use crate::data::ChatTokenizer;
@@ -33,11 +33,11 @@ pub fn export(
     let settings = session.adapter.settings.clone();
     let working = || session.events.working(Stage::Exporting);
     working()?;
-    integrity::check_parameters(&session.optimizer.parameters()?)?;
+    integrity::check_parameters(&settings, &session.optimizer.parameters()?)?;
     let target = out.adapter();
     let partial = directory::prepare(&target)?;
-    peft::write_adapter(&partial, &session.optimizer.parameters()?, &session.adapter)?;
-    let weights = partial.join(peft::WEIGHTS);
+    session.adapter.write(&partial, &session.optimizer.parameters()?)?;
+    let weights = partial.join(session.adapter.weights());
     let sample = to_device(&session.training.batch(&[0], session.pad), session.model.device())?;
     working()?;
     integrity::check_reload(&mut session.model, &settings, &weights, &sample)?;
@@ -60,7 +60,8 @@ pub fn export(
         None => None,
     };
     let section = continual.as_ref().map(artifacts::section);
-    let text = card::render(spec, &settings, state, reports, &adapter_sha256, section.as_deref());
+    let text =
+        card::render(spec, &session.adapter, state, reports, &adapter_sha256, section.as_deref());
     writer::write_durably(&partial.join("README.md"), text.as_bytes())?;
     writer::write_durably(
         &partial.join("metrics.csv"),
