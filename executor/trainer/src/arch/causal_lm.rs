@@ -1,10 +1,9 @@
-//! A causal language model with an adapter: losses, gradients and logits of batches.
+//! A causal language model, mostly with an adapter: losses, gradients and logits of batches.
 //!
-//! The base is frozen: nothing is kept for a gradient of it. Forward and backward pass are written out, block by block: what a block keeps is
+//! The base is frozen, or all of it is trained. Forward and backward pass are written out, block by block: what a block keeps is
 //! freed as soon as its backward pass has used it. The model is a value owned by one thread.
 
 use tch::{Device, Kind, Tensor};
-use trainyard_openapi::error::ErrorCode;
 
 use crate::arch::config::ModelConfig;
 use crate::arch::llama::{KeptBlock, Llama};
@@ -14,12 +13,13 @@ use crate::nn::context::Context;
 use crate::nn::linear::Projection;
 use crate::nn::rope::Rotation;
 use crate::objective::cross_entropy::{LossStats, linear_cross_entropy};
-use crate::optim::parameters::Parameters;
+use crate::optim::parameters::{Parameter, Parameters};
 use crate::peft::AdapterSettings;
+use crate::peft::full::Places;
 use crate::peft::lora::{Lora, LoraSettings, Pass, check_targets};
 use crate::privacy::gradients::RowUnits;
 use crate::rng::Rng;
-use crate::weights::WeightSource;
+use crate::weights::{WeightSource, require};
 
 /// Rows of tokens on the model's device, all (b, t) in int64.
 #[derive(Debug)]
@@ -50,8 +50,10 @@ pub struct StepOptions {
 pub struct AtHead<'a> {
     /// Hidden states after the last norm, (n, d).
     pub hidden_nd: &'a Tensor,
-    /// The frozen output head, (v, d).
+    /// The output head, (v, d).
     pub head_vd: &'a Tensor,
+    /// The head as a parameter with where its gradient goes, where it is trained.
+    pub trained: Option<(&'a Parameter, &'a Pass)>,
     /// How the model computes.
     pub compute: &'a Compute,
 }
@@ -93,12 +95,34 @@ impl CausalLm {
     pub fn attach(&mut self, settings: &AdapterSettings, rng: &mut Rng) -> Result<()> {
         match settings {
             AdapterSettings::Lora(settings) => self.attach_lora(settings, rng),
-            AdapterSettings::Full => {
-                let param = "trainyard.adapter.type".to_string();
-                let message = "trainyard.adapter.type: 'full' is not available in this version";
-                Err(TrainerError::request(ErrorCode::NotAvailable, Some(param), message))
-            }
+            AdapterSettings::Full => self.train_all(),
         }
+    }
+
+    /// Makes every weight a parameter, with the value that it has.
+    fn train_all(&mut self) -> Result<()> {
+        let _no_grad = tch::no_grad_guard();
+        let tied = self.config.tie_word_embeddings;
+        let weights = self.body.weights(tied)?;
+        let shapes = weights.iter().map(|(name, weight)| (name.clone(), weight.size())).collect();
+        let parameters = Parameters::zeros(shapes, self.compute.device)?;
+        for ((_, mut master), (_, weight)) in parameters.named()?.into_iter().zip(weights) {
+            master.f_copy_(&weight)?;
+        }
+        self.parameters = parameters.computed_in(self.compute.kind)?;
+        self.body.train(tied, &mut Places::of(&self.parameters))
+    }
+
+    /// Gives every parameter the value that it has in `source`, in the precision that it has there: the model may compute in less.
+    ///
+    /// # Errors
+    /// A user error naming what is missing or of another shape.
+    pub fn load_masters(&mut self, source: &dyn WeightSource) -> Result<()> {
+        let _no_grad = tch::no_grad_guard();
+        for (name, mut master) in self.parameters.named()? {
+            master.f_copy_(&require(source, &name, &master.size())?)?;
+        }
+        self.parameters.refresh()
     }
 
     /// Puts a fresh `LoRA` on the layers that `settings` names.
@@ -134,7 +158,7 @@ impl CausalLm {
         Ok(())
     }
 
-    /// The adapter's parameters under PEFT's names, in a fixed order.
+    /// The parameters in training, in a fixed order: an adapter's under PEFT's names, a whole model's under those of transformers.
     pub fn parameters(&self) -> &Parameters {
         &self.parameters
     }
@@ -179,6 +203,7 @@ impl CausalLm {
             }
             parameter.f_copy_(&value.f_to_device(self.compute.device)?)?;
         }
+        self.parameters.refresh()?;
         match source
             .names()
             .into_iter()
@@ -207,10 +232,10 @@ impl CausalLm {
     /// As libtorch reports.
     pub fn evaluate(&self, batch: &ModelBatch) -> Result<LossStats> {
         let hidden = self.hidden(batch)?;
-        Ok(self.loss(&hidden, batch, None)?.0)
+        Ok(linear_cross_entropy(&self.at_head(&hidden), &batch.labels, None)?.0)
     }
 
-    /// Adds the gradient of `scale * loss_sum` to the adapter's gradients and gives the loss.
+    /// Adds the gradient of `scale * loss_sum` to the parameters' gradients and gives the loss.
     ///
     /// # Errors
     /// As libtorch reports.
@@ -221,7 +246,7 @@ impl CausalLm {
         options: &StepOptions,
     ) -> Result<LossStats> {
         self.accumulate_with(batch, options, &mut |hidden| {
-            self.loss(hidden.hidden_nd, batch, Some(scale))
+            linear_cross_entropy(hidden, &batch.labels, Some(scale))
         })
     }
 
@@ -256,7 +281,8 @@ impl CausalLm {
             }
         }
         let (hidden, rstd) = self.body.norm.forward(&x_nd, self.compute.fused)?;
-        let (stats, dhidden) = objective(&self.at_head(&hidden))?;
+        let head = self.body.trained.as_ref().map(|(_, head)| (head, &pass));
+        let (stats, dhidden) = objective(&AtHead { trained: head, ..self.at_head(&hidden) })?;
         drop(hidden);
         let Some(mut dhidden) = dhidden else { return Ok(stats) };
         if let Some((_, weights)) = units {
@@ -269,7 +295,9 @@ impl CausalLm {
             dhidden = rows.f_view_as(&dhidden)?;
         }
         let mut gradient = dhidden.f_zeros_like()?;
-        self.body.norm.backward(&dhidden, &x_nd, &rstd, &mut gradient, self.compute.fused)?;
+        let (norm, fused) = (&self.body.norm, self.compute.fused);
+        norm.add_gradient(&dhidden, &x_nd, &rstd, fused, &pass)?;
+        norm.backward(&dhidden, &x_nd, &rstd, &mut gradient, fused)?;
         drop((dhidden, x_nd));
         for block in self.body.blocks.iter().rev() {
             let of_block = match kept.pop() {
@@ -277,11 +305,15 @@ impl CausalLm {
                 Some(Activations::Input(x)) => block.forward(x, &context)?.1,
                 None => break,
             };
-            // The first block's input is the frozen embedding: nothing below it wants a gradient.
-            match block.backward(gradient, of_block, &context, !kept.is_empty())? {
+            // The first block's input is the embedding: nothing below it wants a gradient where that is frozen.
+            let wanted = !kept.is_empty() || self.body.trained.is_some();
+            match block.backward(gradient, of_block, &context, wanted)? {
                 Some(below) => gradient = below,
-                None => break,
+                None => return Ok(stats),
             }
+        }
+        if let Some((embedding, _)) = &self.body.trained {
+            pass.add_embedding(embedding, &batch.input_ids.f_reshape([-1])?, &gradient)?;
         }
         Ok(stats)
     }
@@ -297,7 +329,7 @@ impl CausalLm {
         Ok(logits.f_view([b, t, -1])?.f_to_kind(Kind::Float)?)
     }
 
-    /// Parameters of the base.
+    /// Parameters of the base that are frozen.
     pub fn parameter_count(&self) -> i64 {
         self.body.parameters
     }
@@ -310,6 +342,11 @@ impl CausalLm {
     /// The device.
     pub fn device(&self) -> Device {
         self.compute.device
+    }
+
+    /// The format that is computed in.
+    pub fn kind(&self) -> Kind {
+        self.compute.kind
     }
 
     /// Embedded tokens (n, d) and the rotation of their positions.
@@ -333,7 +370,8 @@ impl CausalLm {
 
     /// Hidden states with what is needed to compute logits of them.
     pub fn at_head<'a>(&'a self, hidden_nd: &'a Tensor) -> AtHead<'a> {
-        AtHead { hidden_nd, head_vd: &self.body.head_vd, compute: &self.compute }
+        let (head_vd, compute) = (&self.body.head_vd, &self.compute);
+        AtHead { hidden_nd, head_vd, trained: None, compute }
     }
 
     /// Hidden states (n, d) after the last norm, without dropout, and with nothing kept.
@@ -349,15 +387,6 @@ impl CausalLm {
             x_nd = block.forward(x_nd, &context)?.0;
         }
         Ok(self.body.norm.forward(&x_nd, self.compute.fused)?.0)
-    }
-
-    fn loss(
-        &self,
-        hidden_nd: &Tensor,
-        batch: &ModelBatch,
-        scale: Option<f64>,
-    ) -> Result<(LossStats, Option<Tensor>)> {
-        linear_cross_entropy(hidden_nd, &self.body.head_vd, &batch.labels, scale, &self.compute)
     }
 }
 

@@ -1,12 +1,11 @@
 //! How a result or checkpoint describes itself: what was trained, on what, and the files that say so.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tch::Tensor;
-use trainyard_openapi::error::ErrorCode;
 
-use crate::artifact::peft;
-use crate::error::{Result, TrainerError};
+use crate::artifact::{model, peft};
+use crate::error::Result;
 use crate::peft::AdapterSettings;
 
 /// What was trained, on what.
@@ -14,6 +13,8 @@ use crate::peft::AdapterSettings;
 pub struct AdapterDescription {
     /// The base model, as the user names it.
     pub base_model: String,
+    /// The directory that it was read from.
+    pub base_dir: PathBuf,
     /// The method.
     pub settings: AdapterSettings,
     /// The last parts of the adapted layers' paths.
@@ -25,7 +26,7 @@ impl AdapterDescription {
     pub const fn weights(&self) -> &'static str {
         match self.settings {
             AdapterSettings::Lora(_) => peft::WEIGHTS,
-            AdapterSettings::Full => "model.safetensors",
+            AdapterSettings::Full => model::WEIGHTS,
         }
     }
 
@@ -38,11 +39,7 @@ impl AdapterDescription {
             AdapterSettings::Lora(settings) => {
                 peft::write_adapter(directory, parameters, self, settings)
             }
-            AdapterSettings::Full => {
-                let param = "trainyard.adapter.type".to_string();
-                let message = "trainyard.adapter.type: 'full' is not available in this version";
-                Err(TrainerError::request(ErrorCode::NotAvailable, Some(param), message))
-            }
+            AdapterSettings::Full => model::write_model(directory, parameters, &self.base_dir),
         }
     }
 }

@@ -25,7 +25,7 @@ pub fn write_adapter(
     adapter: &AdapterDescription,
     settings: &LoraSettings,
 ) -> Result<()> {
-    let AdapterDescription { base_model, settings: _, target_suffixes } = adapter;
+    let AdapterDescription { base_model, target_suffixes, .. } = adapter;
     // PEFT holds alpha as it is given; a whole number stays one, for readers that want an integer.
     let alpha = if settings.alpha.fract() == 0.0 {
         json!(settings.alpha as i64)

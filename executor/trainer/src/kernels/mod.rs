@@ -4,6 +4,7 @@
 //! be dense, on the processor, in fp32 or bf16 as said. Results depend on the instruction set, but not on the number of threads.
 
 mod attention;
+mod flat;
 
 use std::ffi::{CStr, c_char, c_int};
 
@@ -11,6 +12,7 @@ use tch::{Kind, Tensor};
 use torch_sys::C_tensor;
 
 pub use attention::{Heads, attention, attention_backward, has_narrow_products};
+pub use flat::{AdamWStep, adamw, add, squares};
 
 use crate::error::{Result, TrainerError};
 
@@ -32,6 +34,13 @@ unsafe extern "C" {
         rstd: *const C_tensor,
         dx: *mut C_tensor,
     ) -> Error;
+    fn trainyard_rms_norm_weight(
+        dy: *const C_tensor,
+        x: *const C_tensor,
+        rstd: *const C_tensor,
+        out: *mut C_tensor,
+        size: i64,
+    ) -> Error;
     fn trainyard_swiglu(gate_up: *const C_tensor, h: *mut C_tensor) -> Error;
     fn trainyard_swiglu_backward(dh: *const C_tensor, gate_up: *mut C_tensor) -> Error;
     fn trainyard_rope(
@@ -50,18 +59,6 @@ unsafe extern "C" {
         scale: f64,
     ) -> Error;
     fn trainyard_cuda_memory(device: i64, bytes: *mut i64) -> Error;
-    fn trainyard_adamw(
-        p: *mut C_tensor,
-        g: *mut C_tensor,
-        m: *mut C_tensor,
-        v: *mut C_tensor,
-        step: f64,
-        rate: f64,
-        beta1: f64,
-        beta2: f64,
-        weight_decay: f64,
-        eps: f64,
-    ) -> Error;
 }
 
 /// `w * (x * rstd)` of rows `x` and `rstd = 1 / sqrt(mean(x^2) + eps)` of each, which is fp32.
@@ -99,6 +96,21 @@ pub fn rms_norm_backward(
             dx.as_mut_ptr(),
         )
     })
+}
+
+/// The gradient of the weight of [`rms_norm`] at `x` for `dy`, of each `size` rows: (groups, width) in fp32.
+///
+/// # Errors
+/// Where shapes or formats do not fit.
+pub fn rms_norm_weight(dy: &Tensor, x: &Tensor, rstd: &Tensor, size: i64) -> Result<Tensor> {
+    let rows = rstd.numel() as i64;
+    let (groups, width) = ((rows + size - 1) / size.max(1), x.numel() as i64 / rows.max(1));
+    let mut out = Tensor::f_empty([groups, width], (Kind::Float, x.device()))?;
+    // SAFETY: see `rms_norm`.
+    checked(unsafe {
+        trainyard_rms_norm_weight(dy.as_ptr(), x.as_ptr(), rstd.as_ptr(), out.as_mut_ptr(), size)
+    })?;
+    Ok(out)
 }
 
 /// `silu(gate) * up` of `gate_up` (n, 2 f): (n, f).
@@ -182,48 +194,6 @@ pub fn cuda_memory(device: i64) -> Result<u64> {
     // SAFETY: the pointer is to a number that lives through the call.
     checked(unsafe { trainyard_cuda_memory(device, &raw mut bytes) })?;
     Ok(u64::try_from(bytes).unwrap_or(0))
-}
-
-/// Constants of one [`adamw`] update.
-#[derive(Debug, Clone, Copy)]
-pub struct AdamWStep {
-    /// The update's number, from 1.
-    pub step: u64,
-    /// Learning rate.
-    pub rate: f64,
-    /// Decay rates of the moments.
-    pub betas: [f64; 2],
-    /// Decoupled weight decay.
-    pub weight_decay: f64,
-    /// Added to the root of the second moment.
-    pub eps: f64,
-}
-
-/// One `AdamW` update of flat fp32 tensors on any device: libtorch's own fused operator, which torch-sys leaves out.
-///
-/// # Errors
-/// Where shapes or formats do not fit.
-pub fn adamw(
-    parameters: &mut Tensor,
-    gradients: &mut Tensor,
-    (first, second): (&mut Tensor, &mut Tensor),
-    with: AdamWStep,
-) -> Result<()> {
-    // SAFETY: see `rms_norm`.
-    checked(unsafe {
-        trainyard_adamw(
-            parameters.as_mut_ptr(),
-            gradients.as_mut_ptr(),
-            first.as_mut_ptr(),
-            second.as_mut_ptr(),
-            with.step as f64,
-            with.rate,
-            with.betas[0],
-            with.betas[1],
-            with.weight_decay,
-            with.eps,
-        )
-    })
 }
 
 /// What a kernel says of itself: null, or why it has done nothing.

@@ -1,5 +1,6 @@
 //! What is trained. A method is one file here, one variant of [`AdapterSettings`] and one of `trainyard_plan::AdapterPlan`.
 
+pub mod full;
 pub mod lora;
 
 use trainyard_openapi::error::ErrorCode;

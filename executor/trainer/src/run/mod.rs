@@ -114,6 +114,12 @@ pub fn run(
     loading()?;
     let settings = AdapterSettings::of(&plan.adapter);
     model.attach(&settings, &mut Rng::new(plan.seed, INIT_STREAM))?;
+    if settings == AdapterSettings::Full {
+        // The base may be stored in more than the format that is computed in.
+        model.load_masters(&weights)?;
+    }
+    drop(weights);
+    loading()?;
     let sampler = sampler(plan, &training);
     let (training_data, validation_data) = match &stream {
         Some(stream) => {
@@ -144,6 +150,7 @@ pub fn run(
         saved_step: None,
         adapter: AdapterDescription {
             base_model: spec.model_name.clone(),
+            base_dir: base.dir.clone(),
             settings: settings.clone(),
             target_suffixes: model.target_suffixes(),
         },

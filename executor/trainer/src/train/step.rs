@@ -144,12 +144,12 @@ impl Session<'_> {
     /// Clips, updates, and gives the rate and the norm before clipping.
     pub(crate) fn update(&mut self, step: u64) -> Result<(f64, f64)> {
         let learning_rate = self.schedule.rate(step - self.place.first_step);
-        let grad_norm =
-            clip_global_norm(&mut self.optimizer.gradients(), self.plan.optimizer.max_grad_norm)?;
+        let (grad_norm, scale) =
+            clip_global_norm(&self.optimizer.gradients(), self.plan.optimizer.max_grad_norm)?;
         if !grad_norm.is_finite() {
             return Err(self.diverged(&format!("gradient norm {grad_norm}")));
         }
-        self.optimizer.update(learning_rate)?;
+        self.optimizer.update(learning_rate, scale)?;
         Ok((learning_rate, grad_norm))
     }
 

@@ -2,7 +2,7 @@
 
 use tch::{Device, Kind, Tensor};
 use trainyard_openapi::extension::TargetModules;
-use trainyard_trainer::arch::{CausalLm, ModelBatch, StepOptions};
+use trainyard_trainer::arch::{AtHead, CausalLm, ModelBatch, StepOptions};
 use trainyard_trainer::nn::compute::Compute;
 use trainyard_trainer::objective::cross_entropy::linear_cross_entropy;
 use trainyard_trainer::peft::lora::LoraSettings;
@@ -122,7 +122,8 @@ fn chunked_cross_entropy_equals_the_plain_one() {
     );
     let flat = hidden.detach().view([-1, width]);
     let of = |compute: Compute| {
-        linear_cross_entropy(&flat, &weight, &labels, Some(0.01), &compute).unwrap()
+        let at = AtHead { hidden_nd: &flat, head_vd: &weight, trained: None, compute: &compute };
+        linear_cross_entropy(&at, &labels, Some(0.01)).unwrap()
     };
     let compute = Compute::new(Device::Cpu, Kind::Float);
     let logits = hidden.narrow(1, 0, length - 1).matmul(&weight.tr()).reshape([-1, vocab]);

@@ -36,8 +36,8 @@ fn ten_steps_match_peft() {
                     .unwrap(),
             );
         }
-        let norm = clip_global_norm(&mut adam.gradients(), Some(0.5)).unwrap();
-        adam.update(1e-2).unwrap();
+        let (norm, scale) = clip_global_norm(&adam.gradients(), Some(0.5)).unwrap();
+        adam.update(1e-2, scale).unwrap();
         assert_eq!(stats.target_tokens, target);
         let expected = losses.double_value(&[step]);
         assert!(
