@@ -9,6 +9,7 @@ use trainyard_plan::trainer::RunSpec;
 
 use crate::artifact::description::AdapterDescription;
 use crate::artifact::loading::Loading;
+use crate::peft::AdapterSettings;
 use crate::train::state::RunState;
 
 /// What is promised to whom, and what it rests on.
@@ -53,6 +54,19 @@ fn privacy_section(plan: &PrivacyPlan, state: &RunState) -> String {
     section
 }
 
+/// The row on the format that a whole model is handed back in; an adapter is fp32 always.
+fn written(settings: &AdapterSettings, precision: Precision) -> &'static str {
+    match (settings, precision) {
+        (AdapterSettings::Lora(_), _) => "",
+        (AdapterSettings::Full, Precision::Fp32) => {
+            "\n| Number format of the weights | float32, as computed with |"
+        }
+        (AdapterSettings::Full, Precision::Bf16 | Precision::Fp16) => {
+            "\n| Number format of the weights | bfloat16, as computed with; trained as float32, which checkpoints hold |"
+        }
+    }
+}
+
 /// The card as Markdown with the front matter that model hubs read. `continual` is the section on what was forgotten.
 pub fn render(
     spec: &RunSpec,
@@ -80,9 +94,10 @@ pub fn render(
          | | |\n|---|---|\n\
          | Validation loss before | {initial} |\n| Validation loss after | {loss} |\n| Validation token accuracy after | {accuracy} |\n\
          | Training data (SHA-256) | `{data}` |\n| Base model (fingerprint) | `{model}` |\n| {weights} (SHA-256) | `{adapter_sha256}` |\n\
-         | Number format of the base while training | {precision} |\n\n\
+         | Number format while training | {precision} |{written}\n\n\
          The figures of every step stand in `metrics.csv`.\n\n",
         weights = adapter.weights(),
+        written = written(&adapter.settings, spec.plan.precision),
         version = env!("CARGO_PKG_VERSION"),
         libtorch = option_env!("LIBTORCH_VERSION").unwrap_or("of unknown version"),
         steps = state.step,

@@ -20,8 +20,8 @@ void adamw_of(float *p, float *g, float *m, float *v, uint16_t *copy, int64_t co
 #pragma omp simd
     for (int64_t i = 0; i < count; ++i) {
         float gradient = s.scale * g[i];
-        float first = m[i] + (1.0f - s.beta1) * (gradient - m[i]);
-        float second = s.beta2 * v[i] + (1.0f - s.beta2) * gradient * gradient;
+        float first = m[i] + s.gain1 * (gradient - m[i]);
+        float second = s.beta2 * v[i] + s.gain2 * gradient * gradient;
         float value = s.kept * p[i] - s.rate * first / (std::sqrt(second) * s.root + s.eps);
         m[i] = first;
         v[i] = second;

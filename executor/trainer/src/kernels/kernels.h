@@ -70,7 +70,8 @@ struct AdamWStep {
     float scale;
     // 1 - rate * weight decay.
     float kept;
-    float beta1, beta2;
+    // 1 - beta1, beta2 and 1 - beta2, each rounded once: of a beta close to 1 the difference in fp32 would keep few digits.
+    float gain1, beta2, gain2;
     // rate / (1 - beta1^t) and 1 / sqrt(1 - beta2^t).
     float rate, root;
     float eps;

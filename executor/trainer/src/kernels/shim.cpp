@@ -180,8 +180,9 @@ char *trainyard_adamw_flat(at::Tensor *p, at::Tensor *g, at::Tensor *m, at::Tens
         TORCH_CHECK(!copy || kind_of(*copy) == BF16, "the copy must be bf16");
         AdamWStep with = {static_cast<float>(scale),
                           static_cast<float>(1.0 - rate * weight_decay),
-                          static_cast<float>(beta1),
+                          static_cast<float>(1.0 - beta1),
                           static_cast<float>(beta2),
+                          static_cast<float>(1.0 - beta2),
                           static_cast<float>(rate / (1.0 - std::pow(beta1, step))),
                           static_cast<float>(1.0 / std::sqrt(1.0 - std::pow(beta2, step))),
                           static_cast<float>(eps)};

@@ -13,6 +13,7 @@ mod corpus;
 mod data_chat;
 mod data_rows;
 mod failures;
+mod full;
 mod gguf;
 mod golden;
 mod gradients;
