@@ -120,8 +120,9 @@ openapi: ## Write openapi/openapi.json from the types
 fair-share: ## What tenants get of a pool, played through: shares by weight, a newcomer's turn, a heavy user's wait
 	cargo test --locked -q -p trainyard-scheduler --lib policy::simulation -- --nocapture --test-threads=1
 
-bench: release python demo-assets ## Speed and memory beside HF + PEFT, in one run (PRECISION=bf16 or fp32)
+bench: release python demo-assets ## Speed and memory beside HF + PEFT, and of all weights beside HF, in one run (PRECISION=bf16 or fp32)
 	.venv/bin/python bench/run.py $(if $(PRECISION),--precision $(PRECISION))
+	.venv/bin/python bench/run.py --full $(if $(PRECISION),--precision $(PRECISION))
 
 bench-roofline: release demo-assets ## The share of the least possible time of a step that is reached (PRECISION=bf16 or fp32)
 	python3 bench/run.py --peers --rounds 1 $(if $(PRECISION),--precision $(PRECISION))

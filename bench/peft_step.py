@@ -1,6 +1,7 @@
-"""Times LoRA training steps of transformers and PEFT on given weights and tokens: the peer's side of run.py.
+"""Times training steps of transformers, with PEFT or of all weights, on given weights and tokens: the peer's side of run.py.
 
-The fastest configuration of the peer: bf16 base, fp32 adapter, bf16 autocast (or all fp32), SDPA, fused AdamW.
+The fastest configuration of the peer: bf16 base, fp32 adapter, bf16 autocast (or all fp32), SDPA, fused AdamW. All weights are fp32 with bf16
+autocast, which is what Trainyard computes, or bf16 altogether.
 Prints one JSON object with the keys that `trainyard-trainer bench-step` prints.
 """
 
@@ -21,21 +22,27 @@ def main():
     parser.add_argument("--compile", action="store_true", help="torch.compile the model; its time is in the first step's")
     parser.add_argument("--private", action="store_true", help="private steps by Opacus: its hooks, each row a unit")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--full", action="store_true", help="train all weights instead of a LoRA")
+    parser.add_argument("--narrow", action="store_true", help="with --full: bf16 weights, gradients and moments")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--steps", type=int, default=5, help="steps to time, after one that is not")
     args = parser.parse_args()
 
     begun = time.perf_counter()
     import torch
-    from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     bf16 = args.precision == "bf16"
-    base = AutoModelForCausalLM.from_pretrained(args.model, dtype=torch.bfloat16 if bf16 else torch.float32)
-    config = LoraConfig(r=args.rank, lora_alpha=2 * args.rank, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM")
-    model = get_peft_model(base, config).to(args.device)
+    narrow = bf16 and (args.narrow or not args.full)
+    model = AutoModelForCausalLM.from_pretrained(args.model, dtype=torch.bfloat16 if narrow else torch.float32)
+    if not args.full:
+        from peft import LoraConfig, get_peft_model
+
+        config = LoraConfig(r=args.rank, lora_alpha=2 * args.rank, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM")
+        model = get_peft_model(model, config)
+    model.to(args.device)
     if args.gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     model.config.use_cache = False
@@ -43,7 +50,7 @@ def main():
     if args.compile:
         model.compile()
     parameters = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=1e-4, weight_decay=0.0, fused=True)
+    optimizer = torch.optim.AdamW(parameters, lr=2e-5 if args.full else 1e-4, weight_decay=0.0, fused=True)
     with open(args.tokens) as file:
         input_ids = torch.tensor(json.load(file)).to(args.device)
     if args.private:
@@ -53,7 +60,9 @@ def main():
 
         model = GradSampleModule(model, loss_reduction="mean")
         optimizer = DPOptimizer(optimizer, noise_multiplier=1.0, max_grad_norm=1.0, expected_batch_size=len(input_ids))
-    precision = lambda: torch.autocast(args.device, torch.bfloat16) if bf16 else contextlib.nullcontext()
+    # Where all is bf16 there is nothing to cast.
+    cast = bf16 and not args.narrow
+    precision = lambda: torch.autocast(args.device, torch.bfloat16) if cast else contextlib.nullcontext()
 
     seconds, losses = [], []
     for step in range(args.steps + 1):

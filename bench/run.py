@@ -1,6 +1,6 @@
-"""Speed and memory of a LoRA training step: Trainyard beside transformers + PEFT, on the same weights and the same tokens.
+"""Speed and memory of a training step: Trainyard beside transformers (+ PEFT), on the same weights and the same tokens.
 
-All train SmolLM2-135M-Instruct with LoRA on all linear layers and AdamW on one batch of random tokens. They take turns, so that what else
+All train SmolLM2-135M-Instruct with LoRA on all linear layers, or all of its weights (--full), and AdamW on one batch of random tokens. They take turns, so that what else
 the machine does falls on all; the figures are medians over all timed steps. The first losses must agree: it is the same work. Last comes the
 roofline: the step's matrix products alone, each at the best rate of its shape.
 
@@ -43,7 +43,13 @@ PRIVATE_PEERS = {
     "opacus, hooks": (["--private"], False),
     "opacus, hooks, jemalloc": (["--private"], True),
 }
-ALL_PEERS = PEERS | PRIVATE_PEERS | GPU_PEERS
+# The same of full fine-tuning. What is equivalent to ours keeps fp32 weights; pure bf16 weights learn less at small rates, but cost less.
+FULL_PEERS = {
+    "transformers, fp32 weights": (["--full"], False),
+    "the same, with jemalloc": (["--full"], True),
+    "transformers, bf16 weights, jemalloc": (["--full", "--narrow"], True),
+}
+KNOWN = PEERS | PRIVATE_PEERS | FULL_PEERS | GPU_PEERS
 # Before training the two differ only by the rounding of their kernels.
 LOSS_TOLERANCE = {"fp32": 1e-3, "bf16": 3e-2}
 # Of losses on the GPU to those on the processor, of themselves.
@@ -64,8 +70,9 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--steps", type=int, default=5, help="timed steps of each process")
     parser.add_argument("--private", action="store_true", help="private steps, beside Opacus and beside our own without privacy")
+    parser.add_argument("--full", action="store_true", help="train all weights instead of a LoRA")
     parser.add_argument("--rounds", type=int, default=3, help="processes of each side")
-    parser.add_argument("--peers", nargs="*", choices=list(ALL_PEERS), help="whom to run beside it; by default all of its kind")
+    parser.add_argument("--peers", nargs="*", choices=list(KNOWN), help="whom to run beside it; by default all of its kind")
     parser.add_argument("--json", type=Path, help="also write all figures here")
     args = parser.parse_args()
 
@@ -74,9 +81,13 @@ def main():
         print("skipped: there is no GPU here (nvidia-smi names none)")
         return
     if args.peers is None:
-        args.peers = list(PRIVATE_PEERS if args.private else GPU_PEERS if on_gpu else PEERS)
+        # No peer takes private steps of all weights of a model with a tied head.
+        alike = GPU_PEERS if on_gpu else FULL_PEERS if args.full else PRIVATE_PEERS if args.private else PEERS
+        args.peers = [] if args.full and args.private else list(alike)
     args.length = args.length or (2048 if on_gpu else 512)
     args.precision = args.precision or ("bf16" if on_gpu or bf16_instructions() else "fp32")
+    if args.precision == "fp32":
+        args.peers = [name for name in args.peers if "--narrow" not in KNOWN[name][0]]
     if not args.trainer.is_file():
         sys.exit(f"{args.trainer} is missing: make release")
     args.model = args.model or default_model(args)
@@ -94,12 +105,12 @@ def main():
                      "--precision", args.precision, "--threads", os.cpu_count(), "--steps", 3]
             gpu.check_parity(lambda device: step(small + ["--device", device], os.cpu_count(), {}), PARITY_TOLERANCE[args.precision])
         common += ["--steps", args.steps]
-        ours = [args.trainer, "bench-step", "--batch", args.batch, "--length", args.length, *common]
+        ours = [args.trainer, "bench-step", "--batch", args.batch, "--length", args.length, *common] + ["--full"] * args.full
         peer = [sys.executable, ROOT / "bench/peft_step.py", *common]
         commands = {"trainyard": (ours + ["--private"] * args.private, {})}
         if args.private:
             commands["trainyard, not private"] = (ours, {})
-        commands |= {name: (peer + ALL_PEERS[name][0], environment(ALL_PEERS[name][1])) for name in args.peers}
+        commands |= {name: (peer + KNOWN[name][0], environment(KNOWN[name][1])) for name in args.peers}
         runs = {name: [] for name in commands}
         for number in range(args.rounds):
             for name, (command, more) in commands.items():
@@ -108,7 +119,7 @@ def main():
     shape = ["--model", args.model, "--batch", args.batch, "--length", args.length, "--rank", args.rank,
              "--precision", args.precision, "--threads", args.threads, "--device", args.device]
     print("roofline", file=sys.stderr)
-    report(runs, step([args.trainer, "bench-roofline", *shape], args.threads, {}), args)
+    report(runs, None if args.full else step([args.trainer, "bench-roofline", *shape], args.threads, {}), args)
 
 
 def default_model(args):
@@ -159,7 +170,8 @@ def report(runs, roofline, args):
     ours = rows["trainyard"]
     private = ", private steps" if args.private else ""
     recomputing = private + (", gradient checkpointing" if args.gradient_checkpointing else "")
-    print(f"\n{args.model.name}, LoRA rank {args.rank} on all linear layers, batch {args.batch} x {args.length}, {args.precision}{recomputing}, "
+    trained = "all weights" if args.full else f"LoRA rank {args.rank} on all linear layers"
+    print(f"\n{args.model.name}, {trained}, batch {args.batch} x {args.length}, {args.precision}{recomputing}, "
           f"{args.threads} threads, {args.rounds} x {args.steps} steps\n{machine(args)}\n")
     print(f"{'':34}{'tokens/s':>10}{'(range)':>16}{'peak MiB':>10}{'first step s':>14}{'first loss':>12}{'last loss':>11}"
           f"{'our speed':>11}{'our memory':>12}")
@@ -169,6 +181,8 @@ def report(runs, roofline, args):
                                                   f"{ours['peak_bytes'] / row['peak_bytes']:11.2f}x")
         print(f"{name:34}{row['tokens_per_second']:10.0f}{spread:>16}{row['peak_bytes'] / 2**20:10.0f}"
               f"{row['first_step_seconds']:14.1f}{row['first_loss']:12.4f}{row['last_loss']:11.4f}{against}")
+    if roofline is None:
+        return
     bound = roofline["tokens_per_second"]
     print(f"\nbound by matrix products of these shapes alone ({roofline['format']}, {roofline['gflop_per_second']:.0f} GFLOP/s): {bound:.0f} tokens/s; "
           + ", ".join(f"{name} {100 * row['tokens_per_second'] / bound:.0f} %" for name, row in rows.items()))

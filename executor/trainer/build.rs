@@ -41,7 +41,8 @@ fn kernels(lib: &Path) {
         }
         build.define("TRAINYARD_ROWS", format!("trainyard_rows_{name}").as_str());
         build.define("TRAINYARD_PACKS", format!("trainyard_packs_{name}").as_str());
-        build.files(["rows.cpp", "packs.cpp"].map(|file| folder.join(file)));
+        build.define("TRAINYARD_FLAT", format!("trainyard_flat_{name}").as_str());
+        build.files(["rows.cpp", "packs.cpp", "flat.cpp"].map(|file| folder.join(file)));
         build.compile(&format!("trainyard_loops_{name}"));
     }
     let root = lib.parent().unwrap_or(lib);

@@ -1,4 +1,4 @@
-"""`peft` loads the exported adapter and measures, on the same lines, the validation loss that the server reported.
+"""`peft` loads the exported adapter, transformers a whole model, and they measure on the same lines the validation loss that the server reported.
 
 The measurement is independent of Trainyard: transformers renders and tokenizes, this script masks what is not the assistant's.
 Tolerances: 1e-3 in fp32, where the two differ by the order of additions; 2e-2 in bf16, where each rounds 8 bits differently.
@@ -48,23 +48,22 @@ def loss(model, tokenizer, lines):
     return total / count
 
 
-@pytest.mark.parametrize("precision, dtype, tolerance", [("fp32", torch.float32, 1e-3), ("bf16", torch.bfloat16, 2e-2)])
-def test_peft_measures_the_reported_loss(client, base_model_dir, tmp_path, precision, dtype, tolerance):
-    torch.set_num_threads(1)
-    valid = chat(12, start=100)
+FORMATS = pytest.mark.parametrize("precision, dtype, tolerance", [("fp32", torch.float32, 1e-3), ("bf16", torch.bfloat16, 2e-2)])
+
+
+def trained(client, directory, valid, precision, adapter, rate):
+    """The name and the result of a job whose files lie in `directory` then."""
     training_file = client.files.create(file=("train.jsonl", chat(60)), purpose="fine-tune")
     validation_file = client.files.create(file=("valid.jsonl", valid), purpose="fine-tune")
     job = client.fine_tuning.jobs.create(
         model="tiny", training_file=training_file.id, validation_file=validation_file.id, seed=3,
         method={"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 3, "batch_size": 4}}},
         extra_body={"trainyard": {
-            "precision": precision, "adapter": {"rank": 8, "alpha": 16.0}, "optimizer": {"learning_rate": 0.01},
+            "precision": precision, "adapter": adapter, "optimizer": {"learning_rate": rate},
             "sequence": {"max_length": 128, "packing": False}}},
     )
     job = wait(client, job, ended)
     assert job.status == "succeeded", job.error
-    reported = job.model_extra["trainyard"]["result"]
-
     artifacts = f"{str(client.base_url).rstrip('/')}/models/{job.fine_tuned_model}/artifacts"
 
     def get(url):
@@ -75,8 +74,16 @@ def test_peft_measures_the_reported_loss(client, base_model_dir, tmp_path, preci
     for artifact in json.loads(get(artifacts))["data"]:
         content = get(f"{artifacts}/{artifact['name']}")
         assert len(content) == artifact["bytes"]
-        (tmp_path / artifact["name"]).write_bytes(content)
+        (directory / artifact["name"]).write_bytes(content)
+    return job, job.model_extra["trainyard"]
 
+
+@FORMATS
+def test_peft_measures_the_reported_loss(client, base_model_dir, tmp_path, precision, dtype, tolerance):
+    torch.set_num_threads(1)
+    valid = chat(12, start=100)
+    _, extension = trained(client, tmp_path, valid, precision, {"rank": 8, "alpha": 16.0}, 0.01)
+    reported = extension["result"]
     tokenizer = AutoTokenizer.from_pretrained(base_model_dir)
     plain = AutoModelForCausalLM.from_pretrained(base_model_dir, dtype=dtype).eval()
     before = loss(plain, tokenizer, valid)
@@ -85,3 +92,25 @@ def test_peft_measures_the_reported_loss(client, base_model_dir, tmp_path, preci
     assert before == pytest.approx(reported["initial_valid_loss"], abs=tolerance)
     assert after == pytest.approx(reported["valid_loss"], abs=tolerance)
     assert after < before - 10 * tolerance, "too little was learned for the comparison to mean anything"
+
+
+@FORMATS
+def test_transformers_loads_a_full_model_and_measures_the_reported_loss(client, base_model_dir, tmp_path, precision, dtype, tolerance):
+    torch.set_num_threads(1)
+    valid = chat(12, start=100)
+    job, extension = trained(client, tmp_path, valid, precision, {"type": "full"}, 0.002)
+    assert extension["adapter"] == {"type": "full"}
+    reported = extension["result"]
+    model, info = AutoModelForCausalLM.from_pretrained(tmp_path, dtype="auto", output_loading_info=True)
+    assert not any(info.values()), info
+    assert model.dtype == dtype, "the weights are handed back in the format that they were measured in"
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    base = AutoModelForCausalLM.from_pretrained(base_model_dir, dtype=dtype)
+    assert model.num_parameters() == base.num_parameters()
+    before, after = loss(base.eval(), tokenizer, valid), loss(model.eval(), tokenizer, valid)
+    assert before == pytest.approx(reported["initial_valid_loss"], abs=tolerance)
+    assert after == pytest.approx(reported["valid_loss"], abs=tolerance)
+    assert after < before - 10 * tolerance, "too little was learned for the comparison to mean anything"
+    assert job.fine_tuned_model in [model.id for model in client.models.list()]
+    checkpoints = client.fine_tuning.jobs.checkpoints.list(job.id).data
+    assert checkpoints and all(point.fine_tuned_model_checkpoint.startswith(job.fine_tuned_model) for point in checkpoints)

@@ -147,6 +147,9 @@ pub struct BenchStepArgs {
     /// Use libtorch's operators alone, without the kernels of this program.
     #[arg(long)]
     pub plain: bool,
+    /// Train all weights instead of a LoRA.
+    #[arg(long)]
+    pub full: bool,
     /// Take private steps: each row a unit, its gradient cut, noise on their sum.
     #[arg(long)]
     pub private: bool,

@@ -1,13 +1,13 @@
-//! What is trained on top of the frozen base model.
+//! What is trained: an adapter on top of the frozen base model, or the model.
 
 use std::fmt;
 
 use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
-use serde::ser::{Serialize, Serializer};
+use serde::ser::{Serialize, SerializeMap, Serializer};
 use utoipa::openapi::{ArrayBuilder, ObjectBuilder, OneOfBuilder, Schema, Type};
 
-/// A parameter-efficient adapter.
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+/// What is trained. A setting that the method does not have must be left out, and is left out of the answer.
+#[derive(Debug, Clone, PartialEq, serde::Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Adapter {
     /// Which method.
@@ -40,7 +40,27 @@ impl Default for Adapter {
     }
 }
 
-/// The adapter methods of the contract. This version carries out `lora` and refuses the others by name.
+/// Without the settings of other methods.
+impl Serialize for Adapter {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { kind, rank, alpha, dropout, target_modules, rslora } = self;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("type", kind)?;
+        for name in kind.settings() {
+            match *name {
+                "rank" => map.serialize_entry(name, rank)?,
+                "alpha" => map.serialize_entry(name, alpha)?,
+                "dropout" => map.serialize_entry(name, dropout)?,
+                "target_modules" => map.serialize_entry(name, target_modules)?,
+                "rslora" => map.serialize_entry(name, rslora)?,
+                other => return Err(serde::ser::Error::custom(format!("no setting '{other}'"))),
+            }
+        }
+        map.end()
+    }
+}
+
+/// The adapter methods of the contract. This version carries out `lora` and `full` and refuses the others by name.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema,
 )]
@@ -62,6 +82,37 @@ pub enum AdapterKind {
     Head,
     /// All weights.
     Full,
+}
+
+impl AdapterKind {
+    /// Its name in a request.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Lora => "lora",
+            Self::Dora => "dora",
+            Self::Ia3 => "ia3",
+            Self::Prefix => "prefix",
+            Self::Prompt => "prompt",
+            Self::Bottleneck => "bottleneck",
+            Self::Head => "head",
+            Self::Full => "full",
+        }
+    }
+
+    /// The fields of [`Adapter`] that are settings of it, in the order of an answer.
+    pub const fn settings(self) -> &'static [&'static str] {
+        match self {
+            Self::Lora => &["rank", "alpha", "dropout", "target_modules", "rslora"],
+            // Those that this version does not carry out have none yet.
+            Self::Dora
+            | Self::Ia3
+            | Self::Prefix
+            | Self::Prompt
+            | Self::Bottleneck
+            | Self::Head
+            | Self::Full => &[],
+        }
+    }
 }
 
 /// Which linear layers are adapted.

@@ -11,6 +11,7 @@ use trainyard_openapi::limits::STAGES_MAX;
 
 use crate::check::{invalid, within};
 use crate::facts::{ParentFacts, StreamFacts};
+use crate::lineage::lora_of;
 use crate::strategies::{check_private, check_strategies, name_of};
 
 /// Where the fields stand in a request.
@@ -143,17 +144,21 @@ pub(crate) fn resolve_continual(
         max_forgetting,
         max_held_out_fall,
         order,
-        parent: parent.map(|parent| ParentPlan {
-            model: parent.model.clone(),
-            manifest_sha256: parent.manifest_sha256.clone(),
-            stages: parent.stages.clone(),
-            rank: parent.rank(),
-        }),
+        parent: parent.map(parent_plan).transpose()?,
     };
     if extension.is_some_and(|extension| extension.privacy.is_some()) {
         check_private(&plan)?;
     }
     Ok(Some(plan))
+}
+
+fn parent_plan(parent: &ParentFacts) -> Result<ParentPlan, ApiError> {
+    Ok(ParentPlan {
+        model: parent.model.clone(),
+        manifest_sha256: parent.manifest_sha256.clone(),
+        stages: parent.stages.clone(),
+        rank: lora_of(parent)?.rank,
+    })
 }
 
 /// `stage-N` for the N-th stage of a model, or the next such name that is free.

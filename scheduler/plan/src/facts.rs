@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use trainyard_openapi::error::{ApiError, ErrorCode};
 
-use crate::plan::AdapterPlan;
+use crate::adapter::AdapterPlan;
 
 /// What is known of the training file before it is read line by line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,14 +44,6 @@ pub struct ParentFacts {
     pub adapter: AdapterPlan,
     /// Whether the data of any of those stages was protected by differential privacy.
     pub private: bool,
-}
-
-impl ParentFacts {
-    /// The rank of its adapter.
-    pub(crate) fn rank(&self) -> u32 {
-        let AdapterPlan::Lora(lora) = &self.adapter;
-        lora.rank
-    }
 }
 
 /// What is known of the base model: the parts of its `config.json` that a request is checked against.

@@ -4,8 +4,8 @@
 //! requests of the API with it, the trainer requests from a file: one meaning for both. No I/O, no clock, no
 //! randomness: the same request and facts give the same plan.
 
+mod adapter;
 mod check;
-mod compatibility;
 mod continual;
 mod facts;
 mod lineage;
@@ -16,13 +16,13 @@ mod resolve;
 mod strategies;
 pub mod trainer;
 
-pub use compatibility::compatibility;
+pub use adapter::{AdapterPlan, FullPlan, LoraPlan, compatibility};
 pub use continual::{ContinualPlan, ParentPlan};
 pub use facts::{DataFacts, HostFacts, ModelFacts, ParentFacts, StreamFacts};
 pub use memory::memory_fit;
 pub use plan::{
-    AdapterPlan, BatchingPlan, CheckpointPlan, EarlyStoppingPlan, EvaluationPlan, LoraPlan,
-    OptimizerPlan, Plan, SchedulePlan, SequencePlan,
+    BatchingPlan, CheckpointPlan, EarlyStoppingPlan, EvaluationPlan, OptimizerPlan, Plan,
+    SchedulePlan, SequencePlan,
 };
 pub use privacy::{PrivacyPlan, accountant_of, resolve_unit, unit_of};
 pub use resolve::resolve;

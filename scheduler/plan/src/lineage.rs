@@ -4,10 +4,10 @@ use trainyard_openapi::error::ApiError;
 use trainyard_openapi::extension::{Adapter, AdapterKind, Strategy};
 use trainyard_openapi::limits::RANK_MAX;
 
-use crate::check::invalid;
+use crate::adapter::LoraPlan;
+use crate::check::{invalid, not_available};
 use crate::continual::ContinualPlan;
 use crate::facts::ParentFacts;
-use crate::plan::{AdapterPlan, LoraPlan};
 
 /// The strategy under which every stage gets an adapter of its own, whose rank adds to that of the result.
 pub(crate) fn grows(plan: Option<&ContinualPlan>) -> Option<&'static str> {
@@ -25,8 +25,7 @@ pub(crate) fn as_before(
     parent: &ParentFacts,
     grows: Option<&'static str>,
 ) -> Result<Adapter, ApiError> {
-    let AdapterPlan::Lora(LoraPlan { rank, alpha, dropout: _, target_modules, rslora }) =
-        &parent.adapter;
+    let LoraPlan { rank, alpha, dropout: _, target_modules, rslora } = lora_of(parent)?;
     let (default, mut adapter) = (Adapter::default(), adapter);
     let other = |field: &str, before: String, wanted: String| {
         let model = &parent.model;
@@ -55,6 +54,17 @@ pub(crate) fn as_before(
     }
     (adapter.rank, adapter.alpha, adapter.rslora) = (*rank, *alpha, *rslora);
     Ok(adapter)
+}
+
+/// The adapter of an earlier result: only one of low rank can be gone on from.
+pub(crate) fn lora_of(parent: &ParentFacts) -> Result<&LoraPlan, ApiError> {
+    parent.adapter.lora().ok_or_else(|| {
+        let (model, kind) = (&parent.model, parent.adapter.kind().name());
+        not_available(
+            "model",
+            format!("to go on from '{model}', a result of adapter type '{kind}',"),
+        )
+    })
 }
 
 /// The rank of what comes out: that of `rank`, or where stages have adapters of their own the sum over them and the earlier result.

@@ -2,18 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use trainyard_openapi::extension::{Precision, TargetModules};
+use trainyard_openapi::extension::Precision;
 use trainyard_openapi::preflight::MemoryFit;
 
 use crate::facts::{HostFacts, ModelFacts};
-use crate::plan::{AdapterPlan, LoraPlan, Plan};
+use crate::plan::Plan;
 
 /// What libtorch, tokenizer and the process take before anything is loaded: measured, rounded up.
 const ENGINE_BYTES: u64 = 400 << 20;
 /// Rows of logits that the chunked loss holds at once.
 const LOSS_ROWS: u64 = 512;
-/// Bytes of an adapter parameter: itself, its gradient and two moments in fp32, and a copy in the compute format.
-const ADAPTER_PARAMETER_BYTES: u64 = 18;
 
 /// Compares what `plan` needs with what the host has.
 pub fn memory_fit(plan: &Plan, model: &ModelFacts, host: HostFacts) -> MemoryFit {
@@ -33,7 +31,10 @@ pub fn memory_fit(plan: &Plan, model: &ModelFacts, host: HostFacts) -> MemoryFit
 fn parts(plan: &Plan, model: &ModelFacts, micro: u32) -> BTreeMap<String, u64> {
     let width = bytes_of(plan.precision);
     let tokens = u64::from(micro) * u64::from(plan.sequence.max_length);
-    let AdapterPlan::Lora(lora) = &plan.adapter;
+    let frozen = match plan.adapter.trains_base() {
+        true => 0,
+        false => model.parameters_estimate(),
+    };
     let activations = match plan.batching.gradient_checkpointing {
         // One vector a block stays; one block is computed again at a time.
         true => {
@@ -43,8 +44,8 @@ fn parts(plan: &Plan, model: &ModelFacts, micro: u32) -> BTreeMap<String, u64> {
         false => activation_bytes(model, tokens, plan.precision),
     };
     let parts = [
-        ("weights", model.parameters_estimate() * width),
-        ("adapter", lora_parameters(lora, model) * ADAPTER_PARAMETER_BYTES),
+        ("weights", frozen * width),
+        ("adapter", plan.adapter.bytes(model, plan.precision)),
         ("activations", activations),
         ("loss", LOSS_ROWS.min(tokens) * model.vocab_size * 4 * 2),
         ("engine", ENGINE_BYTES),
@@ -65,24 +66,4 @@ const fn bytes_of(precision: Precision) -> u64 {
 pub(crate) fn activation_bytes(model: &ModelFacts, tokens: u64, precision: Precision) -> u64 {
     let numbers = model.layers * (16 * model.hidden_size + 4 * model.intermediate_size);
     tokens.saturating_mul(numbers * bytes_of(precision))
-}
-
-/// Parameters of the adapter, from above: keys and values count as wide as queries.
-fn lora_parameters(lora: &LoraPlan, model: &ModelFacts) -> u64 {
-    let (narrow, wide) = (2 * model.hidden_size, model.hidden_size + model.intermediate_size);
-    let kinds = [
-        ("q_proj", narrow),
-        ("k_proj", narrow),
-        ("v_proj", narrow),
-        ("o_proj", narrow),
-        ("gate_proj", wide),
-        ("up_proj", wide),
-        ("down_proj", wide),
-    ];
-    let meant = |name: &str| match &lora.target_modules {
-        TargetModules::Names(names) => names.iter().any(|wanted| wanted.ends_with(name)),
-        _ => true,
-    };
-    let sides: u64 = kinds.iter().filter(|(name, _)| meant(name)).map(|(_, side)| side).sum();
-    u64::from(lora.rank) * sides * model.layers
 }

@@ -3,12 +3,12 @@
 use serde::{Deserialize, Serialize};
 use trainyard_openapi::auto::Auto;
 use trainyard_openapi::extension::{
-    Adapter, AdapterKind, Batching, Checkpointing, EarlyStopping, Evaluation, JobExtension,
-    JobResult, Metric, Optimizer, OptimizerKind, Overlong, Precision, Progress, Resources,
-    Schedule, ScheduleKind, Sequence, TargetModules,
+    Batching, Checkpointing, EarlyStopping, Evaluation, JobExtension, JobResult, Metric, Optimizer,
+    OptimizerKind, Overlong, Precision, Progress, Resources, Schedule, ScheduleKind, Sequence,
 };
 use trainyard_openapi::method::{Hyperparameters, Method, MethodKind, Supervised};
 
+use crate::adapter::AdapterPlan;
 use crate::continual::ContinualPlan;
 use crate::privacy::PrivacyPlan;
 
@@ -50,29 +50,6 @@ pub struct Plan {
     pub continual: Option<ContinualPlan>,
     /// What the job may use.
     pub resources: Resources,
-}
-
-/// What is trained on top of the frozen base. A new method is a new variant.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase", tag = "type")]
-pub enum AdapterPlan {
-    /// Low-rank adaptation.
-    Lora(LoraPlan),
-}
-
-/// Low-rank adaptation.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct LoraPlan {
-    /// Rank r.
-    pub rank: u32,
-    /// The update is scaled by alpha / r, or alpha / sqrt(r) with `rslora`.
-    pub alpha: f64,
-    /// Dropout on the adapter's input.
-    pub dropout: f64,
-    /// The layers.
-    pub target_modules: TargetModules,
-    /// Rank-stabilised scaling.
-    pub rslora: bool,
 }
 
 /// `AdamW`.
@@ -172,20 +149,12 @@ impl Plan {
 
     /// The `trainyard` object of the job.
     pub fn extension(&self, progress: Progress, result: Option<JobResult>) -> JobExtension {
-        let AdapterPlan::Lora(lora) = &self.adapter;
         let OptimizerPlan { learning_rate, betas, eps, weight_decay, max_grad_norm } =
             self.optimizer.clone();
         let SchedulePlan { kind, warmup_ratio, min_ratio } = self.schedule.clone();
         let SequencePlan { max_length, packing, overlong } = self.sequence.clone();
         JobExtension {
-            adapter: Adapter {
-                kind: AdapterKind::Lora,
-                rank: lora.rank,
-                alpha: lora.alpha,
-                dropout: lora.dropout,
-                target_modules: lora.target_modules.clone(),
-                rslora: lora.rslora,
-            },
+            adapter: self.adapter.shown(),
             optimizer: Optimizer {
                 kind: OptimizerKind::Adamw,
                 learning_rate: Some(learning_rate),

@@ -5,27 +5,25 @@ use std::collections::BTreeMap;
 use trainyard_openapi::auto::Auto;
 use trainyard_openapi::error::ApiError;
 use trainyard_openapi::extension::{
-    Adapter, AdapterKind, Batching, Checkpointing, EarlyStopping, Evaluation, Extension, Optimizer,
-    Precision, Resources, Schedule, Sequence, Strategy, TargetModules,
+    Batching, Checkpointing, EarlyStopping, Evaluation, Extension, Optimizer, Precision, Resources,
+    Schedule, Sequence, Strategy,
 };
 use trainyard_openapi::job::CreateJob;
 use trainyard_openapi::limits;
 use trainyard_openapi::method::{Hyperparameters, MethodKind};
 
+use crate::adapter::resolve_adapter;
 use crate::check::{invalid, not_available, positive, text, within};
 use crate::continual::{ContinualPlan, resolve_continual};
 use crate::facts::{DataFacts, HostFacts, ModelFacts, StreamFacts};
 use crate::lineage::{as_before, check_growth, grows};
 use crate::memory::activation_bytes;
 use crate::plan::{
-    AdapterPlan, BatchingPlan, CheckpointPlan, EarlyStoppingPlan, EvaluationPlan, LoraPlan,
-    OptimizerPlan, Plan, SchedulePlan, SequencePlan,
+    BatchingPlan, CheckpointPlan, EarlyStoppingPlan, EvaluationPlan, OptimizerPlan, Plan,
+    SchedulePlan, SequencePlan,
 };
 use crate::privacy::{self, resolve_privacy};
 
-/// Peak rate of a `LoRA` job where the client names none. Ten times what full fine-tuning takes, as "LoRA Without
-/// Regret" (Thinking Machines, 2025) found best across ranks and model sizes.
-const LORA_LEARNING_RATE: f64 = 2e-4;
 /// `"auto"` aims at about so many optimizer steps in a pass, so that the schedule has room on small files.
 const STEPS_PER_EPOCH_AIM: u64 = 64;
 /// `"auto"` aims at about so many optimizer steps in all on small files.
@@ -146,7 +144,16 @@ pub fn resolve(
         ));
     }
     let mut sequence = resolve_sequence(sequence, model)?;
-    let mut optimizer = resolve_optimizer(optimizer, multiplier)?;
+    let adapter = match &stream.parent {
+        None => adapter,
+        Some(parent) => as_before(adapter, parent, grows(continual.as_ref()))?,
+    };
+    let adapter = resolve_adapter(adapter, model, continual.as_ref(), privacy.is_some())?;
+    if let Some(lora) = adapter.lora() {
+        check_growth(lora.rank, continual.as_ref())?;
+    }
+    let default_rate = adapter.learning_rate() * multiplier;
+    let mut optimizer = resolve_optimizer(optimizer, default_rate)?;
     let privacy = match privacy {
         Some(privacy) => {
             keep_units_apart(&mut sequence)?;
@@ -158,17 +165,12 @@ pub fn resolve(
         }
         None => None,
     };
-    let adapter = match &stream.parent {
-        None => adapter,
-        Some(parent) => as_before(adapter, parent, grows(continual.as_ref()))?,
-    };
-    check_growth(adapter.rank, continual.as_ref())?;
     Ok(Plan {
         seed,
         epochs,
         batch_size,
         learning_rate_multiplier: multiplier,
-        adapter: resolve_adapter(adapter, model)?,
+        adapter,
         optimizer,
         schedule: resolve_schedule(schedule)?,
         precision,
@@ -261,45 +263,11 @@ fn resolve_precision(precision: Auto<Precision>, host: HostFacts) -> Result<Prec
     Ok(precision)
 }
 
-fn resolve_adapter(adapter: Adapter, model: &ModelFacts) -> Result<AdapterPlan, ApiError> {
-    let Adapter { kind, rank, alpha, dropout, target_modules, rslora } = adapter;
-    match kind {
-        AdapterKind::Lora => {}
-        other => {
-            let name = serde_json::to_string(&other).unwrap_or_default();
-            return Err(not_available("trainyard.adapter.type", name));
-        }
-    }
-    within("trainyard.adapter.rank", rank, 1..=limits::RANK_MAX)?;
-    if u64::from(rank) > model.hidden_size {
-        let width = model.hidden_size;
-        return Err(invalid(
-            "trainyard.adapter.rank",
-            format!("must not exceed the model's width of {width}, but is {rank}"),
-        ));
-    }
-    positive("trainyard.adapter.alpha", alpha)?;
-    if !(0.0..1.0).contains(&dropout) {
-        return Err(invalid(
-            "trainyard.adapter.dropout",
-            format!("must be from 0 to below 1, not {dropout}"),
-        ));
-    }
-    if let TargetModules::Names(names) = &target_modules {
-        let count = names.len();
-        within("trainyard.adapter.target_modules", count, 1..=limits::TARGET_MODULES_MAX)?;
-        for name in names {
-            text("trainyard.adapter.target_modules", name, 256)?;
-        }
-    }
-    Ok(AdapterPlan::Lora(LoraPlan { rank, alpha, dropout, target_modules, rslora }))
-}
-
-fn resolve_optimizer(optimizer: Optimizer, multiplier: f64) -> Result<OptimizerPlan, ApiError> {
+fn resolve_optimizer(optimizer: Optimizer, default_rate: f64) -> Result<OptimizerPlan, ApiError> {
     let Optimizer { kind: _, learning_rate, betas, eps, weight_decay, max_grad_norm } = optimizer;
     let learning_rate = match learning_rate {
         Some(rate) => positive("trainyard.optimizer.learning_rate", rate)?,
-        None => LORA_LEARNING_RATE * multiplier,
+        None => default_rate,
     };
     within("trainyard.optimizer.learning_rate", learning_rate, 0.0..=10.0)?;
     for beta in betas {

@@ -54,17 +54,22 @@ impl Scheduler {
             refused(format!("its base model '{base}' is not on this server any more"))
         })?;
         let read = self.read_manifest(&prefix).await?;
-        if !read.manifest.files.contains_key(ADAPTER_CONFIG) {
-            return Err(refused(format!("'{name}' has no {ADAPTER_CONFIG}")).into());
-        }
-        let config = self.adapter_config(&prefix).await?;
-        let AdapterPlan::Lora(lora) = &job.plan.adapter;
-        let adapter = AdapterPlan::Lora(LoraPlan {
-            rank: config.r,
-            alpha: config.lora_alpha,
-            rslora: config.use_rslora,
-            ..lora.clone()
-        });
+        let adapter = match &job.plan.adapter {
+            AdapterPlan::Lora(lora) => {
+                if !read.manifest.files.contains_key(ADAPTER_CONFIG) {
+                    return Err(refused(format!("'{name}' has no {ADAPTER_CONFIG}")).into());
+                }
+                let config = self.adapter_config(&prefix).await?;
+                AdapterPlan::Lora(LoraPlan {
+                    rank: config.r,
+                    alpha: config.lora_alpha,
+                    rslora: config.use_rslora,
+                    ..lora.clone()
+                })
+            }
+            // The plan says whether such a result can be gone on from.
+            other => other.clone(),
+        };
         let stages = self.stages_before(&job, checkpoint.as_ref()).await?;
         let private =
             job.plan.privacy.is_some() || job.parent.as_ref().is_some_and(|parent| parent.private);

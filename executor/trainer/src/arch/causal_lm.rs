@@ -1,6 +1,6 @@
-//! A causal language model with an adapter: losses, gradients and logits of batches.
+//! A causal language model, mostly with an adapter: losses, gradients and logits of batches.
 //!
-//! The base is frozen: nothing is kept for a gradient of it. Forward and backward pass are written out, block by block: what a block keeps is
+//! The base is frozen, or all of it is trained. Forward and backward pass are written out, block by block: what a block keeps is
 //! freed as soon as its backward pass has used it. The model is a value owned by one thread.
 
 use tch::{Device, Kind, Tensor};
@@ -15,11 +15,13 @@ use crate::nn::context::Context;
 use crate::nn::linear::Projection;
 use crate::nn::rope::Rotation;
 use crate::objective::cross_entropy::{LossStats, LossSums, Targets, linear_cross_entropy};
-use crate::optim::parameters::Parameters;
+use crate::optim::parameters::{Parameter, Parameters};
+use crate::peft::AdapterSettings;
+use crate::peft::full::Places;
 use crate::peft::lora::{Lora, LoraSettings, Pass, check_targets};
 use crate::privacy::gradients::RowUnits;
 use crate::rng::Rng;
-use crate::weights::WeightSource;
+use crate::weights::{WeightSource, require};
 
 /// Rows of tokens on the model's device. What decides over shapes and kernels is known on the processor: nothing asks the device for it.
 #[derive(Debug)]
@@ -82,8 +84,10 @@ pub struct StepOptions {
 pub struct AtHead<'a> {
     /// Hidden states after the last norm, (n, d).
     pub hidden_nd: &'a Tensor,
-    /// The frozen output head, (v, d).
+    /// The output head, (v, d).
     pub head_vd: &'a Tensor,
+    /// The head as a parameter with where its gradient goes, where it is trained.
+    pub trained: Option<(&'a Parameter, &'a Pass)>,
     /// How the model computes.
     pub compute: &'a Compute,
 }
@@ -116,6 +120,43 @@ impl CausalLm {
         let (config, compute) = (config.clone(), Compute::new(device, kind));
         let parameters = Parameters::zeros(Vec::new(), device)?;
         Ok(Self { config, body, compute, parameters, adapter_enabled: true })
+    }
+
+    /// Makes the parameters of a method, as fresh ones begin.
+    ///
+    /// # Errors
+    /// A user error where the settings do not fit the model.
+    pub fn attach(&mut self, settings: &AdapterSettings, rng: &mut Rng) -> Result<()> {
+        match settings {
+            AdapterSettings::Lora(settings) => self.attach_lora(settings, rng),
+            AdapterSettings::Full => self.train_all(),
+        }
+    }
+
+    /// Makes every weight a parameter, with the value that it has.
+    fn train_all(&mut self) -> Result<()> {
+        let _no_grad = tch::no_grad_guard();
+        let tied = self.config.tie_word_embeddings;
+        let weights = self.body.weights(tied)?;
+        let shapes = weights.iter().map(|(name, weight)| (name.clone(), weight.size())).collect();
+        let parameters = Parameters::zeros(shapes, self.compute.device)?;
+        for ((_, mut master), (_, weight)) in parameters.named()?.into_iter().zip(weights) {
+            master.f_copy_(&weight)?;
+        }
+        self.parameters = parameters.computed_in(self.compute.kind)?;
+        self.body.train(tied, &mut Places::of(&self.parameters))
+    }
+
+    /// Gives every parameter the value that it has in `source`, in the precision that it has there: the model may compute in less.
+    ///
+    /// # Errors
+    /// A user error naming what is missing or of another shape.
+    pub fn load_masters(&mut self, source: &dyn WeightSource) -> Result<()> {
+        let _no_grad = tch::no_grad_guard();
+        for (name, mut master) in self.parameters.named()? {
+            master.f_copy_(&require(source, &name, &master.size())?)?;
+        }
+        self.parameters.refresh()
     }
 
     /// Puts a fresh `LoRA` on the layers that `settings` names.
@@ -151,7 +192,7 @@ impl CausalLm {
         Ok(())
     }
 
-    /// The adapter's parameters under PEFT's names, in a fixed order.
+    /// The parameters in training, in a fixed order: an adapter's under PEFT's names, a whole model's under those of transformers.
     pub fn parameters(&self) -> &Parameters {
         &self.parameters
     }
@@ -196,6 +237,7 @@ impl CausalLm {
             }
             parameter.f_copy_(&value.f_to_device(self.compute.device)?)?;
         }
+        self.parameters.refresh()?;
         match source
             .names()
             .into_iter()
@@ -224,10 +266,10 @@ impl CausalLm {
     /// As libtorch reports.
     pub fn evaluate(&self, batch: &ModelBatch) -> Result<LossStats> {
         let hidden = self.hidden(batch)?;
-        self.loss(&hidden, batch, None)?.0.read()
+        linear_cross_entropy(&self.at_head(&hidden), &batch.targets, None)?.0.read()
     }
 
-    /// Adds the gradient of `scale * loss_sum` to the adapter's gradients and gives the loss.
+    /// Adds the gradient of `scale * loss_sum` to the parameters' gradients and gives the loss.
     ///
     /// # Errors
     /// As libtorch reports.
@@ -238,7 +280,7 @@ impl CausalLm {
         options: &StepOptions,
     ) -> Result<LossSums> {
         self.accumulate_with(batch, options, &mut |hidden| {
-            self.loss(hidden.hidden_nd, batch, Some(scale))
+            linear_cross_entropy(hidden, &batch.labels, Some(scale))
         })
     }
 
@@ -273,7 +315,8 @@ impl CausalLm {
             }
         }
         let (hidden, rstd) = self.body.norm.forward(&x_nd, self.compute.kernels)?;
-        let (sums, dhidden) = objective(&self.at_head(&hidden))?;
+        let head = self.body.trained.as_ref().map(|(_, head)| (head, &pass));
+        let (sums, dhidden) = objective(&AtHead { trained: head, ..self.at_head(&hidden) })?;
         drop(hidden);
         let Some(mut dhidden) = dhidden else { return Ok(sums) };
         if let Some((_, weights)) = units {
@@ -286,7 +329,9 @@ impl CausalLm {
             dhidden = rows.f_view_as(&dhidden)?;
         }
         let mut gradient = dhidden.f_zeros_like()?;
-        self.body.norm.backward(&dhidden, &x_nd, &rstd, &mut gradient, self.compute.kernels)?;
+        let (norm, kernels) = (&self.body.norm, self.compute.kernels);
+        norm.add_gradient(&dhidden, &x_nd, &rstd, kernels, &pass)?;
+        norm.backward(&dhidden, &x_nd, &rstd, &mut gradient, kernels)?;
         drop((dhidden, x_nd));
         for block in self.body.blocks.iter().rev() {
             let of_block = match kept.pop() {
@@ -294,11 +339,15 @@ impl CausalLm {
                 Some(Activations::Input(x)) => block.forward(x, &context)?.1,
                 None => break,
             };
-            // The first block's input is the frozen embedding: nothing below it wants a gradient.
-            match block.backward(gradient, of_block, &context, !kept.is_empty())? {
+            // The first block's input is the embedding: nothing below it wants a gradient where that is frozen.
+            let wanted = !kept.is_empty() || self.body.trained.is_some();
+            match block.backward(gradient, of_block, &context, wanted)? {
                 Some(below) => gradient = below,
-                None => break,
+                None => return Ok(sums),
             }
+        }
+        if let Some((embedding, _)) = &self.body.trained {
+            pass.add_embedding(embedding, &batch.input_ids.f_reshape([-1])?, &gradient)?;
         }
         Ok(sums)
     }
@@ -314,7 +363,7 @@ impl CausalLm {
         Ok(logits.f_view([b, t, -1])?.f_to_kind(Kind::Float)?)
     }
 
-    /// Parameters of the base.
+    /// Parameters of the base that are frozen.
     pub fn parameter_count(&self) -> i64 {
         self.body.parameters
     }
@@ -327,6 +376,11 @@ impl CausalLm {
     /// The device.
     pub fn device(&self) -> Device {
         self.compute.device
+    }
+
+    /// The format that is computed in.
+    pub fn kind(&self) -> Kind {
+        self.compute.kind
     }
 
     /// Embedded tokens (n, d) and the rotation of their positions.
@@ -350,7 +404,8 @@ impl CausalLm {
 
     /// Hidden states with what is needed to compute logits of them.
     pub fn at_head<'a>(&'a self, hidden_nd: &'a Tensor) -> AtHead<'a> {
-        AtHead { hidden_nd, head_vd: &self.body.head_vd, compute: &self.compute }
+        let (head_vd, compute) = (&self.body.head_vd, &self.compute);
+        AtHead { hidden_nd, head_vd, trained: None, compute }
     }
 
     /// Hidden states (n, d) after the last norm, without dropout, and with nothing kept.
@@ -366,15 +421,6 @@ impl CausalLm {
             x_nd = block.forward(x_nd, &context)?.0;
         }
         Ok(self.body.norm.forward(&x_nd, self.compute.kernels)?.0)
-    }
-
-    fn loss(
-        &self,
-        hidden_nd: &Tensor,
-        batch: &ModelBatch,
-        scale: Option<f64>,
-    ) -> Result<(LossSums, Option<Tensor>)> {
-        linear_cross_entropy(hidden_nd, &self.body.head_vd, &batch.targets, scale, &self.compute)
     }
 }
 

@@ -13,6 +13,8 @@ use crate::nn::context::Context;
 use crate::nn::linear::{Kept, Linear};
 use crate::nn::norm::RmsNorm;
 use crate::nn::swiglu;
+use crate::optim::parameters::Parameter;
+use crate::peft::full::Places;
 use crate::weights::{WeightSource, require};
 
 /// One transformer block.
@@ -60,7 +62,7 @@ impl Block {
         Ok((y, KeptBlock { x, x_rstd, attention, mid, mid_rstd, gate_up, of_gate_up, of_down }))
     }
 
-    /// Adds the adapters' gradients for `dy_nd`, and gives that of the block's input where it is `wanted`.
+    /// Adds the parameters' gradients for `dy_nd`, and gives that of the block's input where it is `wanted`.
     ///
     /// # Errors
     /// As libtorch reports.
@@ -86,6 +88,7 @@ impl Block {
                 self.gate_up.backward(&dgate_up, &normed, &of_gate_up, compute, pass, true)?;
             if let Some(dnormed) = dnormed {
                 let norm = &self.post_attention_layernorm;
+                norm.add_gradient(&dnormed, &mid, &mid_rstd, kernels, pass)?;
                 norm.backward(&dnormed, &mid, &mid_rstd, &mut dx, kernels)?;
             }
         }
@@ -93,11 +96,44 @@ impl Block {
         let dnormed = self.attention.backward(&dx, &normed, attention, context, wanted)?;
         match dnormed {
             Some(dnormed) => {
+                self.input_layernorm.add_gradient(&dnormed, &x, &x_rstd, kernels, pass)?;
                 self.input_layernorm.backward(&dnormed, &x, &x_rstd, &mut dx, kernels)?;
                 Ok(Some(dx))
             }
             None => Ok(None),
         }
+    }
+
+    /// Its weights under their Hugging Face names, in the order of [`Block::train`].
+    fn weights(&self, path: &str) -> Result<Vec<(String, Tensor)>> {
+        let norm = |name: &str, norm: &RmsNorm| {
+            (format!("{path}.{name}.weight"), norm.weight().shallow_clone())
+        };
+        let mut all = vec![norm("input_layernorm", &self.input_layernorm)];
+        all.extend(self.attention.qkv.weights()?);
+        if let Some((q_norm, k_norm)) = &self.attention.qk_norm {
+            all.push(norm("self_attn.q_norm", q_norm));
+            all.push(norm("self_attn.k_norm", k_norm));
+        }
+        all.extend(self.attention.o_proj.weights()?);
+        all.push(norm("post_attention_layernorm", &self.post_attention_layernorm));
+        all.extend(self.gate_up.weights()?);
+        all.extend(self.down_proj.weights()?);
+        Ok(all)
+    }
+
+    /// Trains all its weights, which move to the next of `places`.
+    fn train(&mut self, places: &mut Places<'_>) -> Result<()> {
+        self.input_layernorm.train(places)?;
+        self.attention.qkv.train(places)?;
+        if let Some((q_norm, k_norm)) = &mut self.attention.qk_norm {
+            q_norm.train(places)?;
+            k_norm.train(places)?;
+        }
+        self.attention.o_proj.train(places)?;
+        self.post_attention_layernorm.train(places)?;
+        self.gate_up.train(places)?;
+        self.down_proj.train(places)
     }
 
     /// Its linear layers in PEFT's order.
@@ -123,7 +159,9 @@ pub struct Llama {
     pub norm: RmsNorm,
     /// (v, d): the output head; the embedding itself where they are tied.
     pub head_vd: Tensor,
-    /// Parameters of all of it, tied ones counted once.
+    /// Embedding and head as parameters, where they are trained: the same one where they are tied.
+    pub trained: Option<(Parameter, Parameter)>,
+    /// Parameters of all of it that are frozen, tied ones counted once.
     pub parameters: i64,
 }
 
@@ -151,7 +189,44 @@ impl Llama {
             true => embed_vd.shallow_clone(),
             false => loader.tensor("lm_head.weight", &[v, d])?,
         };
-        Ok(Self { embed_vd, blocks, norm, head_vd, parameters: loader.parameters })
+        let parameters = loader.parameters;
+        Ok(Self { embed_vd, blocks, norm, head_vd, trained: None, parameters })
+    }
+
+    /// All weights under their Hugging Face names, in the order of [`Llama::train`]; tied ones once.
+    ///
+    /// # Errors
+    /// As libtorch reports.
+    pub fn weights(&self, tied: bool) -> Result<Vec<(String, Tensor)>> {
+        let mut all =
+            vec![("model.embed_tokens.weight".to_string(), self.embed_vd.shallow_clone())];
+        for (layer, block) in self.blocks.iter().enumerate() {
+            all.extend(block.weights(&format!("model.layers.{layer}"))?);
+        }
+        all.push(("model.norm.weight".to_string(), self.norm.weight().shallow_clone()));
+        if !tied {
+            all.push(("lm_head.weight".to_string(), self.head_vd.shallow_clone()));
+        }
+        Ok(all)
+    }
+
+    /// Trains all weights, which move to the next of `places`.
+    ///
+    /// # Errors
+    /// As libtorch reports.
+    pub fn train(&mut self, tied: bool, places: &mut Places<'_>) -> Result<()> {
+        let (embed_vd, embedding) = places.take(&self.embed_vd.size())?;
+        for block in &mut self.blocks {
+            block.train(places)?;
+        }
+        self.norm.train(places)?;
+        let (head_vd, head) = match tied {
+            true => (embed_vd.shallow_clone(), embedding.share()),
+            false => places.take(&self.head_vd.size())?,
+        };
+        (self.embed_vd, self.head_vd) = (embed_vd, head_vd);
+        (self.trained, self.parameters) = (Some((embedding, head)), 0);
+        Ok(())
     }
 }
 

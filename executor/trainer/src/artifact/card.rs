@@ -7,11 +7,10 @@ use trainyard_openapi::extension::{Precision, PrivacyUnit};
 use trainyard_plan::PrivacyPlan;
 use trainyard_plan::trainer::RunSpec;
 
-use crate::peft::lora::LoraSettings;
+use crate::artifact::description::AdapterDescription;
+use crate::artifact::loading::Loading;
+use crate::peft::AdapterSettings;
 use crate::train::state::RunState;
-
-/// Ranks that vLLM can be told to serve.
-const VLLM_RANKS: [i64; 9] = [1, 8, 16, 32, 64, 128, 256, 320, 512];
 
 /// What is promised to whom, and what it rests on.
 fn privacy_section(plan: &PrivacyPlan, state: &RunState) -> String {
@@ -55,10 +54,23 @@ fn privacy_section(plan: &PrivacyPlan, state: &RunState) -> String {
     section
 }
 
+/// The row on the format that a whole model is handed back in; an adapter is fp32 always.
+fn written(settings: &AdapterSettings, precision: Precision) -> &'static str {
+    match (settings, precision) {
+        (AdapterSettings::Lora(_), _) => "",
+        (AdapterSettings::Full, Precision::Fp32) => {
+            "\n| Number format of the weights | float32, as computed with |"
+        }
+        (AdapterSettings::Full, Precision::Bf16 | Precision::Fp16) => {
+            "\n| Number format of the weights | bfloat16, as computed with; trained as float32, which checkpoints hold |"
+        }
+    }
+}
+
 /// The card as Markdown with the front matter that model hubs read. `continual` is the section on what was forgotten.
 pub fn render(
     spec: &RunSpec,
-    settings: &LoraSettings,
+    adapter: &AdapterDescription,
     state: &RunState,
     reports: &[(&str, BTreeMap<String, u64>)],
     adapter_sha256: &str,
@@ -74,16 +86,18 @@ pub fn render(
         Precision::Bf16 => "bf16",
         Precision::Fp16 => "fp16",
     };
-    let vllm_rank = VLLM_RANKS.iter().find(|&&rank| rank >= settings.rank).copied().unwrap_or(512);
+    let Loading { library, tag, what, text: loading } = Loading::of(&adapter.settings, base);
     let mut card = format!(
-        "---\nbase_model: {base:?}\nlibrary_name: peft\npipeline_tag: text-generation\ntags:\n- lora\n- trainyard\n---\n\n\
-         # LoRA adapter of {base}\n\n\
+        "---\nbase_model: {base:?}\nlibrary_name: {library}\npipeline_tag: text-generation\ntags:\n- {tag}\n- trainyard\n---\n\n\
+         # {what} of {base}\n\n\
          Trained by Trainyard {version} (libtorch {libtorch}): {steps} steps, {epochs} epochs, {tokens} tokens, {targets} of them learned, {seconds:.0} s.\n\n\
          | | |\n|---|---|\n\
          | Validation loss before | {initial} |\n| Validation loss after | {loss} |\n| Validation token accuracy after | {accuracy} |\n\
-         | Training data (SHA-256) | `{data}` |\n| Base model (fingerprint) | `{model}` |\n| adapter_model.safetensors (SHA-256) | `{adapter_sha256}` |\n\
-         | Number format of the base while training | {precision} |\n\n\
+         | Training data (SHA-256) | `{data}` |\n| Base model (fingerprint) | `{model}` |\n| {weights} (SHA-256) | `{adapter_sha256}` |\n\
+         | Number format while training | {precision} |{written}\n\n\
          The figures of every step stand in `metrics.csv`.\n\n",
+        weights = adapter.weights(),
+        written = written(&adapter.settings, spec.plan.precision),
         version = env!("CARGO_PKG_VERSION"),
         libtorch = option_env!("LIBTORCH_VERSION").unwrap_or("of unknown version"),
         steps = state.step,
@@ -107,13 +121,7 @@ pub fn render(
             report.iter().map(|(name, count)| format!("{name} {count}")).collect();
         let _ = writeln!(card, "- `{file}`: {}", counts.join(", "));
     }
-    let _ = write!(
-        card,
-        "\n## Load it\n\nWith PEFT, on the same base model:\n\n```python\n\
-         from peft import PeftModel\nfrom transformers import AutoModelForCausalLM\n\n\
-         base = AutoModelForCausalLM.from_pretrained(\"{base}\")\nmodel = PeftModel.from_pretrained(base, \"path/to/this/directory\")\n```\n\n\
-         With vLLM: `--enable-lora --max-lora-rank {vllm_rank} --lora-modules name=path/to/this/directory`.\n\n"
-    );
+    let _ = write!(card, "\n## Load it\n\n{loading}");
     if spec.model.is_file() {
         card.push_str(
             "The base model was a GGUF file; `trainyard-trainer import` writes it as the directory that PEFT and vLLM load.\n\n",

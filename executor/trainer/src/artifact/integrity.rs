@@ -1,61 +1,95 @@
-//! A run checks its own result before it is handed back: an adapter that learned nothing, is not finite, or does not load again as
+//! A run checks its own result before it is handed back: one that learned nothing, is not finite, or does not load again as
 //! it was is no result.
 
 use std::path::Path;
 
 use tch::{Kind, Tensor};
 
+use crate::arch::config::ModelConfig;
 use crate::arch::{CausalLm, ModelBatch};
+use crate::artifact::description::AdapterDescription;
+use crate::artifact::model;
 use crate::error::{Result, TrainerError};
-use crate::peft::lora::LoraSettings;
+use crate::peft::AdapterSettings;
 use crate::rng::Rng;
 use crate::weights::safetensors::SafetensorsSource;
+use crate::weights::{WeightSource, require};
 
-/// Checks that every parameter is finite and that the update is not zero.
+/// Checks that every parameter is finite and that training changed something.
 ///
 /// # Errors
 /// `integrity_check_failed` naming the tensor.
-pub fn check_parameters(parameters: &[(String, Tensor)]) -> Result<()> {
-    let mut moved = false;
+pub fn check_parameters(
+    adapter: &AdapterDescription,
+    parameters: &[(String, Tensor)],
+) -> Result<()> {
     for (name, parameter) in parameters {
         if parameter.f_isfinite()?.f_all()?.f_int64_value(&[])? == 0 {
             return Err(TrainerError::Integrity(format!(
                 "'{name}' holds values that are not finite"
             )));
         }
-        // B starts at zero, so an adapter whose every B is zero is still its base model.
-        moved |=
-            name.contains(".lora_B.") && parameter.f_count_nonzero(None)?.f_int64_value(&[])? > 0;
     }
-    match moved {
-        true => Ok(()),
-        false => Err(TrainerError::Integrity(
-            "training changed nothing: every lora_B is still zero".into(),
-        )),
+    match adapter.settings {
+        AdapterSettings::Lora(_) => check_moved(parameters),
+        AdapterSettings::Full => {
+            check_differs(parameters, &SafetensorsSource::open_dir(&adapter.base_dir)?)
+        }
     }
 }
 
-/// Loads the written adapter into a fresh one on the same base and compares logits on `batch`. The model holds the reloaded
-/// adapter afterwards.
+/// A weight that moved less than its format can hold is still that of the base.
+fn check_differs(parameters: &[(String, Tensor)], base: &dyn WeightSource) -> Result<()> {
+    for (name, parameter) in parameters {
+        let before = require(base, name, &parameter.size())?.f_to_kind(parameter.kind())?;
+        if !parameter.f_equal(&before.f_to_device(parameter.device())?)? {
+            return Ok(());
+        }
+    }
+    Err(TrainerError::Integrity("training changed nothing: every weight is the base's".into()))
+}
+
+/// B starts at zero, so an adapter whose every B is zero is still its base model.
+fn check_moved(parameters: &[(String, Tensor)]) -> Result<()> {
+    for (_, parameter) in parameters.iter().filter(|(name, _)| name.contains(".lora_B.")) {
+        if parameter.f_count_nonzero(None)?.f_int64_value(&[])? > 0 {
+            return Ok(());
+        }
+    }
+    Err(TrainerError::Integrity("training changed nothing: every lora_B is still zero".into()))
+}
+
+/// Loads what was written into `directory`, an adapter on the same base or a whole model, and compares logits on `batch`. An adapter is in the
+/// model afterwards.
 ///
 /// # Errors
 /// `integrity_check_failed` with the difference.
 pub fn check_reload(
     model: &mut CausalLm,
-    settings: &LoraSettings,
-    weights: &Path,
+    adapter: &AdapterDescription,
+    directory: &Path,
     batch: &ModelBatch,
 ) -> Result<()> {
     let before = model.logits(batch)?;
-    model.attach_lora(settings, &mut Rng::new(u64::MAX, 0))?;
-    model.load_adapter(&SafetensorsSource::open_file(weights)?)?;
-    let after = model.logits(batch)?;
+    let after = match &adapter.settings {
+        AdapterSettings::Full => {
+            let config = ModelConfig::read(&directory.join(model::CONFIG))?;
+            let weights = SafetensorsSource::open_dir(directory)?;
+            CausalLm::load(&weights, &config, model.device(), model.kind())?.logits(batch)?
+        }
+        settings @ AdapterSettings::Lora(_) => {
+            model.attach(settings, &mut Rng::new(u64::MAX, 0))?;
+            let weights = directory.join(adapter.weights());
+            model.load_adapter(&SafetensorsSource::open_file(&weights)?)?;
+            model.logits(batch)?
+        }
+    };
     let difference =
         before.f_sub(&after)?.f_abs()?.f_max()?.f_to_kind(Kind::Double)?.f_double_value(&[])?;
     if difference == 0.0 {
         return Ok(());
     }
     Err(TrainerError::Integrity(format!(
-        "the written adapter gives other logits when loaded (by {difference})"
+        "what was written gives other logits when loaded (by {difference})"
     )))
 }

@@ -7,23 +7,13 @@ use std::path::Path;
 use serde_json::json;
 use tch::Tensor;
 
+use crate::artifact::description::AdapterDescription;
 use crate::error::{Result, TrainerError};
 use crate::peft::lora::LoraSettings;
 use crate::weights::writer;
 
 /// The weights' file name.
 pub const WEIGHTS: &str = "adapter_model.safetensors";
-
-/// What the configuration says of an adapter.
-#[derive(Debug, Clone)]
-pub struct AdapterDescription {
-    /// The base model, as the user names it.
-    pub base_model: String,
-    /// Its settings.
-    pub settings: LoraSettings,
-    /// The last parts of the adapted layers' paths.
-    pub target_suffixes: Vec<String>,
-}
 
 /// Writes both files into `directory`, durably.
 ///
@@ -33,8 +23,9 @@ pub fn write_adapter(
     directory: &Path,
     parameters: &[(String, Tensor)],
     adapter: &AdapterDescription,
+    settings: &LoraSettings,
 ) -> Result<()> {
-    let AdapterDescription { base_model, settings, target_suffixes } = adapter;
+    let AdapterDescription { base_model, target_suffixes, .. } = adapter;
     // PEFT holds alpha as it is given; a whole number stays one, for readers that want an integer.
     let alpha = if settings.alpha.fract() == 0.0 {
         json!(settings.alpha as i64)

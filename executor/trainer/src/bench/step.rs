@@ -19,8 +19,9 @@ use crate::device;
 use crate::error::{Result, TrainerError};
 use crate::objective::cross_entropy::LossSums;
 use crate::optim::adamw::{AdamW, AdamWSettings};
-use crate::optim::clip::{clip, global_norm};
+use crate::optim::clip::{clip_scale, global_norm};
 use crate::optim::parameters::Parameters;
+use crate::peft::AdapterSettings;
 use crate::peft::lora::LoraSettings;
 use crate::privacy::reserve::Reservations;
 use crate::privacy::units::Units;
@@ -40,14 +41,22 @@ pub fn bench_step(args: &BenchStepArgs) -> Result<Value> {
     let config = ModelConfig::read(&shape.model.join("config.json"))?;
     let source = SafetensorsSource::open_dir(&shape.model)?;
     let mut model = CausalLm::load(&source, &config, device, shape.precision.kind())?;
-    let settings = LoraSettings {
-        rank: shape.rank,
-        alpha: 2.0 * shape.rank as f64,
-        dropout: 0.0,
-        target_modules: TargetModules::AllLinear,
-        rslora: false,
+    let settings = match args.full {
+        true => AdapterSettings::Full,
+        false => AdapterSettings::Lora(LoraSettings {
+            rank: shape.rank,
+            alpha: 2.0 * shape.rank as f64,
+            dropout: 0.0,
+            target_modules: TargetModules::AllLinear,
+            rslora: false,
+        }),
     };
-    model.attach_lora(&settings, &mut Rng::new(0, 0))?;
+    model.attach(&settings, &mut Rng::new(0, 0))?;
+    if args.full {
+        model.load_masters(&source)?;
+    }
+    drop(source);
+    let rate = if args.full { 2e-5 } else { 1e-4 };
     let load_seconds = begun.elapsed().as_secs_f64();
     if args.plain {
         model.set_plain();
@@ -65,12 +74,12 @@ pub fn bench_step(args: &BenchStepArgs) -> Result<Value> {
     let mut first_step_seconds = 0.0;
     for step in 0..=args.steps {
         let start = Instant::now();
+        let mut clipping = 1.0;
         let stats = match &mut private {
             None => {
                 let sums = model.accumulate_gradients(&batch, 1.0 / targets as f64, &options)?;
-                let mut gradients = optimizer.gradients();
-                let (stats, norm) = sums.read_with(&global_norm(&gradients)?)?;
-                clip(&mut gradients, norm, Some(1.0))?;
+                let (stats, norm) = sums.read_with(&global_norm(&optimizer.gradients())?)?;
+                clipping = clip_scale(norm, Some(1.0));
                 stats
             }
             Some(private) => {
@@ -78,7 +87,7 @@ pub fn bench_step(args: &BenchStepArgs) -> Result<Value> {
                 private_gradients(private, &model, &mut gradients, &batch, &options)?.read()?
             }
         };
-        optimizer.update(1e-4)?;
+        optimizer.update(rate, clipping)?;
         device::finish(device);
         losses.push(stats.mean_loss());
         match step {

@@ -94,7 +94,7 @@ impl Stream<'_> {
         let given = state.order.get(state.stage).copied().unwrap_or(0);
         staged.at = self.at(state.stage, given);
         staged.order = EpochOrder::default();
-        let settings = session.adapter.settings.clone();
+        let settings = session.adapter.settings.lora()?.clone();
         // Moments begin anew.
         session.attach(&settings)?;
         staged.before = match self.gate {
@@ -107,7 +107,7 @@ impl Stream<'_> {
         };
         let mut replays = false;
         for strategy in &mut staged.strategies {
-            let fresh = strategy.before_stage(&session.tools(&staged.at))?;
+            let fresh = strategy.before_stage(&session.tools(&staged.at)?)?;
             if let Some(adapter) = fresh {
                 session.wear(&adapter)?;
             }

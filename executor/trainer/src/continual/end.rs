@@ -43,7 +43,7 @@ impl Stream<'_> {
             true => None,
             false => {
                 let trained = session.adapter_now()?;
-                let candidate = staged.in_force(&session.tools(&staged.at), true)?;
+                let candidate = staged.in_force(&session.tools(&staged.at)?, true)?;
                 if let Some(candidate) = &candidate {
                     session.wear(candidate)?;
                 }
@@ -125,7 +125,7 @@ fn take_up(session: &mut Session<'_>, staged: &mut Staged) -> Result<bool> {
     let (states, tensors) = (staged.states()?, staged.tensors()?);
     let mut whole = true;
     for strategy in &mut staged.strategies {
-        let tools = session.tools(&staged.at);
+        let tools = session.tools(&staged.at)?;
         whole = whole && strategy.after_stage(&tools)?;
     }
     session.optimizer.discard_gradients()?;

@@ -12,8 +12,9 @@ use crate::continual::adapter::{Shape, fresh, laid_out, lay, layout};
 use crate::continual::{Adapter, Strategy, Tools, json, refused, stored};
 use crate::error::Result;
 use crate::nn::compute::copied;
+use crate::peft::AdapterSettings;
 use crate::rng::Rng;
-use crate::run::{INIT_STREAM, planned_settings};
+use crate::run::INIT_STREAM;
 use crate::weights::WeightSource;
 
 /// The adapters of the stages that are over.
@@ -60,7 +61,7 @@ impl Strategy for Merge {
     }
 
     fn before_stage(&mut self, tools: &Tools<'_>) -> Result<Option<Adapter>> {
-        let settings = planned_settings(tools.plan);
+        let settings = AdapterSettings::of(&tools.plan.adapter).lora()?.clone();
         let mut rng = Rng::new(tools.plan.seed, INIT_STREAM).fork(u64::from(tools.stage.number));
         let values = fresh(tools.model.parameters(), settings.rank, &mut rng)?.values;
         Ok(Some(Adapter { settings, values }))

@@ -12,8 +12,9 @@ use crate::continual::{Adapter, Strategy, Tools};
 use crate::error::{Result, TrainerError};
 use crate::nn::compute::copied;
 use crate::optim::parameters::Parameters;
+use crate::peft::AdapterSettings;
 use crate::rng::Rng;
-use crate::run::{INIT_STREAM, planned_settings};
+use crate::run::INIT_STREAM;
 use crate::weights::WeightSource;
 
 /// The blocks by their ranks.
@@ -96,7 +97,7 @@ impl Strategy for OLora {
         if self.frozen == 0 {
             return Ok(None);
         }
-        let planned = planned_settings(tools.plan);
+        let planned = AdapterSettings::of(&tools.plan.adapter).lora()?.clone();
         let rank = self.frozen + planned.rank;
         if rank > i64::from(RANK_MAX) {
             let message = format!(

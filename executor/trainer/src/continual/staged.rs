@@ -209,10 +209,13 @@ fn check_together(planned: &[Planned]) -> Result<()> {
 
 impl Session<'_> {
     /// What strategies work with.
-    pub(crate) fn tools<'a>(&'a self, at: &'a StageAt) -> Tools<'a> {
-        Tools {
+    ///
+    /// # Errors
+    /// A refusal where something else than low-rank adaptation is trained.
+    pub(crate) fn tools<'a>(&'a self, at: &'a StageAt) -> Result<Tools<'a>> {
+        Ok(Tools {
             model: &self.model,
-            settings: &self.adapter.settings,
+            settings: self.adapter.settings.lora()?,
             plan: self.plan,
             pad: self.pad,
             micro_batch_size: self.micro_batch_size as usize,
@@ -221,13 +224,13 @@ impl Session<'_> {
             stage: at,
             control: self.control,
             events: self.events,
-        }
+        })
     }
 
     /// The adapter in training, as it is now.
     pub(crate) fn adapter_now(&self) -> Result<Adapter> {
         let values = copied(&self.model.parameters().values)?;
-        Ok(Adapter { settings: self.adapter.settings.clone(), values })
+        Ok(Adapter { settings: self.adapter.settings.lora()?.clone(), values })
     }
 
     /// Puts another adapter into training, with a fresh optimizer.
@@ -240,9 +243,9 @@ impl Session<'_> {
 
     /// Makes room for an adapter of `settings`, with a fresh optimizer. What stands in it is not yet that adapter.
     pub(crate) fn attach(&mut self, settings: &LoraSettings) -> Result<()> {
-        if *settings != self.adapter.settings {
+        if settings != self.adapter.settings.lora()? {
             self.model.attach_lora(settings, &mut Rng::new(self.plan.seed, 0))?;
-            self.adapter.settings = settings.clone();
+            self.adapter.settings = settings.clone().into();
         }
         self.optimizer = AdamW::new(self.model.parameters().share(), adamw_settings(self.plan))?;
         self.optimizer.discard_gradients()
@@ -252,7 +255,7 @@ impl Session<'_> {
     /// adapter in force is the checkpoint's.
     pub(crate) fn staged_files(&mut self, end: bool) -> Result<Option<StagedFiles>> {
         let Mode::Staged(staged) = &self.mode else { return Ok(None) };
-        let shape = Shape::of(&self.adapter.settings);
+        let shape = Shape::of(self.adapter.settings.lora()?);
         let states = staged.states()?;
         let mut tensors = staged.tensors()?.0;
         let before = staged.before.as_ref().map(|before| {
@@ -263,12 +266,12 @@ impl Session<'_> {
             BeforeState { shape, strategies: before.states.clone() }
         });
         let mut in_force = None;
-        if end && let Some(adapter) = staged.in_force(&self.tools(&staged.at), false)? {
+        if end && let Some(adapter) = staged.in_force(&self.tools(&staged.at)?, false)? {
             let parameters = self.model.parameters();
             tensors.push(("training".to_string(), copied(&parameters.values)?));
             let named = laid_out(parameters, adapter.settings.rank, &adapter.values)?.named()?;
             let mut description = self.adapter.clone();
-            description.settings = adapter.settings;
+            description.settings = adapter.settings.into();
             in_force = Some((named, description));
         }
         if let Some(stream) = &mut self.state.continual {

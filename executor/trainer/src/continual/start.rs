@@ -63,7 +63,7 @@ impl Stream<'_> {
             begun: false,
             replays: false,
             first_step: 0,
-            shape: Shape::of(&session.adapter.settings),
+            shape: Shape::of(session.adapter.settings.lora()?),
             matrices: begun,
             stages: before.map(|stage| stage.result.clone()).collect(),
             strategies: Vec::new(),

@@ -22,14 +22,14 @@ impl Session<'_> {
         let step = self.state.step;
         let rows = staged.order.rows(&self.sampler, self.stage_step());
         let replayed = self.sampler.replayed(self.stage_step());
-        let tools = self.tools(&staged.at);
+        let tools = self.tools(&staged.at)?;
         for strategy in &mut staged.strategies {
             strategy.before_step(&tools, replayed)?;
         }
         let computed = self.within_memory(|session| session.staged_gradients(staged, &rows))?;
         let Some((sums, tokens)) = computed else { return Ok(()) };
         let updated = self.update(step, &sums)?;
-        let tools = self.tools(&staged.at);
+        let tools = self.tools(&staged.at)?;
         for strategy in &mut staged.strategies {
             strategy.after_update(&tools)?;
         }
@@ -57,7 +57,7 @@ impl Session<'_> {
         let targets: usize = batches.iter().map(|batch| batch.target_tokens).sum();
         let scale = 1.0 / targets.max(1) as f64;
         let dropout = Rng::new(self.plan.seed, DROPOUT_STREAM).fork(self.state.step);
-        let tools = self.tools(&staged.at);
+        let tools = self.tools(&staged.at)?;
         let mut sums = LossSums::default();
         for (number, batch) in batches.iter().enumerate() {
             if self.control.is_interrupted() {

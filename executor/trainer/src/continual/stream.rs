@@ -180,7 +180,7 @@ impl<'a> Stream<'a> {
         let at = self.at(0, self.order_as_given().first().copied().unwrap_or(0));
         let mut staged = Staged::new(&self.plan.strategies, session.plan.seed, at)?;
         if let Some(earlier) = &self.earlier {
-            let settings = earlier.shape.put_on(&session.adapter.settings);
+            let settings = earlier.shape.put_on(session.adapter.settings.lora()?);
             session.attach(&settings)?;
             session.model.load_adapter(&earlier.weights).map_err(|error| {
                 TrainerError::user(
@@ -191,7 +191,7 @@ impl<'a> Stream<'a> {
                     ),
                 )
             })?;
-            let tools = session.tools(&staged.at);
+            let tools = session.tools(&staged.at)?;
             let pairs = staged.strategies.iter_mut().zip(&staged.planned);
             for (strategy, now) in pairs {
                 let found = earlier.strategies.iter().position(|then| goes_on(now, &then.plan));
@@ -242,7 +242,7 @@ impl<'a> Stream<'a> {
         tensors: &dyn crate::weights::WeightSource,
     ) -> Result<()> {
         let Some(state) = session.state.continual.clone() else { return Ok(()) };
-        let settings = state.shape.put_on(&session.adapter.settings);
+        let settings = state.shape.put_on(session.adapter.settings.lora()?);
         session.attach(&settings)?;
         session.place.first_step = state.first_step;
         if let Mode::Staged(staged) = &mut session.mode {
@@ -300,7 +300,7 @@ impl<'a> Stream<'a> {
         }
         let mode = std::mem::take(&mut session.mode);
         if let Mode::Staged(staged) = &mode
-            && let Some(adapter) = staged.in_force(&session.tools(&staged.at), false)?
+            && let Some(adapter) = staged.in_force(&session.tools(&staged.at)?, false)?
         {
             session.wear(&adapter)?;
         }

@@ -14,6 +14,7 @@ namespace {
 struct Loops {
     const RowKernels &rows;
     const Packs &packs;
+    const FlatKernels &flat;
 };
 
 inline const Loops &loops() {
@@ -21,10 +22,11 @@ inline const Loops &loops() {
 #if defined(__x86_64__)
         bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
                       __builtin_cpu_supports("avx512dq");
-        if (avx512) return {trainyard_rows_avx512, trainyard_packs_avx512};
-        if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return {trainyard_rows_avx2, trainyard_packs_avx2};
+        if (avx512) return {trainyard_rows_avx512, trainyard_packs_avx512, trainyard_flat_avx512};
+        if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+            return {trainyard_rows_avx2, trainyard_packs_avx2, trainyard_flat_avx2};
 #endif
-        return {trainyard_rows_base, trainyard_packs_base};
+        return {trainyard_rows_base, trainyard_packs_base, trainyard_flat_base};
     }();
     return best;
 }

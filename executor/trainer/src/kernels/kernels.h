@@ -16,6 +16,9 @@ struct RowKernels {
     // dx += the gradient of rms_norm at x for dy.
     void (*rms_norm_backward)(Kind, const void *dy, const void *x, const void *w, const float *rstd, void *dx, int64_t begin, int64_t end,
                               int64_t width);
+    // The gradients of rms_norm's w at x for dy, of groups of `size` rows each: out (groups, width). Groups [begin, end); there are `count` rows.
+    void (*rms_norm_weight)(Kind, const void *dy, const void *x, const float *rstd, float *out, int64_t begin, int64_t end, int64_t size,
+                            int64_t count, int64_t width);
     // h = silu(gate) * up of gate_up (rows, 2 * width).
     void (*swiglu)(Kind, const void *gate_up, void *h, int64_t begin, int64_t end, int64_t width);
     // gate_up becomes its own gradient for dh.
@@ -61,11 +64,37 @@ struct Packs {
     void (*round)(const float *x, uint16_t *y, uint16_t *paired, int64_t m, int64_t n);
 };
 
+// One AdamW update, and what it begins with.
+struct AdamWStep {
+    // Gradients are multiplied by it first.
+    float scale;
+    // 1 - rate * weight decay.
+    float kept;
+    // 1 - beta1, beta2 and 1 - beta2, each rounded once: of a beta close to 1 the difference in fp32 would keep few digits.
+    float gain1, beta2, gain2;
+    // rate / (1 - beta1^t) and 1 / sqrt(1 - beta2^t).
+    float rate, root;
+    float eps;
+};
+
+// Loops over the flat buffers of parameters, gradients and moments: as many numbers as a model has, so each pass over memory counts.
+struct FlatKernels {
+    // The sum of squares.
+    double (*squares)(const float *x, int64_t count);
+    // Updates p, m and v, clears g, and writes p rounded to bf16 into copy unless that is null.
+    void (*adamw)(float *p, float *g, float *m, float *v, uint16_t *copy, int64_t count, const AdamWStep &step);
+    // sum += scale * x.
+    void (*add)(Kind, float *sum, const void *x, int64_t count, float scale);
+};
+
 extern "C" const RowKernels trainyard_rows_base;
 extern "C" const Packs trainyard_packs_base;
+extern "C" const FlatKernels trainyard_flat_base;
 #if defined(__x86_64__)
 extern "C" const RowKernels trainyard_rows_avx2;
 extern "C" const RowKernels trainyard_rows_avx512;
 extern "C" const Packs trainyard_packs_avx2;
 extern "C" const Packs trainyard_packs_avx512;
+extern "C" const FlatKernels trainyard_flat_avx2;
+extern "C" const FlatKernels trainyard_flat_avx512;
 #endif

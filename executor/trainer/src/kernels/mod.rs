@@ -6,6 +6,7 @@
 
 mod attention;
 mod device;
+mod flat;
 
 use std::ffi::{CStr, c_char, c_int};
 
@@ -17,6 +18,7 @@ pub use device::{
     CudaMemory, Over, cuda_memory, dropout, flash_attention, flash_attention_backward, flash_takes,
     fused_rms_norm_backward, has_flash_attention, send,
 };
+pub use flat::{AdamWStep, adamw, add, squares};
 
 use crate::error::{Result, TrainerError};
 
@@ -38,6 +40,13 @@ unsafe extern "C" {
         rstd: *const C_tensor,
         dx: *mut C_tensor,
     ) -> Error;
+    fn trainyard_rms_norm_weight(
+        dy: *const C_tensor,
+        x: *const C_tensor,
+        rstd: *const C_tensor,
+        out: *mut C_tensor,
+        size: i64,
+    ) -> Error;
     fn trainyard_swiglu(gate_up: *const C_tensor, h: *mut C_tensor) -> Error;
     fn trainyard_swiglu_backward(dh: *const C_tensor, gate_up: *mut C_tensor) -> Error;
     fn trainyard_rope(
@@ -54,18 +63,6 @@ unsafe extern "C" {
         loss: *mut C_tensor,
         correct: *mut C_tensor,
         scale: f64,
-    ) -> Error;
-    fn trainyard_adamw(
-        p: *mut C_tensor,
-        g: *mut C_tensor,
-        m: *mut C_tensor,
-        v: *mut C_tensor,
-        step: f64,
-        rate: f64,
-        beta1: f64,
-        beta2: f64,
-        weight_decay: f64,
-        eps: f64,
     ) -> Error;
 }
 
@@ -104,6 +101,21 @@ pub fn rms_norm_backward(
             dx.as_mut_ptr(),
         )
     })
+}
+
+/// The gradient of the weight of [`rms_norm`] at `x` for `dy`, of each `size` rows: (groups, width) in fp32.
+///
+/// # Errors
+/// Where shapes or formats do not fit.
+pub fn rms_norm_weight(dy: &Tensor, x: &Tensor, rstd: &Tensor, size: i64) -> Result<Tensor> {
+    let rows = rstd.numel() as i64;
+    let (groups, width) = ((rows + size - 1) / size.max(1), x.numel() as i64 / rows.max(1));
+    let mut out = Tensor::f_empty([groups, width], (Kind::Float, x.device()))?;
+    // SAFETY: see `rms_norm`.
+    checked(unsafe {
+        trainyard_rms_norm_weight(dy.as_ptr(), x.as_ptr(), rstd.as_ptr(), out.as_mut_ptr(), size)
+    })?;
+    Ok(out)
 }
 
 /// `silu(gate) * up` of `gate_up` (n, 2 f): (n, f).
@@ -178,46 +190,6 @@ pub fn cross_entropy(
     Ok((loss, correct))
 }
 
-/// Constants of one [`adamw`] update.
-#[derive(Debug, Clone, Copy)]
-pub struct AdamWStep {
-    /// The update's number, from 1.
-    pub step: u64,
-    /// Learning rate.
-    pub rate: f64,
-    /// Decay rates of the moments.
-    pub betas: [f64; 2],
-    /// Decoupled weight decay.
-    pub weight_decay: f64,
-    /// Added to the root of the second moment.
-    pub eps: f64,
-}
-
-/// One `AdamW` update of flat fp32 tensors on any device: libtorch's own fused operator, which torch-sys leaves out.
-///
-/// # Errors
-/// Where shapes or formats do not fit.
-pub fn adamw(
-    parameters: &mut Tensor,
-    gradients: &mut Tensor,
-    (first, second): (&mut Tensor, &mut Tensor),
-    with: AdamWStep,
-) -> Result<()> {
-    // SAFETY: see `rms_norm`.
-    checked(unsafe {
-        trainyard_adamw(
-            parameters.as_mut_ptr(),
-            gradients.as_mut_ptr(),
-            first.as_mut_ptr(),
-            second.as_mut_ptr(),
-            with.step as f64,
-            with.rate,
-            with.betas[0],
-            with.betas[1],
-            with.weight_decay,
-            with.eps,
-        )
-    })
 }
 
 /// What a kernel says of itself: null, or why it has done nothing.

@@ -80,6 +80,23 @@ void rms_norm_backward_of(const void *dy_, const void *x_, const void *w_, const
 }
 
 template <class T>
+void rms_norm_weight_of(const void *dy_, const void *x_, const float *rstd, float *out_, int64_t begin, int64_t end, int64_t size, int64_t count,
+                        int64_t width) {
+    for (int64_t group = begin; group < end; ++group) {
+        float *out = out_ + group * width;
+        for (int64_t i = 0; i < width; ++i) out[i] = 0.0f;
+        int64_t last = (group + 1) * size < count ? (group + 1) * size : count;
+        for (int64_t row = group * size; row < last; ++row) {
+            auto dy = static_cast<const typename T::Stored *>(dy_) + row * width;
+            auto x = static_cast<const typename T::Stored *>(x_) + row * width;
+            float scale = rstd[row];
+#pragma omp simd
+            for (int64_t i = 0; i < width; ++i) out[i] += T::load(dy, i) * T::round(T::load(x, i) * scale);
+        }
+    }
+}
+
+template <class T>
 void swiglu_of(const void *gate_up, void *h_, int64_t begin, int64_t end, int64_t width) {
     for (int64_t row = begin; row < end; ++row) {
         auto gate = static_cast<const typename T::Stored *>(gate_up) + row * 2 * width;
@@ -210,6 +227,10 @@ TRAINYARD_BY_KIND(rms_norm_backward,
                   (Kind kind, const void *dy, const void *x, const void *w, const float *rstd, void *dx, int64_t begin, int64_t end,
                    int64_t width),
                   (dy, x, w, rstd, dx, begin, end, width))
+TRAINYARD_BY_KIND(rms_norm_weight,
+                  (Kind kind, const void *dy, const void *x, const float *rstd, float *out, int64_t begin, int64_t end, int64_t size,
+                   int64_t count, int64_t width),
+                  (dy, x, rstd, out, begin, end, size, count, width))
 TRAINYARD_BY_KIND(swiglu, (Kind kind, const void *gate_up, void *h, int64_t begin, int64_t end, int64_t width),
                   (gate_up, h, begin, end, width))
 TRAINYARD_BY_KIND(swiglu_backward, (Kind kind, const void *dh, void *gate_up, int64_t begin, int64_t end, int64_t width),
@@ -225,5 +246,5 @@ TRAINYARD_BY_KIND(cross_entropy,
 
 }  // namespace
 
-extern "C" const RowKernels TRAINYARD_ROWS = {rms_norm, rms_norm_backward, swiglu,       swiglu_backward, rope,
-                                              softmax,  softmax_backward,  cross_entropy};
+extern "C" const RowKernels TRAINYARD_ROWS = {rms_norm, rms_norm_backward, rms_norm_weight,  swiglu,       swiglu_backward,
+                                              rope,     softmax,           softmax_backward, cross_entropy};

@@ -4,12 +4,17 @@
 // frees with trainyard_free. Nothing here allocates beyond scratch memory.
 #include <ATen/Parallel.h>
 
+#include <cmath>
+#include <vector>
+
 #include "face.h"
 
 namespace {
 
 // Elements that one thread takes at least.
 constexpr int64_t GRAIN = 16384;
+// Numbers that are summed by themselves before the sums are.
+constexpr int64_t PIECE = 65536;
 
 template <class F>
 void over_rows(int64_t count, int64_t width, F &&body) {
@@ -48,6 +53,21 @@ char *trainyard_rms_norm_backward(const at::Tensor *dy, const at::Tensor *x, con
         void *dx_ = dx->mutable_data_ptr();
         over_rows(count, width,
                   [&](int64_t begin, int64_t end) { rows().rms_norm_backward(kind, dy_, x_, w_, rstd_, dx_, begin, end, width); });
+    });
+}
+
+char *trainyard_rms_norm_weight(const at::Tensor *dy, const at::Tensor *x, const at::Tensor *rstd, at::Tensor *out, int64_t size) {
+    return guarded([&] {
+        Kind kind = kind_of(*x);
+        same(kind, {dy});
+        int64_t width = out->size(1), groups = out->size(0), count = rstd->numel();
+        TORCH_CHECK(size > 0 && groups == (count + size - 1) / size && x->numel() == count * width && dy->numel() == x->numel(),
+                    "a norm's shapes differ");
+        const void *dy_ = dy->const_data_ptr(), *x_ = x->const_data_ptr();
+        const float *rstd_ = floats(*rstd);
+        float *out_ = floats(*out);
+        over_rows(groups, size * width,
+                  [&](int64_t begin, int64_t end) { rows().rms_norm_weight(kind, dy_, x_, rstd_, out_, begin, end, size, count, width); });
     });
 }
 
@@ -102,6 +122,63 @@ char *trainyard_cross_entropy(at::Tensor *logits, const at::Tensor *targets, at:
         float *loss_ = floats(*loss), *correct_ = floats(*correct);
         over_rows(count, width, [&](int64_t begin, int64_t end) {
             rows().cross_entropy(kind, logits_, targets_, loss_, correct_, begin, end, width, static_cast<float>(scale));
+        });
+    });
+}
+
+// The sum of the squares of x, in pieces of one size: the same whatever the number of threads.
+char *trainyard_squares(const at::Tensor *x, double *sum) {
+    return guarded([&] {
+        int64_t count = x->numel(), pieces = (count + PIECE - 1) / PIECE;
+        const float *x_ = floats(*x);
+        std::vector<double> of_pieces(static_cast<size_t>(pieces));
+        at::parallel_for(0, pieces, 1, [&](int64_t begin, int64_t end) {
+            for (int64_t piece = begin; piece < end; ++piece) {
+                int64_t from = piece * PIECE, to = std::min(from + PIECE, count);
+                of_pieces[static_cast<size_t>(piece)] = loops().flat.squares(x_ + from, to - from);
+            }
+        });
+        *sum = 0.0;
+        for (double of_piece : of_pieces) *sum += of_piece;
+    });
+}
+
+// sum += scale * x of dense tensors of as many numbers.
+char *trainyard_add(at::Tensor *sum, const at::Tensor *x, double scale) {
+    return guarded([&] {
+        int64_t count = sum->numel();
+        TORCH_CHECK(x->numel() == count, "a sum's shapes differ");
+        Kind kind = kind_of(*x);
+        float *sum_ = floats(*sum);
+        auto x_ = static_cast<const char *>(x->const_data_ptr());
+        int64_t bytes = kind == BF16 ? 2 : 4;
+        at::parallel_for(0, count, GRAIN, [&](int64_t begin, int64_t end) {
+            loops().flat.add(kind, sum_ + begin, x_ + bytes * begin, end - begin, static_cast<float>(scale));
+        });
+    });
+}
+
+// The same update as below in one pass over memory, which clears the gradients and writes the parameters rounded to bf16 into `copy` unless
+// that is null.
+char *trainyard_adamw_flat(at::Tensor *p, at::Tensor *g, at::Tensor *m, at::Tensor *v, at::Tensor *copy, double scale, double step, double rate,
+                           double beta1, double beta2, double weight_decay, double eps) {
+    return guarded([&] {
+        int64_t count = p->numel();
+        TORCH_CHECK(g->numel() == count && m->numel() == count && v->numel() == count && (!copy || copy->numel() == count),
+                    "the optimizer's shapes differ");
+        TORCH_CHECK(!copy || kind_of(*copy) == BF16, "the copy must be bf16");
+        AdamWStep with = {static_cast<float>(scale),
+                          static_cast<float>(1.0 - rate * weight_decay),
+                          static_cast<float>(1.0 - beta1),
+                          static_cast<float>(beta2),
+                          static_cast<float>(1.0 - beta2),
+                          static_cast<float>(rate / (1.0 - std::pow(beta1, step))),
+                          static_cast<float>(1.0 / std::sqrt(1.0 - std::pow(beta2, step))),
+                          static_cast<float>(eps)};
+        float *p_ = floats(*p), *g_ = floats(*g), *m_ = floats(*m), *v_ = floats(*v);
+        auto copy_ = copy ? static_cast<uint16_t *>(copy->mutable_data_ptr()) : nullptr;
+        at::parallel_for(0, count, GRAIN, [&](int64_t begin, int64_t end) {
+            loops().flat.adamw(p_ + begin, g_ + begin, m_ + begin, v_ + begin, copy_ ? copy_ + begin : nullptr, end - begin, with);
         });
     });
 }

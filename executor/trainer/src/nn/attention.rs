@@ -94,7 +94,7 @@ impl Attention {
         Ok((y, KeptAttention { qkv, normed, out, core, of_qkv, of_o }))
     }
 
-    /// Adds the gradients of the adapters, and gives that of `x_nd` for `dy_nd` where it is `wanted`.
+    /// Adds the gradients of the parameters, and gives that of `x_nd` for `dy_nd` where it is `wanted`.
     ///
     /// # Errors
     /// As libtorch reports.
@@ -122,8 +122,8 @@ impl Attention {
         let turned = self.heads.query + self.heads.key;
         context.rotation.turn(&mut dqkv, turned, self.heads.width, true, compute.kernels)?;
         if let (Some([q, k]), Some((q_norm, k_norm))) = (&normed, &self.qk_norm) {
-            self.norm_heads_backward(q_norm, &mut dqkv, 0, q, compute.kernels)?;
-            self.norm_heads_backward(k_norm, &mut dqkv, self.heads.query, k, compute.kernels)?;
+            self.norm_heads_backward(q_norm, &mut dqkv, 0, q, context)?;
+            self.norm_heads_backward(k_norm, &mut dqkv, self.heads.query, k, context)?;
         }
         self.qkv.backward(&dqkv, x_nd, &of_qkv, compute, pass, wanted)
     }
@@ -226,14 +226,16 @@ impl Attention {
         dqkv: &mut Tensor,
         start: i64,
         kept: &NormedHeads,
-        kernels: Kernels,
+        context: &Context<'_>,
     ) -> Result<()> {
+        let kernels = context.compute.kernels;
         let width = self.heads.width;
         let rows = dqkv.size()[0];
         let columns = kept.before.numel() as i64 / rows;
         let mut own = dqkv.f_narrow(1, start * width, columns)?;
         let dy = own.f_reshape([-1, width])?.f_contiguous()?;
         let mut dx = dy.f_zeros_like()?;
+        norm.add_gradient(&dy, &kept.before, &kept.rstd, kernels, context.pass)?;
         norm.backward(&dy, &kept.before, &kept.rstd, &mut dx, kernels)?;
         own.f_copy_(&dx.f_view_as(&own)?)?;
         Ok(())

@@ -9,6 +9,9 @@ use crate::device;
 use crate::error::Result;
 use crate::kernels;
 
+/// Numbers of a gradient that are computed at a time, in bf16: 2 MiB.
+const PIECE: i64 = 1 << 20;
+
 /// Whose kernels compute what no single operator of libtorch's general ones does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kernels {
@@ -96,7 +99,7 @@ impl Compute {
         Ok(())
     }
 
-    /// Adds `scale * dy^T x` to the gradient `sum_oi`, which is fp32 in every format.
+    /// Adds `scale * dy^T x` to the gradient `sum_oi`, which is fp32 in every format and dense.
     pub fn outer_onto(
         &self,
         sum_oi: &mut Tensor,
@@ -109,6 +112,15 @@ impl Compute {
             let _ = add_product(sum_oi, &dy_on, x_ni, scale)?;
         } else if self.widened {
             let _ = add_product(sum_oi, &wide(&dy_on)?, &wide(x_ni)?, scale)?;
+        } else if self.kernels == Kernels::Processor {
+            // In pieces that stay in the cache until they are added.
+            let (out, inputs) = sum_oi.size2()?;
+            let rows = (PIECE / inputs).max(1);
+            for start in (0..out).step_by(rows as usize) {
+                let count = rows.min(out - start);
+                let product = dy_on.f_narrow(0, start, count)?.f_mm(x_ni)?;
+                kernels::add(&mut sum_oi.f_narrow(0, start, count)?, &product, scale)?;
+            }
         } else {
             let product = dy_on.f_mm(x_ni)?.f_to_kind(Kind::Float)?;
             let _ = sum_oi.f_add_(&product.f_mul_scalar(scale)?)?;

@@ -1,16 +1,18 @@
-//! Frozen linear layers of one input, and the adapters on them: `y = W x + b + s B A x`.
+//! Linear layers of one input, and the adapters on them: `y = W x + b + s B A x`.
 //!
 //! Projections that read the same input (queries, keys and values; gate and values of the MLP) are one matrix: one large product
 //! instead of several small ones. The layer owns the call to its frozen weight, and an adapter is a value beside it: several adapters
 //! could share one resident base.
 //!
-//! The backward pass is written out: the frozen weight asks for no gradient, so nothing is kept for one, and of the adapter only
-//! `A x` is kept, r numbers a row. The input itself is given again by the caller, who may have it anyway or compute it anew.
+//! The backward pass is written out: nothing is kept for the weight's gradient, and of the adapter only `A x` is kept, r numbers a row. The
+//! input itself is given again by the caller, who may have it anyway or compute it anew. The weight is frozen, or a parameter itself.
 
 use tch::Tensor;
 
 use crate::error::Result;
 use crate::nn::compute::{Compute, copied};
+use crate::optim::parameters::Parameter;
+use crate::peft::full::Places;
 use crate::peft::lora::{Lora, Low, Pass};
 
 /// One projection: some rows of the matrix.
@@ -31,6 +33,8 @@ pub struct Linear {
     pub projections: Vec<Projection>,
     weight_oi: Tensor,
     bias_o: Option<Tensor>,
+    /// Weight and bias as parameters, where they are trained.
+    trained: Option<(Parameter, Option<Parameter>)>,
 }
 
 /// What the backward pass needs of the forward pass: of each projection with an adapter, what the adapter keeps.
@@ -38,13 +42,45 @@ pub struct Linear {
 pub struct Kept(Vec<Option<Low>>);
 
 impl Linear {
-    /// `weight_oi` and `bias_o` are those of all projections, whose paths and outputs are given in their order. Frozen and in the compute format.
+    /// `weight_oi` and `bias_o` are those of all projections, whose paths and outputs are given in their order. In the compute format.
     pub fn new(parts: &[(String, i64)], weight_oi: Tensor, bias_o: Option<Tensor>) -> Self {
         let projections = parts
             .iter()
             .map(|(name, out)| Projection { name: name.clone(), out: *out, lora: None })
             .collect();
-        Self { projections, weight_oi, bias_o }
+        Self { projections, weight_oi, bias_o, trained: None }
+    }
+
+    /// Weights, then biases, of all projections, under their names in the Hugging Face model.
+    ///
+    /// # Errors
+    /// As libtorch reports.
+    pub fn weights(&self) -> Result<Vec<(String, Tensor)>> {
+        let mut all = Vec::new();
+        for (what, tensor) in [("weight", Some(&self.weight_oi)), ("bias", self.bias_o.as_ref())] {
+            let Some(tensor) = tensor else { continue };
+            for (projection, start) in self.places() {
+                let own = tensor.f_narrow(0, start, projection.out)?;
+                all.push((format!("{}.{what}", projection.name), own));
+            }
+        }
+        Ok(all)
+    }
+
+    /// Trains weight and bias, which move to the next of `places`: projections that lie one after the other there are one matrix still.
+    ///
+    /// # Errors
+    /// As libtorch reports.
+    pub fn train(&mut self, places: &mut Places<'_>) -> Result<()> {
+        let (weight, of_weight) = places.take(&self.weight_oi.size())?;
+        self.weight_oi = weight;
+        let mut of_bias = None;
+        if let Some(bias) = &mut self.bias_o {
+            let (moved, parameter) = places.take(&bias.size())?;
+            (*bias, of_bias) = (moved, Some(parameter));
+        }
+        self.trained = Some((of_weight, of_bias));
+        Ok(())
     }
 
     /// Inputs.
@@ -90,7 +126,7 @@ impl Linear {
         Ok((y_no, kept))
     }
 
-    /// Adds the adapters' gradients for `dy_no` at `x_ni` to theirs, and gives the gradient of `x_ni` where it is `wanted`.
+    /// Adds the parameters' gradients for `dy_no` at `x_ni` to theirs, and gives the gradient of `x_ni` where it is `wanted`.
     ///
     /// # Errors
     /// As libtorch reports.
@@ -107,6 +143,12 @@ impl Linear {
             true => Some(compute.product(dy_no, &self.weight_oi)?),
             false => None,
         };
+        if let Some((weight, bias)) = &self.trained {
+            pass.add_outer(weight, (dy_no, x_ni), 1.0, compute)?;
+            if let Some(bias) = bias {
+                pass.add_bias(bias, dy_no)?;
+            }
+        }
         for ((projection, start), low) in self.places().zip(&kept.0) {
             if let (Some(lora), Some(low)) = (&projection.lora, low) {
                 let own = dy_no.f_narrow(1, start, projection.out)?;

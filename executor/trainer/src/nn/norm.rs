@@ -6,18 +6,65 @@ use tch::{Kind, Tensor};
 use crate::error::Result;
 use crate::kernels;
 use crate::nn::compute::Kernels;
+use crate::optim::parameters::Parameter;
+use crate::peft::full::Places;
+use crate::peft::lora::Pass;
 
 /// A norm over the last dimension.
 #[derive(Debug)]
 pub struct RmsNorm {
     weight: Tensor,
     eps: f64,
+    /// The weight as a parameter, where it is trained.
+    parameter: Option<Parameter>,
 }
 
 impl RmsNorm {
     /// `weight` has the width of the last dimension, in the compute format.
     pub fn new(weight: Tensor, eps: f64) -> Self {
-        Self { weight, eps }
+        Self { weight, eps, parameter: None }
+    }
+
+    /// The weight.
+    pub fn weight(&self) -> &Tensor {
+        &self.weight
+    }
+
+    /// Trains the weight, which moves to the next of `places`.
+    ///
+    /// # Errors
+    /// As libtorch reports.
+    pub fn train(&mut self, places: &mut Places<'_>) -> Result<()> {
+        let (weight, parameter) = places.take(&self.weight.size())?;
+        (self.weight, self.parameter) = (weight, Some(parameter));
+        Ok(())
+    }
+
+    /// Adds the weight's gradient at `x_nd` for `dy_nd`, `sum dy x rstd`, to its own, where it is trained.
+    ///
+    /// # Errors
+    /// As libtorch reports.
+    pub fn add_gradient(
+        &self,
+        dy_nd: &Tensor,
+        x_nd: &Tensor,
+        rstd_n: &Tensor,
+        by: Kernels,
+        pass: &Pass,
+    ) -> Result<()> {
+        let Some(parameter) = &self.parameter else { return Ok(()) };
+        let size = pass.rows_of_a_gradient(rstd_n.numel() as i64);
+        let gradients = match by {
+            Kernels::Processor => kernels::rms_norm_weight(dy_nd, x_nd, rstd_n, size)?,
+            Kernels::Plain | Kernels::Cuda => {
+                let normed = x_nd.f_to_kind(Kind::Float)?.f_mul(&rstd_n.f_unsqueeze(1)?)?;
+                let normed = normed.f_to_kind(x_nd.kind())?.f_to_kind(Kind::Float)?;
+                let each = dy_nd.f_to_kind(Kind::Float)?.f_mul(&normed)?;
+                let grouped = each.f_view([-1, size, x_nd.size()[1]])?;
+                grouped.f_sum_dim_intlist(&[1_i64][..], false, Kind::Float)?
+            }
+        };
+        pass.add_each(parameter, &gradients)
     }
 
     /// Rows `x_nd` normed, in their format, and the reciprocal root of each, (n) in fp32.

@@ -1,12 +1,13 @@
-//! Next-token cross-entropy with a frozen output head, in chunks.
+//! Next-token cross-entropy of an output head, in chunks.
 //!
 //! The loss is the sum over target tokens of `-log softmax(W h)[target]`. Logits of the whole batch are never there: rows with
 //! a target are gathered, and a chunk of them at a time goes through the head. The gradient with respect to the hidden
 //! states, `(softmax - onehot) W`, is computed in the same pass (as in Liger Kernel's fused linear cross-entropy, arXiv
-//! 2410.10989); the head is frozen, so no gradient of W is needed.
+//! 2410.10989), and that of W, `(softmax - onehot)^T h`, where the head is trained.
 
 use tch::{Device, Kind, Tensor};
 
+use crate::arch::AtHead;
 use crate::device;
 use crate::error::Result;
 use crate::kernels;
@@ -146,19 +147,18 @@ impl Targets {
     }
 }
 
-/// The loss of hidden states `hidden_nd` (n = b t) against `targets` under the head `weight_vd`. With `gradient_scale`, also the gradient
-/// of `gradient_scale * loss_sum` with respect to `hidden_nd`; none where there is no target.
+/// The loss of hidden states (n = b t) against `targets`. With `gradient_scale`, also the gradient of `gradient_scale * loss_sum` with respect
+/// to the hidden states, none where there is no target; that of a trained head is added to its own.
 ///
 /// # Errors
 /// As libtorch reports.
 pub fn linear_cross_entropy(
-    hidden_nd: &Tensor,
-    weight_vd: &Tensor,
+    at: &AtHead<'_>,
     targets: &Targets,
     gradient_scale: Option<f64>,
-    compute: &Compute,
 ) -> Result<(LossSums, Option<Tensor>)> {
     let _no_grad = tch::no_grad_guard();
+    let AtHead { hidden_nd, head_vd: weight_vd, trained, compute } = *at;
     let count = targets.count();
     if count == 0 {
         return Ok((LossSums::default(), None));
@@ -174,12 +174,17 @@ pub fn linear_cross_entropy(
     let mut start = 0;
     while start < count {
         let (here, target) = targets.part(start, chunk.min(count - start))?;
-        let mut logits = head.logits(&hidden_nd.f_index_select(0, &here)?)?;
+        let hidden = hidden_nd.f_index_select(0, &here)?;
+        let mut logits = head.logits(&hidden)?;
         let (losses, correct) = cross_entropy_of(&mut logits, &target, scale, compute)?;
         // Sums stay on the device: one transfer for the whole batch.
         let pair = [losses.f_sum(Kind::Double)?, correct.f_sum(Kind::Double)?];
         sums = sums.f_add_(&Tensor::f_stack(&pair, 0)?)?;
         if let Some(gradient) = &mut gradient {
+            if let Some((parameter, pass)) = trained {
+                let delta = logits.f_to_kind(hidden.kind())?;
+                pass.add_outer(parameter, (&delta, &hidden), 1.0, compute)?;
+            }
             let _ = gradient.f_index_copy_(0, &here, &head.back(&logits)?)?;
         }
         start += chunk;

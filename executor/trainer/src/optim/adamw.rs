@@ -1,4 +1,4 @@
-//! `AdamW` (arXiv 1711.05101), by libtorch's fused operator, that of `torch.optim.AdamW(fused=True)`:
+//! `AdamW` (arXiv 1711.05101), as `torch.optim.AdamW(fused=True)` computes it:
 //!
 //! `p -= lr wd p; m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g^2; p -= lr / (1 - b1^t) m / (sqrt(v / (1 - b2^t)) + eps)`.
 //!
@@ -65,6 +65,14 @@ impl AdamW {
         Ok(all)
     }
 
+    /// The parameters as they are computed with, under their names.
+    ///
+    /// # Errors
+    /// As libtorch reports.
+    pub fn computed(&self) -> Result<Vec<(String, Tensor)>> {
+        self.parameters.named_in(self.parameters.computed())
+    }
+
     /// The gradients that have come in, all in one.
     pub fn gradients(&self) -> Tensor {
         self.parameters.gradients.shallow_clone()
@@ -78,20 +86,22 @@ impl AdamW {
         self.parameters.clear_gradients()
     }
 
-    /// Updates the parameters and clears the gradients.
+    /// Updates the parameters with the gradients times `scale`, and clears the gradients.
     ///
     /// # Errors
     /// As libtorch reports.
-    pub fn update(&mut self, learning_rate: f64) -> Result<()> {
+    pub fn update(&mut self, learning_rate: f64, scale: f64) -> Result<()> {
         let AdamWSettings { betas, eps, weight_decay } = self.settings;
         self.step += 1;
+        let (mut values, mut gradients) =
+            (self.parameters.values.shallow_clone(), self.parameters.gradients.shallow_clone());
         kernels::adamw(
-            &mut self.parameters.values,
-            &mut self.parameters.gradients,
+            &mut values,
+            &mut gradients,
             (&mut self.first, &mut self.second),
-            AdamWStep { step: self.step, rate: learning_rate, betas, weight_decay, eps },
-        )?;
-        self.parameters.clear_gradients()
+            self.parameters.copy_mut(),
+            AdamWStep { step: self.step, rate: learning_rate, betas, weight_decay, eps, scale },
+        )
     }
 }
 
@@ -111,7 +121,7 @@ mod tests {
             [([0.5_f32, -1.0], [0.899, -1.898]), ([0.1, 0.2], [0.817_796_95, -1.844_999_43])]
         {
             parameters.gradients.copy_(&Tensor::from_slice(&gradient));
-            adam.update(0.1).unwrap();
+            adam.update(0.1, 1.0).unwrap();
             for (i, value) in expected.iter().enumerate() {
                 let seen = parameters.values.double_value(&[i as i64]);
                 assert!((seen - value).abs() < 1e-6, "{seen} {value}");

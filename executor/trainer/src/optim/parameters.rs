@@ -26,7 +26,18 @@ pub struct Parameters {
     pub values: Tensor,
     /// The gradients, in the same places.
     pub gradients: Tensor,
+    /// The values in the format that is computed in, in the same places, where that is another and all of them are computed with as they are.
+    copy: Option<Tensor>,
     shapes: Vec<(String, Vec<i64>)>,
+}
+
+impl Parameter {
+    /// Another hold on the same memory.
+    #[must_use]
+    pub fn share(&self) -> Self {
+        let Self { value, gradient, start } = self;
+        Self { value: value.shallow_clone(), gradient: gradient.shallow_clone(), start: *start }
+    }
 }
 
 impl Parameters {
@@ -37,7 +48,40 @@ impl Parameters {
     pub fn zeros(shapes: Vec<(String, Vec<i64>)>, device: Device) -> Result<Self> {
         let count: i64 = shapes.iter().map(|(_, shape)| shape.iter().product::<i64>()).sum();
         let zeros = || Tensor::f_zeros([count], (Kind::Float, device));
-        Ok(Self { values: zeros()?, gradients: zeros()?, shapes })
+        Ok(Self { values: zeros()?, gradients: zeros()?, copy: None, shapes })
+    }
+
+    /// The same with a copy of the values in `kind`, where that is not their own format. Updates keep it up to date.
+    ///
+    /// # Errors
+    /// As libtorch reports.
+    pub fn computed_in(mut self, kind: Kind) -> Result<Self> {
+        self.copy = match kind {
+            Kind::Float => None,
+            _ => Some(self.values.f_to_kind(kind)?),
+        };
+        Ok(self)
+    }
+
+    /// The values as they are computed with.
+    pub fn computed(&self) -> &Tensor {
+        self.copy.as_ref().unwrap_or(&self.values)
+    }
+
+    /// The copy for an update to write.
+    pub(crate) fn copy_mut(&mut self) -> Option<&mut Tensor> {
+        self.copy.as_mut()
+    }
+
+    /// Brings the copy up to date, after something else than an update has changed the values.
+    ///
+    /// # Errors
+    /// As libtorch reports.
+    pub fn refresh(&self) -> Result<()> {
+        if let Some(copy) = &self.copy {
+            copy.shallow_clone().f_copy_(&self.values)?;
+        }
+        Ok(())
     }
 
     /// The parameters, in the order of their making.
@@ -58,8 +102,16 @@ impl Parameters {
     /// # Errors
     /// As libtorch reports.
     pub fn named(&self) -> Result<Vec<(String, Tensor)>> {
+        self.named_in(&self.values)
+    }
+
+    /// What lies in `flat`, laid out as the values are, under the names of the parameters.
+    ///
+    /// # Errors
+    /// As libtorch reports.
+    pub fn named_in(&self, flat: &Tensor) -> Result<Vec<(String, Tensor)>> {
         let names = self.shapes.iter().map(|(name, _)| name.clone());
-        Ok(names.zip(self.views(&self.values)?).collect())
+        Ok(names.zip(self.views(flat)?).collect())
     }
 
     /// What lies in `flat`, laid out as the values are, as tensors of the parameters' shapes.
@@ -120,6 +172,7 @@ impl Parameters {
         Self {
             values: self.values.shallow_clone(),
             gradients: self.gradients.shallow_clone(),
+            copy: self.copy.as_ref().map(Tensor::shallow_clone),
             shapes: self.shapes.clone(),
         }
     }

@@ -65,7 +65,7 @@ pub struct Pass {
 
 impl Pass {
     /// Adds `scale * dy^T x` to the parameter's gradient, or that of each row to its unit's.
-    fn add_outer(
+    pub(crate) fn add_outer(
         &self,
         parameter: &Parameter,
         (dy_no, x_ni): (&Tensor, &Tensor),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use trainyard_plan::trainer::{Finished, RunSpec, Stage};
 
-use crate::artifact::{card, directory, integrity, manifest, peft};
+use crate::artifact::{card, directory, integrity, manifest};
 use crate::continual::artifacts;
 use crate::continual::stream::Stream;
 use crate::data::ChatTokenizer;
@@ -18,7 +18,7 @@ use crate::train::history;
 use crate::train::session::Session;
 use crate::weights::writer;
 
-/// Writes the adapter of a finished session.
+/// Writes the adapter or the model of a finished session.
 ///
 /// # Errors
 /// `integrity_check_failed` where the adapter is not what it should be; then nothing is left under its name.
@@ -30,17 +30,19 @@ pub fn export(
     reports: &[(&str, BTreeMap<String, u64>)],
     out: &OutputDir,
 ) -> Result<Finished> {
-    let settings = session.adapter.settings.clone();
+    let adapter = session.adapter.clone();
     let working = || session.events.working(Stage::Exporting);
     working()?;
-    integrity::check_parameters(&session.optimizer.parameters()?)?;
+    // As they were measured: a whole model is handed back in the format that it was computed in.
+    let parameters = session.optimizer.computed()?;
+    integrity::check_parameters(&adapter, &parameters)?;
     let target = out.adapter();
     let partial = directory::prepare(&target)?;
-    peft::write_adapter(&partial, &session.optimizer.parameters()?, &session.adapter)?;
-    let weights = partial.join(peft::WEIGHTS);
+    adapter.write(&partial, &parameters)?;
+    drop(parameters);
     let sample = to_device(&session.training.batch(&[0], session.pad), session.model.device())?;
     working()?;
-    integrity::check_reload(&mut session.model, &settings, &weights, &sample)?;
+    integrity::check_reload(&mut session.model, &adapter, &partial, &sample)?;
 
     session.events.working(Stage::Exporting)?;
     for name in TOKENIZER_FILES {
@@ -50,7 +52,7 @@ pub fn export(
             writer::write_durably(&partial.join(name), &bytes)?;
         }
     }
-    let (adapter_sha256, _) = manifest::hash_file(&weights)?;
+    let (adapter_sha256, _) = manifest::hash_file(&partial.join(adapter.weights()))?;
     let state = &session.state;
     let continual = match stream {
         Some(stream) => {
@@ -60,7 +62,7 @@ pub fn export(
         None => None,
     };
     let section = continual.as_ref().map(artifacts::section);
-    let text = card::render(spec, &settings, state, reports, &adapter_sha256, section.as_deref());
+    let text = card::render(spec, &adapter, state, reports, &adapter_sha256, section.as_deref());
     writer::write_durably(&partial.join("README.md"), text.as_bytes())?;
     writer::write_durably(
         &partial.join("metrics.csv"),

@@ -13,19 +13,19 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use trainyard_plan::trainer::{RunSpec, Stage, Started, TrainerEvent};
-use trainyard_plan::{AdapterPlan, OptimizerPlan, Plan, SchedulePlan};
+use trainyard_plan::{OptimizerPlan, Plan, SchedulePlan};
 
 use crate::arch::CausalLm;
+use crate::artifact::description::AdapterDescription;
 use crate::artifact::directory;
 use crate::artifact::manifest::{self, hash_bytes};
-use crate::artifact::peft::{AdapterDescription, WEIGHTS};
 use crate::continual::stream::Stream;
 use crate::data::{ChatTokenizer, DataReport, Dataset, DatasetOptions, Sampler, packing};
 use crate::device;
 use crate::error::{Result, TrainerError};
 use crate::optim::adamw::{AdamW, AdamWSettings};
 use crate::optim::schedule::Schedule;
-use crate::peft::lora::LoraSettings;
+use crate::peft::AdapterSettings;
 use crate::privacy::local::{self, LocalLedger};
 use crate::privacy::reserve::Reservations;
 use crate::rng::Rng;
@@ -112,8 +112,14 @@ pub fn run(
     loading()?;
     let mut model = CausalLm::load(&weights, &base.config, device, device::kind(plan.precision))?;
     loading()?;
-    let settings = planned_settings(plan);
-    model.attach_lora(&settings, &mut Rng::new(plan.seed, INIT_STREAM))?;
+    let settings = AdapterSettings::of(&plan.adapter);
+    model.attach(&settings, &mut Rng::new(plan.seed, INIT_STREAM))?;
+    if settings == AdapterSettings::Full {
+        // The base may be stored in more than the format that is computed in.
+        model.load_masters(&weights)?;
+    }
+    drop(weights);
+    loading()?;
     let sampler = sampler(plan, &training);
     let (training_data, validation_data) = match &stream {
         Some(stream) => {
@@ -144,6 +150,7 @@ pub fn run(
         saved_step: None,
         adapter: AdapterDescription {
             base_model: spec.model_name.clone(),
+            base_dir: base.dir.clone(),
             settings: settings.clone(),
             target_suffixes: model.target_suffixes(),
         },
@@ -277,18 +284,6 @@ fn load_validation(
     Dataset::load(path, ("validation_file", name), tokenizer, options, progress).map(Some)
 }
 
-/// The adapter of a plan.
-pub(crate) fn planned_settings(plan: &Plan) -> LoraSettings {
-    let AdapterPlan::Lora(plan) = &plan.adapter;
-    LoraSettings {
-        rank: i64::from(plan.rank),
-        alpha: plan.alpha,
-        dropout: plan.dropout,
-        target_modules: plan.target_modules.clone(),
-        rslora: plan.rslora,
-    }
-}
-
 /// The optimizer's constants of a plan.
 pub(crate) fn adamw_settings(plan: &Plan) -> AdamWSettings {
     let OptimizerPlan { betas, eps, weight_decay, .. } = plan.optimizer;
@@ -353,7 +348,8 @@ fn go_on(session: &mut Session<'_>, resume: &Resume, stream: Option<&Stream<'_>>
             session.model.parameters().values.shallow_clone().f_copy_(&values)?;
         }
         None => {
-            session.model.load_adapter(&SafetensorsSource::open_file(&found.join(WEIGHTS))?)?;
+            let weights = found.join(session.adapter.weights());
+            session.model.load_adapter(&SafetensorsSource::open_file(&weights)?)?;
         }
     }
     if session.state.machine != machine {

@@ -10,7 +10,8 @@ use tch::Tensor;
 use trainyard_openapi::job_error::JobErrorCode;
 use trainyard_plan::trainer::Manifest;
 
-use crate::artifact::{directory, manifest, peft};
+use crate::artifact::description::AdapterDescription;
+use crate::artifact::{directory, manifest};
 use crate::error::{Result, TrainerError};
 use crate::optim::adamw::AdamW;
 use crate::train::state::{FORMAT, RunState};
@@ -24,7 +25,7 @@ pub const STAGED: &str = "continual.safetensors";
 #[derive(Debug)]
 pub struct StagedFiles {
     /// The adapter that is in force, where it is not the one in training.
-    pub in_force: Option<(Vec<(String, Tensor)>, peft::AdapterDescription)>,
+    pub in_force: Option<(Vec<(String, Tensor)>, AdapterDescription)>,
     /// What [`STAGED`] holds.
     pub tensors: Vec<(String, Tensor)>,
 }
@@ -42,14 +43,14 @@ pub fn write(
     root: &Path,
     state: &RunState,
     optimizer: &AdamW,
-    adapter: &peft::AdapterDescription,
+    adapter: &AdapterDescription,
     staged: Option<&StagedFiles>,
 ) -> Result<(PathBuf, String)> {
     let target = root.join(name(state.step));
     let partial = directory::prepare(&target)?;
     match staged.and_then(|staged| staged.in_force.as_ref()) {
-        Some((parameters, adapter)) => peft::write_adapter(&partial, parameters, adapter)?,
-        None => peft::write_adapter(&partial, &optimizer.parameters()?, adapter)?,
+        Some((parameters, adapter)) => adapter.write(&partial, parameters)?,
+        None => adapter.write(&partial, &optimizer.parameters()?)?,
     }
     if let Some(staged) = staged {
         writer::write(&partial.join(STAGED), &staged.tensors)?;

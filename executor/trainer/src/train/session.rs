@@ -12,7 +12,7 @@ use trainyard_plan::Plan;
 use trainyard_plan::trainer::{CheckpointWritten, EvaluationReport, Stage, TrainerEvent};
 
 use crate::arch::CausalLm;
-use crate::artifact::peft::AdapterDescription;
+use crate::artifact::description::AdapterDescription;
 use crate::continual::Staged;
 use crate::data::{Dataset, Sampler};
 use crate::error::{Result, TrainerError};

@@ -8,7 +8,7 @@ use crate::data::Sampler;
 use crate::device;
 use crate::error::{Result, TrainerError};
 use crate::objective::cross_entropy::{LossStats, LossSums};
-use crate::optim::clip::{clip, global_norm};
+use crate::optim::clip::{clip_scale, global_norm};
 use crate::rng::Rng;
 use crate::run::tensors::to_device;
 use crate::train::history::Row;
@@ -154,16 +154,15 @@ impl Session<'_> {
     /// `diverged` where loss or gradient is no number any more.
     pub(crate) fn update(&mut self, step: u64, sums: &LossSums) -> Result<Updated> {
         let learning_rate = self.schedule.rate(step - self.place.first_step);
-        let mut gradients = self.optimizer.gradients();
-        let (stats, norm) = sums.read_with(&global_norm(&gradients)?)?;
+        let (stats, norm) = sums.read_with(&global_norm(&self.optimizer.gradients())?)?;
         if !stats.loss_sum.is_finite() {
             return Err(self.diverged(&format!("loss {}", stats.mean_loss())));
         }
         if !norm.is_finite() {
             return Err(self.diverged(&format!("gradient norm {norm}")));
         }
-        clip(&mut gradients, norm, self.plan.optimizer.max_grad_norm)?;
-        self.optimizer.update(learning_rate)?;
+        let scale = clip_scale(norm, self.plan.optimizer.max_grad_norm);
+        self.optimizer.update(learning_rate, scale)?;
         Ok(Updated { stats, learning_rate, grad_norm: norm })
     }
 

@@ -2,7 +2,7 @@
 
 use tch::{Device, Kind, Tensor};
 use trainyard_openapi::extension::TargetModules;
-use trainyard_trainer::arch::{CausalLm, ModelBatch, StepOptions};
+use trainyard_trainer::arch::{AtHead, CausalLm, ModelBatch, StepOptions};
 use trainyard_trainer::data::Sequences;
 use trainyard_trainer::nn::compute::Compute;
 use trainyard_trainer::objective::cross_entropy::{Targets, linear_cross_entropy};
@@ -124,8 +124,8 @@ fn chunked_cross_entropy_equals_the_plain_one() {
     let flat = hidden.detach().view([-1, width]);
     let of = |compute: Compute| {
         let targets = Targets::of(&labels, Device::Cpu).unwrap();
-        let (sums, gradient) =
-            linear_cross_entropy(&flat, &weight, &targets, Some(0.01), &compute).unwrap();
+        let at = AtHead { hidden_nd: &flat, head_vd: &weight, trained: None, compute: &compute };
+        let (sums, gradient) = linear_cross_entropy(&at, &targets, Some(0.01)).unwrap();
         (sums.read().unwrap(), gradient)
     };
     let compute = Compute::new(Device::Cpu, Kind::Float);

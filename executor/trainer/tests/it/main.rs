@@ -14,6 +14,7 @@ mod cuda;
 mod data_chat;
 mod data_rows;
 mod failures;
+mod full;
 mod gguf;
 mod golden;
 mod gradients;

@@ -86,7 +86,7 @@ fn joint_training_is_one_stage_of_all_lines() {
 #[test]
 fn a_result_as_the_model_is_one_more_stage_with_its_adapter() {
     let plan = resolved(&json!({}), Some(parent())).unwrap();
-    let AdapterPlan::Lora(lora) = &plan.adapter;
+    let lora = plan.adapter.lora().unwrap();
     assert_eq!((lora.rank, lora.alpha), (24, 48.0));
     let plan = of(plan);
     // "stage-3" is taken.
@@ -114,13 +114,15 @@ fn another_adapter_than_the_results_is_refused() {
     }
     resolved(&adapter(json!({"rank": 24, "alpha": 48.0})), Some(parent())).unwrap();
     let mut narrow = parent();
-    let AdapterPlan::Lora(lora) = &mut narrow.adapter;
-    lora.target_modules = TargetModules::Names(vec!["q_proj".to_string()]);
+    let lora = narrow.adapter.lora().unwrap().clone();
+    let target_modules = TargetModules::Names(vec!["q_proj".to_string()]);
+    narrow.adapter = AdapterPlan::Lora(LoraPlan { target_modules, ..lora });
     let plan = resolved(&json!({}), Some(narrow.clone())).unwrap();
     assert_eq!(plan.adapter, narrow.adapter);
     let own = json!({"trainyard": {"adapter": {"rank": 8}, "continual": {"strategies": [{"type": "o_lora"}]}},
                      "validation_file": "v"});
-    let AdapterPlan::Lora(lora) = resolved(&own, Some(narrow)).unwrap().adapter;
+    let adapter = resolved(&own, Some(narrow)).unwrap().adapter;
+    let lora = adapter.lora().unwrap();
     assert_eq!((lora.rank, lora.alpha), (8, 32.0), "a stage's own adapter has its own scale");
 }
 

@@ -6,6 +6,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod adapter;
 mod continual;
 
 use serde_json::{Value, json};

@@ -4,7 +4,6 @@ use serde_json::json;
 use trainyard_openapi::error::ErrorCode;
 use trainyard_openapi::id::JobId;
 use trainyard_openapi::page::{Order, PageRequest};
-use trainyard_plan::AdapterPlan;
 
 use super::{Stream, file, made, refused, submit};
 use crate::world::{World, code, refusal};
@@ -139,10 +138,11 @@ async fn the_ranks_of_the_result_count_as_its_files_say() {
     let (before, model) =
         made(&world, &file(&world, "r1").await, json!({"trainyard": {"adapter": {"rank": 8}}}))
             .await;
-    let AdapterPlan::Lora(planned) = &world.record(&before).await.plan.adapter;
-    assert_eq!(planned.rank, 8);
+    let planned = world.record(&before).await.plan.adapter;
+    assert_eq!(planned.lora().unwrap().rank, 8);
     let id = submit(&world, &file(&world, "r2").await, json!({"model": model})).await.unwrap();
-    let AdapterPlan::Lora(lora) = world.record(&id).await.plan.adapter;
+    let adapter = world.record(&id).await.plan.adapter;
+    let lora = adapter.lora().unwrap();
     // The files of the test's runs say 16.
     assert_eq!((lora.rank, lora.alpha), (16, 32.0));
     let other = json!({"model": model, "trainyard": {"adapter": {"rank": 8}}});

@@ -31,7 +31,7 @@ class AGem(BaseModel):
 
 class Adapter(BaseModel):
     """
-    A parameter-efficient adapter.
+    What is trained. A setting that the method does not have must be left out, and is left out of the answer.
     """
 
     model_config = ConfigDict(

@@ -21,7 +21,7 @@ export interface components {
              */
             policy?: components["schemas"]["MemoryPolicy"];
         };
-        /** @description A parameter-efficient adapter. */
+        /** @description What is trained. A setting that the method does not have must be left out, and is left out of the answer. */
         Adapter: {
             /**
              * @description Which method.
@@ -54,7 +54,7 @@ export interface components {
             rslora?: boolean;
         };
         /**
-         * @description The adapter methods of the contract. This version carries out `lora` and refuses the others by name.
+         * @description The adapter methods of the contract. This version carries out `lora` and `full` and refuses the others by name.
          * @enum {string}
          */
         AdapterKind: "lora" | "dora" | "ia3" | "prefix" | "prompt" | "bottleneck" | "head" | "full";
