@@ -154,7 +154,7 @@ impl CausalLm {
     pub fn load_masters(&mut self, source: &dyn WeightSource) -> Result<()> {
         let _no_grad = tch::no_grad_guard();
         for (name, mut master) in self.parameters.named()? {
-            master.f_copy_(&require(source, &name, &master.size())?)?;
+            require(source, &name, &mut master)?;
         }
         self.parameters.refresh()
     }
@@ -280,7 +280,7 @@ impl CausalLm {
         options: &StepOptions,
     ) -> Result<LossSums> {
         self.accumulate_with(batch, options, &mut |hidden| {
-            linear_cross_entropy(hidden, &batch.labels, Some(scale))
+            linear_cross_entropy(hidden, &batch.targets, Some(scale))
         })
     }
 

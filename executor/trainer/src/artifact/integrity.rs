@@ -41,8 +41,9 @@ pub fn check_parameters(
 /// A weight that moved less than its format can hold is still that of the base.
 fn check_differs(parameters: &[(String, Tensor)], base: &dyn WeightSource) -> Result<()> {
     for (name, parameter) in parameters {
-        let before = require(base, name, &parameter.size())?.f_to_kind(parameter.kind())?;
-        if !parameter.f_equal(&before.f_to_device(parameter.device())?)? {
+        let mut before = parameter.f_empty_like()?;
+        require(base, name, &mut before)?;
+        if !parameter.f_equal(&before)? {
             return Ok(());
         }
     }

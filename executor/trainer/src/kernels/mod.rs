@@ -190,8 +190,6 @@ pub fn cross_entropy(
     Ok((loss, correct))
 }
 
-}
-
 /// What a kernel says of itself: null, or why it has done nothing.
 fn checked(error: Error) -> Result<()> {
     if error.is_null() {
