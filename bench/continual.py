@@ -178,7 +178,7 @@ def table(chosen, learned, cost, settings):
             cells += ["-", "-", "-"]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     shape = ", ".join(f"{name} {settings[name]}" for name in ("rows", "length", "batch", "epochs", "rate"))
-    lines.append(f"\nMean ± standard deviation of {len(joint)} seeds; the base model's mean loss is {statistics.mean(run['base'] for run in joint.values()):.3f}. {shape}.")
+    lines.append(f"\nMean ± standard deviation of {len(joint)} seeds; the base model's mean loss is {-statistics.mean(run['base'] for run in joint.values()):.3f}. {shape}.")
     return "\n".join(lines)
 
 
