@@ -12,7 +12,7 @@ use tch::{Kind, Tensor};
 use torch_sys::C_tensor;
 
 pub use attention::{Heads, attention, attention_backward, has_narrow_products};
-pub use flat::{AdamWStep, adamw, add, squares};
+pub use flat::{AdamWStep, adamw, add, add_rows, squares};
 
 use crate::error::{Result, TrainerError};
 
