@@ -43,9 +43,15 @@ fn parts(plan: &Plan, model: &ModelFacts, micro: u32) -> BTreeMap<String, u64> {
         }
         false => activation_bytes(model, tokens, plan.precision),
     };
+    // One unit a row at most is in work at a time.
+    let units = match plan.privacy {
+        Some(_) => u64::from(micro) * plan.adapter.unit_bytes(model, plan.precision),
+        None => 0,
+    };
     let parts = [
         ("weights", frozen * width),
         ("adapter", plan.adapter.bytes(model, plan.precision)),
+        ("units", units),
         ("activations", activations),
         ("loss", LOSS_ROWS.min(tokens) * model.vocab_size * 4 * 2),
         ("engine", ENGINE_BYTES),

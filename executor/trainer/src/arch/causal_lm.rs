@@ -14,8 +14,10 @@ use crate::nn::compute::Compute;
 use crate::nn::context::Context;
 use crate::nn::linear::Projection;
 use crate::nn::rope::Rotation;
-use crate::objective::cross_entropy::{LossStats, LossSums, Targets, linear_cross_entropy};
-use crate::optim::parameters::{Parameter, Parameters};
+use crate::objective::cross_entropy::{
+    LossStats, LossSums, Targets, TrainedHead, linear_cross_entropy,
+};
+use crate::optim::parameters::Parameters;
 use crate::peft::AdapterSettings;
 use crate::peft::full::Places;
 use crate::peft::lora::{Lora, LoraSettings, Pass, check_targets};
@@ -87,7 +89,7 @@ pub struct AtHead<'a> {
     /// The output head, (v, d).
     pub head_vd: &'a Tensor,
     /// The head as a parameter with where its gradient goes, where it is trained.
-    pub trained: Option<(&'a Parameter, &'a Pass)>,
+    pub trained: Option<TrainedHead<'a>>,
     /// How the model computes.
     pub compute: &'a Compute,
 }
@@ -315,8 +317,10 @@ impl CausalLm {
             }
         }
         let (hidden, rstd) = self.body.norm.forward(&x_nd, self.compute.kernels)?;
-        let head = self.body.trained.as_ref().map(|(_, head)| (head, &pass));
-        let (sums, dhidden) = objective(&AtHead { trained: head, ..self.at_head(&hidden) })?;
+        let weights = units.map(|(_, weights)| weights.as_slice());
+        let trained = self.body.trained.as_ref();
+        let trained = trained.map(|(_, parameter)| TrainedHead { parameter, pass: &pass, weights });
+        let (sums, dhidden) = objective(&AtHead { trained, ..self.at_head(&hidden) })?;
         drop(hidden);
         let Some(mut dhidden) = dhidden else { return Ok(sums) };
         if let Some((_, weights)) = units {

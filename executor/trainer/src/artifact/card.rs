@@ -28,7 +28,7 @@ fn privacy_section(plan: &PrivacyPlan, state: &RunState) -> String {
     if let Some(spent) = state.privacy.and_then(|private| private.spent) {
         let _ = writeln!(
             section,
-            "This adapter is ({epsilon:.4}, {delta:.3e})-differentially private for data sets that differ by one unit added or removed.\n\n\
+            "The result is ({epsilon:.4}, {delta:.3e})-differentially private for data sets that differ by one unit added or removed.\n\n\
              | | |\n|---|---|\n| Unit | {unit}, {units} in all |\n| Steps charged | {charged} |",
             epsilon = spent.epsilon,
             delta = spent.delta,

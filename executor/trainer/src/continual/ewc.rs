@@ -5,7 +5,7 @@
 //! plus that of the new stage, and the newest theta* (Schwarz et al., 2018).
 
 use serde_json::{Value, json};
-use tch::Tensor;
+use tch::{Kind, Tensor};
 use trainyard_continual::random::SplitMix64;
 use trainyard_openapi::extension::Ewc as Settings;
 use trainyard_plan::trainer::Stage;
@@ -69,7 +69,7 @@ pub fn fisher(
     let mut room = UnitGradients::new(
         rows.min(examples.len()) as i64,
         parameters.places().collect(),
-        model.device(),
+        (Kind::Float, model.device()),
     )?;
     let mut sorted = examples.to_vec();
     sorted.sort_by_key(|example| example.ids.len());

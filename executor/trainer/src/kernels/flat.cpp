@@ -6,11 +6,22 @@
 
 namespace {
 
-double squares(const float *x, int64_t count) {
+inline float value(float x) { return x; }
+inline float value(uint16_t x) { return widen(x); }
+
+template <class T>
+double squares_of(const T *x, int64_t count) {
     double sum = 0.0;
 #pragma omp simd reduction(+ : sum)
-    for (int64_t i = 0; i < count; ++i) sum += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+    for (int64_t i = 0; i < count; ++i) {
+        double wide = static_cast<double>(value(x[i]));
+        sum += wide * wide;
+    }
     return sum;
+}
+
+double squares(Kind kind, const void *x, int64_t count) {
+    return kind == BF16 ? squares_of(static_cast<const uint16_t *>(x), count) : squares_of(static_cast<const float *>(x), count);
 }
 
 // As torch.optim.AdamW(fused=True) computes it.

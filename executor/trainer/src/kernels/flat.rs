@@ -12,6 +12,7 @@ use crate::error::Result;
 unsafe extern "C" {
     fn trainyard_squares(x: *const C_tensor, sum: *mut f64) -> Error;
     fn trainyard_add(sum: *mut C_tensor, x: *const C_tensor, scale: f64) -> Error;
+    fn trainyard_add_rows(sum: *mut C_tensor, x: *const C_tensor, factors: *const f64) -> Error;
     fn trainyard_adamw_flat(
         p: *mut C_tensor,
         g: *mut C_tensor,
@@ -40,7 +41,7 @@ unsafe extern "C" {
     ) -> Error;
 }
 
-/// The sum of the squares of a dense fp32 tensor, in fp64.
+/// The sum of the squares of a dense tensor of fp32 or bf16, in fp64.
 ///
 /// # Errors
 /// As libtorch reports.
@@ -64,6 +65,26 @@ pub fn squares(x: &Tensor) -> Result<f64> {
 pub fn add(sum: &mut Tensor, x: &Tensor, scale: f64) -> Result<()> {
     // SAFETY: the pointers are of live tensors, and `sum` is held for writing by nobody else; so in every call below.
     checked(unsafe { trainyard_add(sum.as_mut_ptr(), x.as_ptr(), scale) })
+}
+
+/// Adds the rows of `x`, (n, count) in fp32 or bf16, times their `factors` to `sum` in fp32. Both are dense.
+///
+/// # Errors
+/// Where shapes or formats do not fit.
+pub fn add_rows(sum: &mut Tensor, x: &Tensor, factors: &[f64]) -> Result<()> {
+    let rows = x.size2()?.0;
+    if rows != factors.len() as i64 {
+        let text = format!("{} factors for {rows} rows", factors.len());
+        return Err(tch::TchError::Shape(text).into());
+    }
+    if x.device() != Device::Cpu {
+        let factors: Vec<f32> = factors.iter().map(|factor| *factor as f32).collect();
+        let factors = Tensor::f_from_slice(&factors)?.f_to_device(x.device())?;
+        let _ = sum.f_addmv_(&x.f_to_kind(Kind::Float)?.f_transpose(0, 1)?, &factors)?;
+        return Ok(());
+    }
+    // SAFETY: see `add`; there are as many factors as rows.
+    checked(unsafe { trainyard_add_rows(sum.as_mut_ptr(), x.as_ptr(), factors.as_ptr()) })
 }
 
 /// Constants of one [`adamw`] update.

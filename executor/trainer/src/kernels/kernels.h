@@ -80,7 +80,7 @@ struct AdamWStep {
 // Loops over the flat buffers of parameters, gradients and moments: as many numbers as a model has, so each pass over memory counts.
 struct FlatKernels {
     // The sum of squares.
-    double (*squares)(const float *x, int64_t count);
+    double (*squares)(Kind, const void *x, int64_t count);
     // Updates p, m and v, clears g, and writes p rounded to bf16 into copy unless that is null.
     void (*adamw)(float *p, float *g, float *m, float *v, uint16_t *copy, int64_t count, const AdamWStep &step);
     // sum += scale * x.

@@ -13,6 +13,8 @@ namespace {
 
 // Elements that one thread takes at least.
 constexpr int64_t GRAIN = 16384;
+// Numbers of fp32 that stay in the first-level cache while something is added to them again and again.
+constexpr int64_t BLOCK = 2048;
 // Numbers that are summed by themselves before the sums are.
 constexpr int64_t PIECE = 65536;
 
@@ -130,12 +132,14 @@ char *trainyard_cross_entropy(at::Tensor *logits, const at::Tensor *targets, at:
 char *trainyard_squares(const at::Tensor *x, double *sum) {
     return guarded([&] {
         int64_t count = x->numel(), pieces = (count + PIECE - 1) / PIECE;
-        const float *x_ = floats(*x);
+        Kind kind = kind_of(*x);
+        auto x_ = static_cast<const char *>(x->const_data_ptr());
+        int64_t bytes = kind == BF16 ? 2 : 4;
         std::vector<double> of_pieces(static_cast<size_t>(pieces));
         at::parallel_for(0, pieces, 1, [&](int64_t begin, int64_t end) {
             for (int64_t piece = begin; piece < end; ++piece) {
                 int64_t from = piece * PIECE, to = std::min(from + PIECE, count);
-                of_pieces[static_cast<size_t>(piece)] = loops().flat.squares(x_ + from, to - from);
+                of_pieces[static_cast<size_t>(piece)] = loops().flat.squares(kind, x_ + bytes * from, to - from);
             }
         });
         *sum = 0.0;
@@ -154,6 +158,25 @@ char *trainyard_add(at::Tensor *sum, const at::Tensor *x, double scale) {
         int64_t bytes = kind == BF16 ? 2 : 4;
         at::parallel_for(0, count, GRAIN, [&](int64_t begin, int64_t end) {
             loops().flat.add(kind, sum_ + begin, x_ + bytes * begin, end - begin, static_cast<float>(scale));
+        });
+    });
+}
+
+// sum += the rows of x (n, count) times their factors: sum is read and written once, whatever the number of rows.
+char *trainyard_add_rows(at::Tensor *sum, const at::Tensor *x, const double *factors) {
+    return guarded([&] {
+        int64_t count = sum->numel(), n = x->size(0);
+        TORCH_CHECK(x->dim() == 2 && x->size(1) == count, "a sum's shapes differ");
+        Kind kind = kind_of(*x);
+        float *sum_ = floats(*sum);
+        auto x_ = static_cast<const char *>(x->const_data_ptr());
+        int64_t bytes = kind == BF16 ? 2 : 4;
+        at::parallel_for(0, count, GRAIN, [&](int64_t begin, int64_t end) {
+            for (int64_t from = begin; from < end; from += BLOCK) {
+                int64_t size = std::min(BLOCK, end - from);
+                for (int64_t row = 0; row < n; ++row)
+                    loops().flat.add(kind, sum_ + from, x_ + bytes * (row * count + from), size, static_cast<float>(factors[row]));
+            }
         });
     });
 }

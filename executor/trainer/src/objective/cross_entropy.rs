@@ -12,6 +12,8 @@ use crate::device;
 use crate::error::Result;
 use crate::kernels;
 use crate::nn::compute::{Compute, Kernels};
+use crate::optim::parameters::Parameter;
+use crate::peft::lora::Pass;
 
 /// The label that asks for no loss, as everywhere in the field.
 pub const IGNORED: i64 = -100;
@@ -171,9 +173,15 @@ pub fn linear_cross_entropy(
     let head = Head::new(weight_vd, compute)?;
     let chunk = chunk_rows(weight_vd.size()[0], weight_vd.device());
     let mut sums = Tensor::f_zeros([2], (Kind::Double, hidden_nd.device()))?;
-    let mut start = 0;
-    while start < count {
-        let (here, target) = targets.part(start, chunk.min(count - start))?;
+    // A chunk is of one row of the batch where rows have gradients of the head of their own.
+    let of_rows = match &trained {
+        Some(trained) if gradient.is_some() => {
+            trained.targets_of_rows(targets, hidden_nd.size()[0])?
+        }
+        _ => None,
+    };
+    for (start, length, row) in chunks(count, chunk, of_rows.as_deref()) {
+        let (here, target) = targets.part(start, length)?;
         let hidden = hidden_nd.f_index_select(0, &here)?;
         let mut logits = head.logits(&hidden)?;
         let (losses, correct) = cross_entropy_of(&mut logits, &target, scale, compute)?;
@@ -181,15 +189,59 @@ pub fn linear_cross_entropy(
         let pair = [losses.f_sum(Kind::Double)?, correct.f_sum(Kind::Double)?];
         sums = sums.f_add_(&Tensor::f_stack(&pair, 0)?)?;
         if let Some(gradient) = &mut gradient {
-            if let Some((parameter, pass)) = trained {
+            if let Some(trained) = &trained {
                 let delta = logits.f_to_kind(hidden.kind())?;
-                pass.add_outer(parameter, (&delta, &hidden), 1.0, compute)?;
+                trained.add(row, (&delta, &hidden), compute)?;
             }
             let _ = gradient.f_index_copy_(0, &here, &head.back(&logits)?)?;
         }
-        start += chunk;
     }
     Ok((LossSums::new(sums, count), gradient))
+}
+
+/// A head that is trained, and where its gradient goes.
+#[derive(Debug, Clone, Copy)]
+pub struct TrainedHead<'a> {
+    /// The head.
+    pub parameter: &'a Parameter,
+    /// What is done in this pass.
+    pub pass: &'a Pass,
+    /// What each row of the batch counts, where rows have gradients of their own.
+    pub weights: Option<&'a [f32]>,
+}
+
+impl TrainedHead<'_> {
+    /// How many targets each row of the batch has, where rows have gradients of their own.
+    fn targets_of_rows(&self, targets: &Targets, positions: i64) -> Result<Option<Vec<i64>>> {
+        let Some(weights) = self.weights else { return Ok(None) };
+        let rows = weights.len() as i64;
+        let of_targets = targets.rows.f_floor_divide_scalar(positions / rows.max(1))?;
+        let counts = of_targets.f_bincount(None::<Tensor>, rows)?;
+        Ok(Some(counts.f_to_device(Device::Cpu)?.try_into()?))
+    }
+
+    /// Adds the head's gradient for `delta_nv` at `hidden_nd`, all of row `row` where it is given.
+    fn add(&self, row: Option<usize>, pair: (&Tensor, &Tensor), compute: &Compute) -> Result<()> {
+        let weight = row.and_then(|row| self.weights?.get(row).copied()).map_or(1.0, f64::from);
+        let row = row.map(|row| row as i64);
+        self.pass.add_head(self.parameter, (row, weight), pair, compute)
+    }
+}
+
+/// Pieces of `count` targets, each of `chunk` at most: the first, how many, and whose they are where `of_rows` counts those of each row.
+fn chunks(count: i64, chunk: i64, of_rows: Option<&[i64]>) -> Vec<(i64, i64, Option<usize>)> {
+    let whole = [count];
+    let mut all = Vec::new();
+    let mut start = 0;
+    for (row, own) in of_rows.unwrap_or(&whole).iter().enumerate() {
+        let end = start + own;
+        while start < end {
+            let length = chunk.min(end - start);
+            all.push((start, length, of_rows.map(|_| row)));
+            start += length;
+        }
+    }
+    all
 }
 
 /// Rows of logits in a chunk, for a head of so many tokens.

@@ -7,6 +7,7 @@
 use tch::{Kind, Tensor};
 
 use crate::error::Result;
+use crate::nn::compute::Compute;
 use crate::optim::parameters::{Parameter, Parameters};
 use crate::peft::lora::Pass;
 
@@ -46,12 +47,19 @@ impl<'a> Places<'a> {
 impl Pass {
     /// Of `rows` rows, how many a gradient is of that [`Pass::add_each`] takes.
     pub(crate) fn rows_of_a_gradient(&self, rows: i64) -> i64 {
-        // What does not divide the rows leaves the plain operations no groups.
-        if rows % ROWS == 0 { ROWS } else { rows.max(1) }
+        match &self.units {
+            Some(units) => rows / units.rows().max(1),
+            // What does not divide the rows leaves the plain operations no groups.
+            None if rows % ROWS == 0 => ROWS,
+            None => rows.max(1),
+        }
     }
 
-    /// Adds gradients (groups, n) in fp32, each of a group of rows, to the parameter's.
+    /// Adds gradients (groups, n) in fp32, each of a group of rows, to the parameter's, or each to its unit's.
     pub(crate) fn add_each(&self, parameter: &Parameter, gradients: &Tensor) -> Result<()> {
+        if let Some(units) = &self.units {
+            return units.add_values(parameter.start, gradients);
+        }
         let sum = gradients.f_sum_dim_intlist(&[0_i64][..], false, Kind::Float)?;
         let _ = parameter.gradient.shallow_clone().f_add_(&sum)?;
         Ok(())
@@ -59,9 +67,30 @@ impl Pass {
 
     /// Adds the gradient of a bias for `dy_no`.
     pub(crate) fn add_bias(&self, parameter: &Parameter, dy_no: &Tensor) -> Result<()> {
+        if let Some(units) = &self.units {
+            let dy_bto = dy_no.f_view([units.rows(), -1, dy_no.size()[1]])?;
+            let each = dy_bto.f_sum_dim_intlist(&[1_i64][..], false, Kind::Float)?;
+            return units.add_values(parameter.start, &each);
+        }
         let sum = dy_no.f_sum_dim_intlist(&[0_i64][..], false, Kind::Float)?;
         let _ = parameter.gradient.shallow_clone().f_add_(&sum)?;
         Ok(())
+    }
+
+    /// Adds the gradient of a head, `delta^T hidden`, of positions that are all of row `row` where it is given, times `weight`.
+    pub(crate) fn add_head(
+        &self,
+        parameter: &Parameter,
+        (row, weight): (Option<i64>, f64),
+        (delta_nv, hidden_nd): (&Tensor, &Tensor),
+        compute: &Compute,
+    ) -> Result<()> {
+        match (&self.units, row) {
+            (Some(units), Some(row)) => {
+                units.add_row(parameter.start, row, (delta_nv, hidden_nd), weight, compute)
+            }
+            _ => self.add_outer(parameter, (delta_nv, hidden_nd), weight, compute),
+        }
     }
 
     /// Adds the gradient of an embedding for `dx_nd`, the gradient of the rows that `ids` (n) chose. Unlike transformers' it is that of every
@@ -73,6 +102,9 @@ impl Pass {
         dx_nd: &Tensor,
     ) -> Result<()> {
         let mut gradient = parameter.gradient.shallow_clone();
+        if let Some(units) = &self.units {
+            return units.add_entries(parameter.start, gradient.size2()?, ids, dx_nd);
+        }
         let _ = gradient.f_index_add_(0, ids, &dx_nd.f_to_kind(Kind::Float)?)?;
         Ok(())
     }

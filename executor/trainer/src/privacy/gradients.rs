@@ -9,10 +9,12 @@ use std::ops::Range;
 use tch::{Device, Kind, Tensor};
 
 use crate::error::Result;
+use crate::kernels;
 use crate::nn::compute::Compute;
 
-/// Room for the gradients of some units: for each parameter (u, n) in fp32, one after another in one buffer. So the matrices of a parameter
-/// lie together, which is what libtorch's batched products ask for.
+/// Room for the gradients of some units: for each parameter (u, n), one after another in one buffer. So the matrices of a parameter
+/// lie together, which is what libtorch's batched products ask for. In bf16 each is rounded as it is written: norms and sums are of what was
+/// written, so clipping is exact for it.
 #[derive(Debug)]
 pub struct UnitGradients {
     flat: Tensor,
@@ -25,9 +27,13 @@ impl UnitGradients {
     ///
     /// # Errors
     /// As libtorch reports; so does everything here.
-    pub fn new(units: i64, places: Vec<Range<i64>>, device: Device) -> Result<Self> {
+    pub fn new(
+        units: i64,
+        places: Vec<Range<i64>>,
+        (kind, device): (Kind, Device),
+    ) -> Result<Self> {
         let count = places.last().map_or(0, |place| place.end);
-        let flat = Tensor::f_zeros([units * count], (Kind::Float, device))?;
+        let flat = Tensor::f_zeros([units * count], (kind, device))?;
         Ok(Self { flat, units, places })
     }
 
@@ -65,14 +71,13 @@ impl UnitGradients {
     pub fn norms(&self, units: i64, parts: &[Range<i64>]) -> Result<Vec<Vec<f64>>> {
         let mut all = vec![Vec::with_capacity(parts.len()); units as usize];
         for part in parts {
-            let mut squares = Tensor::f_zeros([units], (Kind::Double, self.flat.device()))?;
-            for (_, own_un) in self.of_part(units, part)? {
-                let norms = own_un.f_linalg_norm(2, &[1][..], false, Kind::Float)?;
-                squares = squares.f_add_(&norms.f_to_kind(Kind::Double)?.f_square()?)?;
-            }
-            let norms: Vec<f64> = squares.f_sqrt()?.try_into()?;
-            for (list, norm) in all.iter_mut().zip(norms) {
-                list.push(norm);
+            let of_part = self.of_part(units, part)?;
+            for (unit, list) in (0..units).zip(&mut all) {
+                let mut squares = 0.0;
+                for (_, own_un) in &of_part {
+                    squares += kernels::squares(&own_un.f_get(unit)?)?;
+                }
+                list.push(squares.sqrt());
             }
         }
         Ok(all)
@@ -94,11 +99,10 @@ impl UnitGradients {
         parts: &[Range<i64>],
     ) -> Result<()> {
         for (number, part) in parts.iter().enumerate() {
-            let of_part: Vec<f32> = factors.iter().map(|of_unit| of_unit[number] as f32).collect();
-            let of_part = Tensor::f_from_slice(&of_part)?.f_to_device(sum_p.device())?;
+            let of_part: Vec<f64> = factors.iter().map(|of_unit| of_unit[number]).collect();
             for (place, own_un) in self.of_part(factors.len() as i64, part)? {
                 let mut sum = sum_p.f_narrow(0, place.start, place.end - place.start)?;
-                let _ = sum.f_addmv_(&own_un.f_transpose(0, 1)?, &of_part)?;
+                kernels::add_rows(&mut sum, &own_un, &of_part)?;
             }
         }
         Ok(())
@@ -109,7 +113,11 @@ impl UnitGradients {
         let all = 0..self.places.last().map_or(0, |place| place.end);
         for (place, own_un) in self.of_part(units, &all)? {
             let mut sum = sum_p.f_narrow(0, place.start, place.end - place.start)?;
-            let squares = own_un.f_square()?.f_sum_dim_intlist(&[0_i64][..], false, Kind::Float)?;
+            let squares = own_un.f_to_kind(Kind::Float)?.f_square()?.f_sum_dim_intlist(
+                &[0_i64][..],
+                false,
+                Kind::Float,
+            )?;
             let _ = sum.f_add_(&squares)?;
         }
         Ok(())
@@ -161,6 +169,68 @@ impl Clone for RowUnits {
 }
 
 impl RowUnits {
+    /// How many rows there are.
+    pub fn rows(&self) -> i64 {
+        self.rows
+    }
+
+    /// The gradient of the unit of row `row` with respect to the `count` numbers from `start` on.
+    fn own(&self, start: i64, count: i64, row: i64) -> Result<Tensor> {
+        let unit = match &self.place {
+            Place::From(first) => first + row,
+            Place::Each(units) => units.f_int64_value(&[row])?,
+        };
+        Ok(of_parameter(&self.flat, self.units, &(start..start + count))?.f_get(unit)?)
+    }
+
+    /// Adds `scale * dy^T x` of some positions of row `row`, (o, i), to its unit's gradient of the parameter that begins at `start`.
+    pub fn add_row(
+        &self,
+        start: i64,
+        row: i64,
+        (dy_to, x_ti): (&Tensor, &Tensor),
+        scale: f64,
+        compute: &Compute,
+    ) -> Result<()> {
+        let (o, i) = (dy_to.size()[1], x_ti.size()[1]);
+        let mut own = self.own(start, o * i, row)?.f_view([o, i])?;
+        if own.kind() == Kind::Float {
+            return compute.outer_onto(&mut own, dy_to, x_ti, scale);
+        }
+        let dy_ot = match scale {
+            1.0 => dy_to.f_transpose(0, 1)?,
+            _ => dy_to.f_mul_scalar(scale)?.f_transpose(0, 1)?,
+        };
+        compute.product_onto(&mut own, &dy_ot, x_ti)
+    }
+
+    /// Adds row by row `values` (b, n), to the gradients of their units of the parameter that begins at `start`.
+    pub fn add_values(&self, start: i64, values: &Tensor) -> Result<()> {
+        let (b, n) = values.size2()?;
+        for row in 0..b {
+            let _ = self.own(start, n, row)?.f_add_(&values.f_get(row)?)?;
+        }
+        Ok(())
+    }
+
+    /// Adds the gradient `dx_nd` of the entries that `ids` (n) chose to those of their units, of the embedding that begins at `start` and has
+    /// the shape (v, d). Rows are equally long.
+    pub fn add_entries(
+        &self,
+        start: i64,
+        (v, d): (i64, i64),
+        ids: &Tensor,
+        dx_nd: &Tensor,
+    ) -> Result<()> {
+        let (ids, dx) = (ids.f_view([self.rows, -1])?, dx_nd.f_view([self.rows, -1, d])?);
+        for row in 0..self.rows {
+            let own = self.own(start, v * d, row)?;
+            let dx = dx.f_get(row)?.f_to_kind(own.kind())?;
+            let _ = own.f_view([v, d])?.f_index_add_(0, &ids.f_get(row)?, &dx)?;
+        }
+        Ok(())
+    }
+
     /// Adds `scale * dy^T x` of each row, (o, i), to its unit's gradient of the parameter that begins at `start`. Rows are equally long and
     /// lie one after the other in `dy_no` and `x_ni`.
     pub fn add(
@@ -173,6 +243,18 @@ impl RowUnits {
         let (b, o, i) = (self.rows, dy_no.size()[1], x_ni.size()[1]);
         let of_rows = |flat: &Tensor| flat.f_view([b, -1, flat.size()[1]]);
         let (dy_bto, x_bti) = (of_rows(dy_no)?, of_rows(x_ni)?);
+        if self.flat.kind() != Kind::Float {
+            for row in 0..b {
+                self.add_row(
+                    start,
+                    row,
+                    (&dy_bto.f_get(row)?, &x_bti.f_get(row)?),
+                    scale,
+                    compute,
+                )?;
+            }
+            return Ok(());
+        }
         let mut own = of_parameter(&self.flat, self.units, &(start..start + o * i))?;
         match &self.place {
             Place::From(first) => {

@@ -16,6 +16,7 @@ use trainyard_privacy::unit::PrivacyUnit;
 
 use crate::arch::StepOptions;
 use crate::error::{Result, TrainerError};
+use crate::kernels;
 use crate::objective::cross_entropy::LossSums;
 use crate::optim::parameters::Parameters;
 use crate::privacy::clip::Clip;
@@ -44,6 +45,8 @@ pub struct Private {
     tokens: (u64, u64),
     /// Where each parameter lies in the flat gradient.
     places: Vec<Range<i64>>,
+    /// The format of units' gradients: that of the products that give them.
+    kind: Kind,
     clip: Clip,
     /// Who takes part.
     random: SecureRandom,
@@ -93,6 +96,7 @@ impl Private {
             units,
             tokens,
             places: parameters.places().collect(),
+            kind: parameters.computed().kind(),
             clip: Clip::new(plan, parameters.layers()).map_err(refused)?,
             random: SecureRandom::from_system().map_err(no_randomness)?,
             noise: Noise::from_system(threads)?,
@@ -165,7 +169,10 @@ impl Private {
     pub fn room(&mut self, units: usize, most: usize, sum_p: &Tensor) -> Result<&UnitGradients> {
         let mut room = match self.gradients.take() {
             Some(room) if room.room() >= units as i64 => room,
-            _ => UnitGradients::new(units.max(most) as i64, self.places.clone(), sum_p.device())?,
+            _ => {
+                let format = (self.kind, sum_p.device());
+                UnitGradients::new(units.max(most) as i64, self.places.clone(), format)?
+            }
         };
         room.clear(units as i64)?;
         Ok(self.gradients.insert(room))
@@ -225,7 +232,7 @@ impl Private {
         if self.keeps(Part::Noise) {
             self.add_noise(sum_p, deviation)?;
         }
-        let squares = sum_p.f_square()?.f_sum(Kind::Double)?.f_double_value(&[])?;
+        let squares = kernels::squares(sum_p)?;
         // Of noise alone the squares are one each on average, so what is above that is signal.
         state.signal_to_noise += squares / (sum_p.numel() as f64 * deviation * deviation) - 1.0;
         let expected = self.plan.expected_batch();

@@ -17,9 +17,10 @@ use trainyard_trainer::weights::safetensors::SafetensorsSource;
 use crate::golden;
 use crate::trainer::{Place, Running, chat, names, request, tiny_model};
 
-const MODELS: [&str; 6] = ["llama", "llama-tied", "llama-bias", "mistral", "qwen2", "qwen3"];
+pub(crate) const MODELS: [&str; 6] =
+    ["llama", "llama-tied", "llama-bias", "mistral", "qwen2", "qwen3"];
 
-fn model(name: &str, kind: Kind) -> CausalLm {
+pub(crate) fn model(name: &str, kind: Kind) -> CausalLm {
     let dir = golden::path("models").join(name);
     let config = ModelConfig::read(&dir.join("config.json")).unwrap();
     let source = SafetensorsSource::open_dir(&dir).unwrap();
@@ -46,7 +47,7 @@ fn gradients(
 }
 
 /// How far `seen` is off in norm, of the norm of `expected`.
-fn off(seen: &Tensor, expected: &Tensor) -> f64 {
+pub(crate) fn off(seen: &Tensor, expected: &Tensor) -> f64 {
     let norm = expected.norm().double_value(&[]);
     assert!(norm > 0.0, "a gradient is zero");
     (seen - expected).norm().double_value(&[]) / norm

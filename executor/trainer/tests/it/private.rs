@@ -92,6 +92,26 @@ fn it_learns() {
     assert!(finished.signal_to_noise.unwrap() > 0.0);
 }
 
+/// Of every weight a unit's gradient is cut and noise is added to the sum.
+#[test]
+fn all_weights_are_trained_privately() {
+    for precision in ["fp32", "bf16"] {
+        let mut request = private(2, &json!({"target_epsilon": 8.0}));
+        request["trainyard"]["adapter"] = json!({"type": "full"});
+        request["trainyard"]["optimizer"]["learning_rate"] = json!(0.001);
+        request["trainyard"]["precision"] = json!(precision);
+        let place = Place::new(&request);
+        let ended = place.run("out", &[]);
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        let (spent, steps_taken) = spent(&ended);
+        assert!(spent.epsilon <= 8.0 && steps_taken == 10, "{spent:?} {steps_taken}");
+        assert!(steps(&ended).iter().all(|step| step.train_loss.is_none()));
+        let card = String::from_utf8(place.read("out/adapter/README.md")).unwrap();
+        assert!(card.contains("differentially private") && card.contains("Fine-tuned weights"));
+        assert!(place.path("out/adapter/model.safetensors").exists());
+    }
+}
+
 #[test]
 fn users_are_units() {
     let mut request = private(

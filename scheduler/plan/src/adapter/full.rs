@@ -1,12 +1,10 @@
 //! Full fine-tuning: every weight of the model is trained.
 
 use serde::{Deserialize, Serialize};
-use trainyard_openapi::error::ApiError;
 use trainyard_openapi::extension::Precision;
 use trainyard_openapi::preflight::Compatibility;
 
 use super::consumer;
-use crate::check::not_available;
 use crate::facts::ModelFacts;
 
 /// Peak rate where the client names none: a tenth of what `LoRA` takes ("LoRA Without Regret", Thinking Machines, 2025), and what recipes for
@@ -21,22 +19,21 @@ const COPY_BYTES: u64 = 2;
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct FullPlan {}
 
-pub(super) fn resolve(private: bool) -> Result<FullPlan, ApiError> {
-    match private {
-        false => Ok(FullPlan {}),
-        true => {
-            let what = "with adapter type 'full', as it needs the gradient of every unit with respect to every weight,";
-            Err(not_available("trainyard.privacy", what))
-        }
-    }
-}
-
 pub(super) fn bytes(model: &ModelFacts, precision: Precision) -> u64 {
     let copy = match precision {
         Precision::Fp32 => 0,
         Precision::Bf16 | Precision::Fp16 => COPY_BYTES,
     };
     model.parameters_estimate() * (PARAMETER_BYTES + copy)
+}
+
+/// Bytes of the gradient of one unit of a private job: in the format of the products that give it.
+pub(super) fn unit_bytes(model: &ModelFacts, precision: Precision) -> u64 {
+    let number = match precision {
+        Precision::Fp32 => 4,
+        Precision::Bf16 | Precision::Fp16 => 2,
+    };
+    model.parameters_estimate() * number
 }
 
 /// From the sources of PEFT 0.21, vLLM 0.33 and llama.cpp.

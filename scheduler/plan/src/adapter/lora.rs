@@ -69,8 +69,17 @@ impl LoraPlan {
         Adapter { kind: AdapterKind::Lora, rank, alpha, dropout, target_modules, rslora }
     }
 
-    /// From above: keys and values count as wide as queries.
     pub(super) fn bytes(&self, model: &ModelFacts) -> u64 {
+        self.parameters(model) * PARAMETER_BYTES
+    }
+
+    /// Bytes of the gradient of one unit of a private job, in fp32.
+    pub(super) fn unit_bytes(&self, model: &ModelFacts) -> u64 {
+        self.parameters(model) * 4
+    }
+
+    /// From above: keys and values count as wide as queries.
+    fn parameters(&self, model: &ModelFacts) -> u64 {
         let (narrow, wide) = (2 * model.hidden_size, model.hidden_size + model.intermediate_size);
         let kinds = [
             ("q_proj", narrow),
@@ -86,7 +95,7 @@ impl LoraPlan {
             TargetModules::AllLinear => true,
         };
         let sides: u64 = kinds.iter().filter(|(name, _)| meant(name)).map(|(_, side)| side).sum();
-        u64::from(self.rank) * sides * model.layers * PARAMETER_BYTES
+        u64::from(self.rank) * sides * model.layers
     }
 
     pub(super) fn compatibility(&self, continual: Option<&ContinualPlan>) -> Vec<Compatibility> {

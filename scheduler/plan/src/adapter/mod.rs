@@ -70,6 +70,14 @@ impl AdapterPlan {
         }
     }
 
+    /// Bytes of the gradient of one unit of a private job.
+    pub(crate) fn unit_bytes(&self, model: &ModelFacts, precision: Precision) -> u64 {
+        match self {
+            Self::Lora(lora) => lora.unit_bytes(model),
+            Self::Full(_) => full::unit_bytes(model, precision),
+        }
+    }
+
     /// Whether the base model's weights are among the parameters in training, so that there are none beside them.
     pub(crate) fn trains_base(&self) -> bool {
         matches!(self, Self::Full(_))
@@ -84,12 +92,11 @@ pub fn compatibility(plan: &Plan) -> Vec<Compatibility> {
     }
 }
 
-/// Resolves what a request says of the adapter; `continual` and `private` say what else the job is.
+/// Resolves what a request says of the adapter; `continual` says what else the job is.
 pub(crate) fn resolve_adapter(
     adapter: Adapter,
     model: &ModelFacts,
     continual: Option<&ContinualPlan>,
-    private: bool,
 ) -> Result<AdapterPlan, ApiError> {
     let kind = adapter.kind;
     if !matches!(kind, AdapterKind::Lora | AdapterKind::Full) {
@@ -102,7 +109,7 @@ pub(crate) fn resolve_adapter(
     }
     match kind {
         AdapterKind::Lora => lora::resolve(adapter, model).map(AdapterPlan::Lora),
-        AdapterKind::Full => full::resolve(private).map(AdapterPlan::Full),
+        AdapterKind::Full => Ok(AdapterPlan::Full(FullPlan {})),
         other => Err(not_carried_out(other)),
     }
 }

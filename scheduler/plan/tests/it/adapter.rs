@@ -67,7 +67,7 @@ fn settings_of_another_method_are_refused() {
 }
 
 #[test]
-fn full_fine_tuning_has_neither_stages_nor_privacy() {
+fn full_fine_tuning_has_no_stages() {
     let staged = full(json!({"continual": {"strategies": [{"type": "ema"}]}}));
     refused(staged, ErrorCode::InvalidValue, "validation_file", &[]);
     let stages = json!([{"name": "a", "training_file": "f", "validation_file": "v"},
@@ -78,8 +78,6 @@ fn full_fine_tuning_has_neither_stages_nor_privacy() {
     let stream = StreamFacts { stage_examples: vec![10, 10], parent: None };
     let plan = resolve(&request, 5, DataFacts::of_examples(10), &stream, &facts(), HOST);
     refused(plan, ErrorCode::NotAvailable, "trainyard.continual", &["'full'"]);
-    let private = full(json!({"privacy": {"target_epsilon": 8.0}}));
-    refused(private, ErrorCode::NotAvailable, "trainyard.privacy", &["'full'", "every weight"]);
 }
 
 #[test]
@@ -104,6 +102,30 @@ fn every_weight_counts_with_its_gradient_and_moments() {
     let parameters = facts().parameters_estimate();
     assert_eq!((parts("bf16")["weights"], parts("bf16")["adapter"]), (0, 18 * parameters));
     assert_eq!(parts("fp32")["adapter"], 16 * parameters);
+    assert_eq!(parts("bf16")["units"], 0);
+}
+
+#[test]
+fn a_private_job_has_room_for_the_units_of_a_micro_batch() {
+    let units = |extension: Value| {
+        let mut extension = extension;
+        extension["privacy"] = json!({"noise_multiplier": 1.0});
+        extension["batching"] = json!({"micro_batch_size": 2});
+        let request: CreateJob = serde_json::from_value(json!({"model": "m", "training_file": "f", "trainyard": extension,
+            "method": {"type": "supervised", "supervised": {"hyperparameters": {"batch_size": 64}}}}))
+        .unwrap();
+        let data = DataFacts::of_examples(1000);
+        let plan = resolve(&request, 5, data, &StreamFacts::default(), &facts(), HOST).unwrap();
+        memory_fit(&plan, &facts(), HOST).parts["units"]
+    };
+    let full = |precision: &str| json!({"adapter": {"type": "full"}, "precision": precision});
+    let parameters = facts().parameters_estimate();
+    // As many as the micro-batch has rows, whatever the batch is.
+    assert_eq!(
+        [units(full("bf16")), units(full("fp32"))],
+        [2 * 2 * parameters, 2 * 4 * parameters]
+    );
+    assert!(units(json!({})) < parameters / 10);
 }
 
 #[test]
