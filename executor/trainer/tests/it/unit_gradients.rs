@@ -103,7 +103,7 @@ fn each_unit_has_the_gradient_of_its_own_backward_pass() {
 #[test]
 fn each_unit_has_its_gradient_of_every_weight() {
     let lengths = [12, 7, 3];
-    let batch = padded(&lengths);
+    let (batch, rows) = padded(&lengths);
     // Of bf16 numbers sums round in other places: pieces of the vocabulary, rows and their padding.
     for (kind, tolerance) in [(Kind::Float, 1e-5), (Kind::BFloat16, 2e-2)] {
         for name in full::MODELS {
@@ -113,7 +113,7 @@ fn each_unit_has_its_gradient_of_every_weight() {
                     model.set_plain();
                 }
                 let alone: Vec<Tensor> = (0..3)
-                    .map(|at| summed(&model, &row(&batch, at, lengths[at as usize]), 0.25))
+                    .map(|at| summed(&model, &row(&rows, at, lengths[at as usize]), 0.25))
                     .collect();
                 let units = side_by_side(&model, &batch, (&[0, 1, 2], &[0.25; 3]), plain);
                 for (unit, (seen, expected)) in units.iter().zip(&alone).enumerate() {
@@ -137,7 +137,7 @@ fn each_unit_has_its_gradient_of_every_weight() {
 #[test]
 fn norms_are_of_what_is_added() {
     for kind in [Kind::Float, Kind::BFloat16] {
-        let (batch, model) = (padded(&[9, 5]), full::model("llama-tied", kind));
+        let ((batch, _), model) = (padded(&[9, 5]), full::model("llama-tied", kind));
         let count = model.parameters().count();
         let room = room(&model, 2);
         let options = StepOptions {
@@ -169,7 +169,7 @@ fn a_unit_of_several_rows_is_their_weighted_sum() {
 
     let model = full::model("llama-tied", Kind::Float);
     let alone =
-        |at: i64, weight: f64| summed(&model, &row(&batch, at, lengths[at as usize]), weight);
+        |at: i64, weight: f64| summed(&model, &row(&rows, at, lengths[at as usize]), weight);
     let units = side_by_side(&model, &batch, (&[1, 0, 1], &[0.5, 1.0, 0.125]), false);
     assert_equal(&units[0], &alone(1, 1.0), "one row of all weights");
     assert_equal(&units[1], &(alone(0, 0.5) + alone(2, 0.125)), "two rows of all weights");
