@@ -146,7 +146,11 @@ impl CausalLm {
             master.f_copy_(&weight)?;
         }
         self.parameters = parameters.computed_in(self.compute.kind)?;
-        self.body.train(tied, &mut Places::of(&self.parameters))
+        let mut places = Places::of(&self.parameters);
+        self.body.train(tied, &mut places)?;
+        let blocks = places.taken();
+        self.parameters.set_blocks(blocks);
+        Ok(())
     }
 
     /// Gives every parameter the value that it has in `source`, in the precision that it has there: the model may compute in less.

@@ -68,7 +68,7 @@ pub fn fisher(
     let mut sum = parameters.values.f_zeros_like()?;
     let mut room = UnitGradients::new(
         rows.min(examples.len()) as i64,
-        parameters.places().collect(),
+        parameters.blocks(),
         (Kind::Float, model.device()),
     )?;
     let mut sorted = examples.to_vec();

@@ -28,6 +28,8 @@ pub struct Parameters {
     pub gradients: Tensor,
     /// The values in the format that is computed in, in the same places, where that is another and all of them are computed with as they are.
     copy: Option<Tensor>,
+    /// Parameters that are one tensor in a layer, where any are.
+    blocks: Option<Vec<Range<i64>>>,
     shapes: Vec<(String, Vec<i64>)>,
 }
 
@@ -48,7 +50,7 @@ impl Parameters {
     pub fn zeros(shapes: Vec<(String, Vec<i64>)>, device: Device) -> Result<Self> {
         let count: i64 = shapes.iter().map(|(_, shape)| shape.iter().product::<i64>()).sum();
         let zeros = || Tensor::f_zeros([count], (Kind::Float, device));
-        Ok(Self { values: zeros()?, gradients: zeros()?, copy: None, shapes })
+        Ok(Self { values: zeros()?, gradients: zeros()?, copy: None, blocks: None, shapes })
     }
 
     /// The same with a copy of the values in `kind`, where that is not their own format. Updates keep it up to date.
@@ -82,6 +84,16 @@ impl Parameters {
             copy.shallow_clone().f_copy_(&self.values)?;
         }
         Ok(())
+    }
+
+    /// Where the tensors lie that layers compute with: each is a parameter, or several in a row, as projections of one input are.
+    pub fn blocks(&self) -> Vec<Range<i64>> {
+        self.blocks.clone().unwrap_or_else(|| self.places().collect())
+    }
+
+    /// The same with layers that compute with these tensors, which must be all of the parameters in a row.
+    pub(crate) fn set_blocks(&mut self, blocks: Vec<Range<i64>>) {
+        self.blocks = Some(blocks);
     }
 
     /// The parameters, in the order of their making.
@@ -173,6 +185,7 @@ impl Parameters {
             values: self.values.shallow_clone(),
             gradients: self.gradients.shallow_clone(),
             copy: self.copy.as_ref().map(Tensor::shallow_clone),
+            blocks: self.blocks.clone(),
             shapes: self.shapes.clone(),
         }
     }

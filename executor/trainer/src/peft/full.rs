@@ -4,6 +4,8 @@
 //! matrix there too. In fp32 the layers compute with the masters themselves; else with a copy in their format, laid out alike, which each
 //! update writes as it goes over the masters.
 
+use std::ops::Range;
+
 use tch::{Kind, Tensor};
 
 use crate::error::Result;
@@ -18,13 +20,13 @@ const ROWS: i64 = 64;
 #[derive(Debug)]
 pub struct Places<'a> {
     parameters: &'a Parameters,
-    next: i64,
+    taken: Vec<Range<i64>>,
 }
 
 impl<'a> Places<'a> {
     /// From the first on.
     pub fn of(parameters: &'a Parameters) -> Self {
-        Self { parameters, next: 0 }
+        Self { parameters, taken: Vec::new() }
     }
 
     /// The next place as a tensor of `shape`: what is computed with, and the parameter.
@@ -32,15 +34,21 @@ impl<'a> Places<'a> {
     /// # Errors
     /// As libtorch reports.
     pub fn take(&mut self, shape: &[i64]) -> Result<(Tensor, Parameter)> {
-        let (start, count) = (self.next, shape.iter().product::<i64>());
+        let start = self.taken.last().map_or(0, |place| place.end);
+        let count = shape.iter().product::<i64>();
         let view = |flat: &Tensor| -> Result<Tensor> {
             Ok(flat.f_narrow(0, start, count)?.f_view(shape)?)
         };
         let Parameters { values, gradients, .. } = self.parameters;
         let parameter = Parameter { value: view(values)?, gradient: view(gradients)?, start };
         let computed = view(self.parameters.computed())?;
-        self.next += count;
+        self.taken.push(start..start + count);
         Ok((computed, parameter))
+    }
+
+    /// Those that were handed out.
+    pub fn taken(self) -> Vec<Range<i64>> {
+        self.taken
     }
 }
 

@@ -43,7 +43,7 @@ pub struct Private {
     units: Units,
     /// Tokens and target tokens of all units together.
     tokens: (u64, u64),
-    /// Where each parameter lies in the flat gradient.
+    /// Where each tensor that layers compute with lies in the flat gradient.
     places: Vec<Range<i64>>,
     /// The format of units' gradients: that of the products that give them.
     kind: Kind,
@@ -95,7 +95,7 @@ impl Private {
             plan: plan.clone(),
             units,
             tokens,
-            places: parameters.places().collect(),
+            places: parameters.blocks(),
             kind: parameters.computed().kind(),
             clip: Clip::new(plan, parameters.layers()).map_err(refused)?,
             random: SecureRandom::from_system().map_err(no_randomness)?,

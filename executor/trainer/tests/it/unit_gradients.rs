@@ -37,7 +37,7 @@ fn summed(model: &CausalLm, batch: &ModelBatch, scale: f64) -> Tensor {
 fn room(model: &CausalLm, units: i64) -> UnitGradients {
     let parameters = model.parameters();
     let format = (parameters.computed().kind(), Device::Cpu);
-    UnitGradients::new(units, parameters.places().collect(), format).unwrap()
+    UnitGradients::new(units, parameters.blocks(), format).unwrap()
 }
 
 /// The gradients of `units` units whose rows are `of_rows`, with these weights.
@@ -104,8 +104,9 @@ fn each_unit_has_the_gradient_of_its_own_backward_pass() {
 fn each_unit_has_its_gradient_of_every_weight() {
     let lengths = [12, 7, 3];
     let (batch, rows) = padded(&lengths);
-    // Of bf16 numbers sums round in other places: pieces of the vocabulary, rows and their padding.
-    for (kind, tolerance) in [(Kind::Float, 1e-5), (Kind::BFloat16, 2e-2)] {
+    // The norm on keys sums terms that cancel: 1.4e-5 there, below 1e-5 elsewhere. Of bf16 numbers sums round in other places: pieces of the
+    // vocabulary, rows and their padding.
+    for (kind, tolerance) in [(Kind::Float, 2e-5), (Kind::BFloat16, 2e-2)] {
         for name in full::MODELS {
             for plain in [false, true] {
                 let mut model = full::model(name, kind);
@@ -146,13 +147,13 @@ fn norms_are_of_what_is_added() {
         };
         model.accumulate_gradients(&batch, 1.0, &options).unwrap();
         let norms = room.norms(2, std::slice::from_ref(&(0..count))).unwrap();
-        for unit in 0..2 {
+        for (unit, seen) in norms.iter().enumerate() {
             let mut sum = Tensor::zeros([count], (Kind::Float, Device::Cpu));
             let factors: Vec<Vec<f64>> =
                 (0..2).map(|other| vec![f64::from(u8::from(other == unit))]).collect();
             room.add_to(&mut sum, &factors, std::slice::from_ref(&(0..count))).unwrap();
             let norm = sum.to_kind(Kind::Double).norm().double_value(&[]);
-            assert!((norms[unit][0] / norm - 1.0).abs() < 1e-12, "{} {norm}", norms[unit][0]);
+            assert!((seen[0] / norm - 1.0).abs() < 1e-12, "{} {norm}", seen[0]);
         }
     }
 }

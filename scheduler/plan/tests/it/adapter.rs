@@ -125,7 +125,7 @@ fn a_private_job_has_room_for_the_units_of_a_micro_batch() {
         [units(full("bf16")), units(full("fp32"))],
         [2 * 2 * parameters, 2 * 4 * parameters]
     );
-    assert!(units(json!({})) < parameters / 10);
+    assert!(units(json!({})) < units(full("fp32")) / 10);
 }
 
 #[test]
