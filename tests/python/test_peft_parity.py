@@ -11,6 +11,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from peft import PeftModel
+from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from conftest import chat, ended, wait
@@ -41,15 +42,16 @@ def loss(model, tokenizer, lines):
     """Mean negative log-likelihood of a target token, over all lines together."""
     total, count = 0.0, 0
     for ids, labels in rows(tokenizer, lines):
-        logits = model(input_ids=ids).logits[:, :-1].float()
+        # Virtual tokens have logits too.
+        logits = model(input_ids=ids).logits[:, -ids.shape[1]:-1].float()
         targets = labels[:, 1:]
         total += F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum").item()
         count += (targets != IGNORED).sum().item()
     return total / count
 
 
-@pytest.mark.parametrize("precision, dtype, tolerance", [("fp32", torch.float32, 1e-3), ("bf16", torch.bfloat16, 2e-2)])
-def test_peft_measures_the_reported_loss(client, base_model_dir, tmp_path, precision, dtype, tolerance):
+def trained(client, folder, extension):
+    """A finished job on sums, its lines of validation, and its files in `folder`."""
     torch.set_num_threads(1)
     valid = chat(12, start=100)
     training_file = client.files.create(file=("train.jsonl", chat(60)), purpose="fine-tune")
@@ -57,14 +59,10 @@ def test_peft_measures_the_reported_loss(client, base_model_dir, tmp_path, preci
     job = client.fine_tuning.jobs.create(
         model="tiny", training_file=training_file.id, validation_file=validation_file.id, seed=3,
         method={"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 3, "batch_size": 4}}},
-        extra_body={"trainyard": {
-            "precision": precision, "adapter": {"rank": 8, "alpha": 16.0}, "optimizer": {"learning_rate": 0.01},
-            "sequence": {"max_length": 128, "packing": False}}},
+        extra_body={"trainyard": {"sequence": {"max_length": 128, "packing": False}, **extension}},
     )
     job = wait(client, job, ended)
     assert job.status == "succeeded", job.error
-    reported = job.model_extra["trainyard"]["result"]
-
     artifacts = f"{str(client.base_url).rstrip('/')}/models/{job.fine_tuned_model}/artifacts"
 
     def get(url):
@@ -75,8 +73,14 @@ def test_peft_measures_the_reported_loss(client, base_model_dir, tmp_path, preci
     for artifact in json.loads(get(artifacts))["data"]:
         content = get(f"{artifacts}/{artifact['name']}")
         assert len(content) == artifact["bytes"]
-        (tmp_path / artifact["name"]).write_bytes(content)
+        (folder / artifact["name"]).write_bytes(content)
+    return job.model_extra["trainyard"]["result"], valid
 
+
+@pytest.mark.parametrize("precision, dtype, tolerance", [("fp32", torch.float32, 1e-3), ("bf16", torch.bfloat16, 2e-2)])
+def test_peft_measures_the_reported_loss(client, base_model_dir, tmp_path, precision, dtype, tolerance):
+    extension = {"precision": precision, "adapter": {"rank": 8, "alpha": 16.0}, "optimizer": {"learning_rate": 0.01}}
+    reported, valid = trained(client, tmp_path, extension)
     tokenizer = AutoTokenizer.from_pretrained(base_model_dir)
     plain = AutoModelForCausalLM.from_pretrained(base_model_dir, dtype=dtype).eval()
     before = loss(plain, tokenizer, valid)
@@ -85,3 +89,24 @@ def test_peft_measures_the_reported_loss(client, base_model_dir, tmp_path, preci
     assert before == pytest.approx(reported["initial_valid_loss"], abs=tolerance)
     assert after == pytest.approx(reported["valid_loss"], abs=tolerance)
     assert after < before - 10 * tolerance, "too little was learned for the comparison to mean anything"
+
+
+@pytest.mark.parametrize("adapter, rate", [
+    ({"type": "ia3"}, 0.05),
+    ({"type": "prompt", "num_virtual_tokens": 8}, 0.05),
+    ({"type": "prefix", "num_virtual_tokens": 8}, 0.05),
+    ({"type": "head"}, 0.01),
+], ids=lambda value: value["type"] if isinstance(value, dict) else "")
+def test_so_it_is_with_every_method(client, base_model_dir, tmp_path, adapter, rate):
+    reported, valid = trained(client, tmp_path, {"precision": "fp32", "adapter": adapter, "optimizer": {"learning_rate": rate}})
+    tokenizer = AutoTokenizer.from_pretrained(base_model_dir)
+    if adapter["type"] == "head":
+        # As its card says.
+        model = AutoModelForCausalLM.from_pretrained(base_model_dir, tie_word_embeddings=False)
+        model.lm_head.weight.data = load_file(tmp_path / "head.safetensors")["lm_head.weight"].to(model.dtype)
+    else:
+        model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base_model_dir), tmp_path)
+    after = loss(model.eval(), tokenizer, valid)
+    # The order of additions differs; 1e-5 of a loss of a few nats.
+    assert after == pytest.approx(reported["valid_loss"], abs=1e-5 * max(1.0, after))
+    assert after < reported["initial_valid_loss"] - 0.1, "too little was learned for the comparison to mean anything"

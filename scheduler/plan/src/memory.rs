@@ -43,9 +43,13 @@ fn parts(plan: &Plan, model: &ModelFacts, micro: u32) -> BTreeMap<String, u64> {
         }
         false => activation_bytes(model, tokens, plan.precision),
     };
+    let side_by_side = match plan.privacy {
+        Some(_) => u64::from(micro) * plan.adapter.unit_bytes(model),
+        None => 0,
+    };
     let parts = [
         ("weights", frozen * width),
-        ("adapter", plan.adapter.bytes(model, plan.precision)),
+        ("adapter", plan.adapter.bytes(model, plan.precision) + side_by_side),
         ("activations", activations),
         ("loss", LOSS_ROWS.min(tokens) * model.vocab_size * 4 * 2),
         ("engine", ENGINE_BYTES),

@@ -16,7 +16,10 @@ use crate::nn::rope::Rotation;
 use crate::objective::cross_entropy::{LossStats, linear_cross_entropy};
 use crate::optim::parameters::Parameters;
 use crate::peft::AdapterSettings;
-use crate::peft::lora::{Lora, LoraSettings, Pass, check_targets};
+use crate::peft::head::TrainedHead;
+use crate::peft::lora::Pass;
+use crate::peft::prefix::Prefix;
+use crate::peft::prompt::Prompt;
 use crate::privacy::gradients::RowUnits;
 use crate::rng::Rng;
 use crate::weights::WeightSource;
@@ -50,7 +53,7 @@ pub struct StepOptions {
 pub struct AtHead<'a> {
     /// Hidden states after the last norm, (n, d).
     pub hidden_nd: &'a Tensor,
-    /// The frozen output head, (v, d).
+    /// The output head, (v, d): frozen and in the compute format, or in training and in fp32.
     pub head_vd: &'a Tensor,
     /// How the model computes.
     pub compute: &'a Compute,
@@ -63,8 +66,12 @@ pub type Objective<'a> = dyn FnMut(&AtHead<'_>) -> Result<(LossStats, Option<Ten
 #[derive(Debug)]
 pub struct CausalLm {
     config: ModelConfig,
-    body: Llama,
-    compute: Compute,
+    pub(crate) body: Llama,
+    /// Learned embeddings before each sequence.
+    pub(crate) prompt: Option<Prompt>,
+    /// The output head, where it is trained.
+    pub(crate) head: Option<TrainedHead>,
+    pub(crate) compute: Compute,
     parameters: Parameters,
     adapter_enabled: bool,
 }
@@ -83,7 +90,8 @@ impl CausalLm {
         let body = Llama::load(source, config, device, kind)?;
         let (config, compute) = (config.clone(), Compute::new(device, kind));
         let parameters = Parameters::zeros(Vec::new(), device)?;
-        Ok(Self { config, body, compute, parameters, adapter_enabled: true })
+        let (prompt, head) = (None, None);
+        Ok(Self { config, body, prompt, head, compute, parameters, adapter_enabled: true })
     }
 
     /// Makes the parameters of a method, as fresh ones begin.
@@ -93,6 +101,10 @@ impl CausalLm {
     pub fn attach(&mut self, settings: &AdapterSettings, rng: &mut Rng) -> Result<()> {
         match settings {
             AdapterSettings::Lora(settings) => self.attach_lora(settings, rng),
+            AdapterSettings::Ia3(settings) => self.attach_ia3(settings),
+            AdapterSettings::Prompt { tokens } => self.attach_prompt(*tokens, rng),
+            AdapterSettings::Prefix { tokens } => self.attach_prefix(*tokens, rng),
+            AdapterSettings::Head => self.attach_head(),
             AdapterSettings::Full => {
                 let param = "trainyard.adapter.type".to_string();
                 let message = "trainyard.adapter.type: 'full' is not available in this version";
@@ -101,46 +113,24 @@ impl CausalLm {
         }
     }
 
-    /// Puts a fresh `LoRA` on the layers that `settings` names.
-    ///
-    /// # Errors
-    /// A user error where a name matches nothing.
-    pub fn attach_lora(&mut self, settings: &LoraSettings, rng: &mut Rng) -> Result<()> {
-        let paths: Vec<&str> =
-            self.projections().map(|(_, projection)| projection.name.as_str()).collect();
-        check_targets(settings, &paths)?;
-        let shapes = self
-            .projections()
-            .filter(|(_, projection)| settings.targets(&projection.name))
-            .flat_map(|(inputs, projection)| {
-                let path = format!("base_model.model.{}", projection.name);
-                [
-                    (format!("{path}.lora_A.weight"), vec![settings.rank, inputs]),
-                    (format!("{path}.lora_B.weight"), vec![projection.out, settings.rank]),
-                ]
-            })
-            .collect();
-        self.parameters = Parameters::zeros(shapes, self.compute.device)?;
-        let mut each = self.parameters.each()?.into_iter();
-        let linears = self.body.blocks.iter_mut().flat_map(|block| block.linears_mut());
-        let adapted = linears
-            .flat_map(|linear| &mut linear.projections)
-            .filter(|projection| settings.targets(&projection.name));
-        for (number, projection) in adapted.enumerate() {
-            if let (Some(a), Some(b)) = (each.next(), each.next()) {
-                projection.lora = Some(Lora::new(a, b, settings, number as u64, rng)?);
-            }
-        }
-        Ok(())
-    }
-
     /// The adapter's parameters under PEFT's names, in a fixed order.
     pub fn parameters(&self) -> &Parameters {
         &self.parameters
     }
 
+    /// Trains `parameters` from now on, which are in their layers already.
+    pub(crate) fn set_parameters(&mut self, parameters: Parameters) {
+        self.parameters = parameters;
+    }
+
+    /// The projections, to attach adapters.
+    pub(crate) fn projections_mut(&mut self) -> impl Iterator<Item = &mut Projection> {
+        let linears = self.body.blocks.iter_mut().flat_map(|block| block.linears_mut());
+        linears.flat_map(|linear| &mut linear.projections)
+    }
+
     /// The projections with their inputs, in PEFT's order.
-    fn projections(&self) -> impl Iterator<Item = (i64, &Projection)> {
+    pub(crate) fn projections(&self) -> impl Iterator<Item = (i64, &Projection)> {
         let linears = self.body.blocks.iter().flat_map(|block| block.linears());
         linears.flat_map(|linear| {
             linear.projections.iter().map(|projection| (linear.inputs(), projection))
@@ -149,7 +139,9 @@ impl CausalLm {
 
     /// The last parts of the paths of the adapted layers, sorted: PEFT's `target_modules`.
     pub fn target_suffixes(&self) -> Vec<String> {
-        let adapted = self.projections().filter(|(_, projection)| projection.lora.is_some());
+        let adapted = self
+            .projections()
+            .filter(|(_, projection)| projection.lora.is_some() || projection.ia3.is_some());
         let mut names: Vec<String> = adapted
             .filter_map(|(_, projection)| projection.name.rsplit('.').next())
             .map(ToString::to_string)
@@ -206,6 +198,8 @@ impl CausalLm {
     /// # Errors
     /// As libtorch reports.
     pub fn evaluate(&self, batch: &ModelBatch) -> Result<LossStats> {
+        let longer = self.lengthened(batch)?;
+        let batch = longer.as_ref().unwrap_or(batch);
         let hidden = self.hidden(batch)?;
         Ok(self.loss(&hidden, batch, None)?.0)
     }
@@ -220,6 +214,11 @@ impl CausalLm {
         scale: f64,
         options: &StepOptions,
     ) -> Result<LossStats> {
+        if let Some(head) = self.own_head() {
+            return self.accumulate_head(head, batch, scale, options);
+        }
+        let longer = self.lengthened(batch)?;
+        let batch = longer.as_ref().unwrap_or(batch);
         self.accumulate_with(batch, options, &mut |hidden| {
             self.loss(hidden.hidden_nd, batch, Some(scale))
         })
@@ -277,23 +276,30 @@ impl CausalLm {
                 Some(Activations::Input(x)) => block.forward(x, &context)?.1,
                 None => break,
             };
-            // The first block's input is the frozen embedding: nothing below it wants a gradient.
-            match block.backward(gradient, of_block, &context, !kept.is_empty())? {
+            // The first block's input is the embedding: nothing below it wants a gradient where that is frozen.
+            let wanted = !kept.is_empty() || self.own_prompt().is_some();
+            match block.backward(gradient, of_block, &context, wanted)? {
                 Some(below) => gradient = below,
-                None => break,
+                None => return Ok(stats),
             }
+        }
+        if let Some(prompt) = self.own_prompt() {
+            prompt.add_gradient(&batch.input_ids, &gradient, &pass)?;
         }
         Ok(stats)
     }
 
-    /// Logits (b, t, v) in fp32: for parity tests and self-checks, never for training.
+    /// Logits (b, t, v) in fp32, of virtual tokens too: for parity tests and self-checks, never for training.
     ///
     /// # Errors
     /// As libtorch reports.
     pub fn logits(&self, batch: &ModelBatch) -> Result<Tensor> {
+        let longer = self.lengthened(batch)?;
+        let batch = longer.as_ref().unwrap_or(batch);
         let hidden = self.hidden(batch)?;
         let (b, t) = batch.input_ids.size2()?;
-        let logits = self.compute.project(&hidden, &self.body.head_vd)?;
+        let head_vd = self.head_vd().f_to_kind(self.compute.kind)?;
+        let logits = self.compute.project(&hidden, &head_vd)?;
         Ok(logits.f_view([b, t, -1])?.f_to_kind(Kind::Float)?)
     }
 
@@ -315,25 +321,51 @@ impl CausalLm {
     /// Embedded tokens (n, d) and the rotation of their positions.
     fn embed(&self, batch: &ModelBatch) -> Result<(Tensor, Rotation)> {
         let ids = batch.input_ids.f_reshape([-1])?;
-        let x_nd = Tensor::f_embedding(&self.body.embed_vd, &ids, -1, false, false)?;
-        let rotation = self.config.rope.tables(&batch.position_ids, self.compute.kind)?;
-        Ok((x_nd, rotation))
+        let embed_vd = &self.body.embed_vd;
+        let x_nd = match self.own_prompt() {
+            Some(prompt) => prompt.embedded(embed_vd, &ids)?,
+            None => Tensor::f_embedding(embed_vd, &ids, -1, false, false)?,
+        };
+        let prefix = self.body.blocks.first().and_then(|block| block.attention.prefix.as_ref());
+        let before = prefix.filter(|_| self.adapter_enabled).map_or(0, Prefix::tokens);
+        let positions = batch.position_ids.f_add_scalar(before)?;
+        Ok((x_nd, self.config.rope.tables(&positions, self.compute.kind)?))
     }
 
-    fn context<'a>(
+    /// The learned embeddings, where they take part.
+    fn own_prompt(&self) -> Option<&Prompt> {
+        self.prompt.as_ref().filter(|_| self.adapter_enabled)
+    }
+
+    /// The head in training, where it takes part.
+    fn own_head(&self) -> Option<&TrainedHead> {
+        self.head.as_ref().filter(|_| self.adapter_enabled)
+    }
+
+    /// The output head, (v, d), in its own format.
+    fn head_vd(&self) -> &Tensor {
+        self.own_head().map_or(&self.body.head_vd, |head| &head.weight.value)
+    }
+
+    /// `batch` with the virtual tokens that the model has, if it has any.
+    fn lengthened(&self, batch: &ModelBatch) -> Result<Option<ModelBatch>> {
+        self.own_prompt().map(|prompt| prompt.lengthened(batch)).transpose()
+    }
+
+    pub(crate) fn context<'a>(
         &'a self,
         batch: &'a ModelBatch,
         rotation: &'a Rotation,
         pass: &'a Pass,
     ) -> Context<'a> {
         let (rows, length) = (batch.input_ids.size()[0], batch.input_ids.size()[1]);
-        let segments_bt = batch.segment_ids.as_ref();
-        Context { compute: &self.compute, rotation, rows, length, segments_bt, pass }
+        let (segments_bt, positions_bt) = (batch.segment_ids.as_ref(), &batch.position_ids);
+        Context { compute: &self.compute, rotation, rows, length, segments_bt, positions_bt, pass }
     }
 
     /// Hidden states with what is needed to compute logits of them.
     pub fn at_head<'a>(&'a self, hidden_nd: &'a Tensor) -> AtHead<'a> {
-        AtHead { hidden_nd, head_vd: &self.body.head_vd, compute: &self.compute }
+        AtHead { hidden_nd, head_vd: self.head_vd(), compute: &self.compute }
     }
 
     /// Hidden states (n, d) after the last norm, without dropout, and with nothing kept.
@@ -357,7 +389,7 @@ impl CausalLm {
         batch: &ModelBatch,
         scale: Option<f64>,
     ) -> Result<(LossStats, Option<Tensor>)> {
-        linear_cross_entropy(hidden_nd, &self.body.head_vd, &batch.labels, scale, &self.compute)
+        linear_cross_entropy(hidden_nd, self.head_vd(), &batch.labels, scale, &self.compute)
     }
 }
 

@@ -5,9 +5,11 @@ use std::path::Path;
 use tch::Tensor;
 use trainyard_openapi::error::ErrorCode;
 
-use crate::artifact::peft;
+use crate::arch::config::ModelConfig;
+use crate::artifact::{peft, peft_config};
 use crate::error::{Result, TrainerError};
 use crate::peft::AdapterSettings;
+use crate::weights::writer;
 
 /// What was trained, on what.
 #[derive(Debug, Clone)]
@@ -16,6 +18,8 @@ pub struct AdapterDescription {
     pub base_model: String,
     /// The method.
     pub settings: AdapterSettings,
+    /// The base model's shape.
+    pub model: ModelConfig,
     /// The last parts of the adapted layers' paths.
     pub target_suffixes: Vec<String>,
 }
@@ -24,7 +28,11 @@ impl AdapterDescription {
     /// The name of the file with the weights.
     pub const fn weights(&self) -> &'static str {
         match self.settings {
-            AdapterSettings::Lora(_) => peft::WEIGHTS,
+            AdapterSettings::Lora(_)
+            | AdapterSettings::Ia3(_)
+            | AdapterSettings::Prompt { .. }
+            | AdapterSettings::Prefix { .. } => peft::WEIGHTS,
+            AdapterSettings::Head => "head.safetensors",
             AdapterSettings::Full => "model.safetensors",
         }
     }
@@ -34,15 +42,23 @@ impl AdapterDescription {
     /// # Errors
     /// Where the system refuses.
     pub fn write(&self, directory: &Path, parameters: &[(String, Tensor)]) -> Result<()> {
-        match &self.settings {
+        let base = &self.base_model;
+        let config = match &self.settings {
             AdapterSettings::Lora(settings) => {
-                peft::write_adapter(directory, parameters, self, settings)
+                return peft::write_adapter(directory, parameters, self, settings);
+            }
+            AdapterSettings::Ia3(settings) => peft_config::ia3(base, settings),
+            AdapterSettings::Prompt { tokens } => peft_config::prompt(base, &self.model, *tokens),
+            AdapterSettings::Prefix { tokens } => peft_config::prefix(base, &self.model, *tokens),
+            AdapterSettings::Head => {
+                return writer::write(&directory.join(self.weights()), parameters);
             }
             AdapterSettings::Full => {
                 let param = "trainyard.adapter.type".to_string();
                 let message = "trainyard.adapter.type: 'full' is not available in this version";
-                Err(TrainerError::request(ErrorCode::NotAvailable, Some(param), message))
+                return Err(TrainerError::request(ErrorCode::NotAvailable, Some(param), message));
             }
-        }
+        };
+        peft::write(directory, parameters, &config)
     }
 }

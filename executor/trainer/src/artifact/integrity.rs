@@ -7,8 +7,10 @@ use tch::{Kind, Tensor};
 
 use crate::arch::{CausalLm, ModelBatch};
 use crate::error::{Result, TrainerError};
+use crate::nn::compute::copied;
 use crate::peft::AdapterSettings;
 use crate::rng::Rng;
+use crate::run::INIT_STREAM;
 use crate::weights::safetensors::SafetensorsSource;
 
 /// Checks that every parameter is finite and that training changed something.
@@ -25,7 +27,12 @@ pub fn check_parameters(settings: &AdapterSettings, parameters: &[(String, Tenso
     }
     match settings {
         AdapterSettings::Lora(_) => check_moved(parameters),
-        AdapterSettings::Full => Ok(()),
+        // Where these start depends on the model: the reload tells.
+        AdapterSettings::Ia3(_)
+        | AdapterSettings::Prompt { .. }
+        | AdapterSettings::Prefix { .. }
+        | AdapterSettings::Head
+        | AdapterSettings::Full => Ok(()),
     }
 }
 
@@ -39,20 +46,25 @@ fn check_moved(parameters: &[(String, Tensor)]) -> Result<()> {
     Err(TrainerError::Integrity("training changed nothing: every lora_B is still zero".into()))
 }
 
-/// Loads the written adapter into a fresh one on the same base and compares logits on `batch`. The model holds the reloaded
-/// adapter afterwards.
+/// Loads the written adapter into a fresh one on the same base, as the run of `seed` began, and compares logits on `batch`. The model holds the
+/// reloaded adapter afterwards.
 ///
 /// # Errors
-/// `integrity_check_failed` with the difference.
+/// `integrity_check_failed` with the difference, or where the written adapter is the fresh one.
 pub fn check_reload(
     model: &mut CausalLm,
-    settings: &AdapterSettings,
+    (settings, seed): (&AdapterSettings, u64),
     weights: &Path,
     batch: &ModelBatch,
 ) -> Result<()> {
     let before = model.logits(batch)?;
-    model.attach(settings, &mut Rng::new(u64::MAX, 0))?;
+    model.attach(settings, &mut Rng::new(seed, INIT_STREAM))?;
+    let fresh = copied(&model.parameters().values)?;
     model.load_adapter(&SafetensorsSource::open_file(weights)?)?;
+    if model.parameters().values.f_equal(&fresh)? {
+        let message = "training changed nothing: the adapter is as it began";
+        return Err(TrainerError::Integrity(message.into()));
+    }
     let after = model.logits(batch)?;
     let difference =
         before.f_sub(&after)?.f_abs()?.f_max()?.f_to_kind(Kind::Double)?.f_double_value(&[])?;

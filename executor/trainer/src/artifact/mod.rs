@@ -7,3 +7,4 @@ pub mod integrity;
 pub mod loading;
 pub mod manifest;
 pub mod peft;
+pub mod peft_config;

@@ -5,12 +5,14 @@
 //! could share one resident base.
 //!
 //! The backward pass is written out: the frozen weight asks for no gradient, so nothing is kept for one, and of the adapter only
-//! `A x` is kept, r numbers a row. The input itself is given again by the caller, who may have it anyway or compute it anew.
+//! `A x` is kept, r numbers a row. The input itself is given again by the caller, who may have it anyway or compute it anew. Layers with
+//! factors on inputs or outputs are in [`crate::nn::rescaled`].
 
 use tch::Tensor;
 
 use crate::error::Result;
 use crate::nn::compute::{Compute, copied};
+use crate::peft::ia3::Ia3;
 use crate::peft::lora::{Lora, Low, Pass};
 
 /// One projection: some rows of the matrix.
@@ -22,6 +24,8 @@ pub struct Projection {
     pub out: i64,
     /// The adapter, if this projection has one.
     pub lora: Option<Lora>,
+    /// The factors, if it has some.
+    pub ia3: Option<Ia3>,
 }
 
 /// Linear layers of one input.
@@ -29,13 +33,18 @@ pub struct Projection {
 pub struct Linear {
     /// In the order of their outputs.
     pub projections: Vec<Projection>,
-    weight_oi: Tensor,
-    bias_o: Option<Tensor>,
+    pub(super) weight_oi: Tensor,
+    pub(super) bias_o: Option<Tensor>,
 }
 
-/// What the backward pass needs of the forward pass: of each projection with an adapter, what the adapter keeps.
+/// What the backward pass needs of the forward pass.
 #[derive(Debug, Default)]
-pub struct Kept(Vec<Option<Low>>);
+pub struct Kept {
+    /// Of each projection with an adapter, what the adapter keeps.
+    pub(super) low: Vec<Option<Low>>,
+    /// Of each projection whose output is rescaled, the output before that.
+    pub(super) unscaled: Vec<Option<Tensor>>,
+}
 
 impl Linear {
     /// `weights` are (out, in) with their paths, one below the other; `bias_o` is of all outputs. Frozen and in the compute format.
@@ -49,6 +58,7 @@ impl Linear {
                 name: name.clone(),
                 out: weight.size()[0],
                 lora: None,
+                ia3: None,
             })
             .collect();
         let parts: Vec<&Tensor> = weights.iter().map(|(_, weight)| weight).collect();
@@ -75,6 +85,9 @@ impl Linear {
         compute: &Compute,
         pass: &Pass,
     ) -> Result<(Tensor, Kept)> {
+        if self.is_rescaled(pass) {
+            return self.forward_rescaled(x_ni, onto, compute);
+        }
         let base = match (onto, &self.bias_o) {
             (Some(onto), Some(bias)) => Some(onto.f_add(bias)?),
             (Some(onto), None) => Some(copied(onto)?),
@@ -97,7 +110,7 @@ impl Linear {
                 }
                 _ => None,
             };
-            kept.0.push(low);
+            kept.low.push(low);
         }
         Ok((y_no, kept))
     }
@@ -115,11 +128,14 @@ impl Linear {
         pass: &Pass,
         wanted: bool,
     ) -> Result<Option<Tensor>> {
+        if self.is_rescaled(pass) {
+            return self.backward_rescaled(dy_no, x_ni, kept, compute, pass, wanted);
+        }
         let mut dx_ni = match wanted {
             true => Some(compute.product(dy_no, &self.weight_oi)?),
             false => None,
         };
-        for ((projection, start), low) in self.places().zip(&kept.0) {
+        for ((projection, start), low) in self.places().zip(&kept.low) {
             if let (Some(lora), Some(low)) = (&projection.lora, low) {
                 let own = dy_no.f_narrow(1, start, projection.out)?;
                 lora.backward(&own, x_ni, low, dx_ni.as_mut(), compute, pass)?;
@@ -129,7 +145,7 @@ impl Linear {
     }
 
     /// The projections with the first of their outputs.
-    fn places(&self) -> impl Iterator<Item = (&Projection, i64)> {
+    pub(super) fn places(&self) -> impl Iterator<Item = (&Projection, i64)> {
         self.projections.iter().scan(0, |next, projection| {
             let start = *next;
             *next += projection.out;

@@ -144,7 +144,7 @@ impl Head {
     }
 
     /// (n, v) in the head's format.
-    fn logits(&self, hidden_nd: &Tensor) -> Result<Tensor> {
+    pub(crate) fn logits(&self, hidden_nd: &Tensor) -> Result<Tensor> {
         let hidden = hidden_nd.f_to_kind(self.weight_vd.kind())?;
         Ok(hidden.f_mm(&self.weight_vd.f_transpose(0, 1)?)?)
     }

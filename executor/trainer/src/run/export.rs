@@ -40,7 +40,7 @@ pub fn export(
     let weights = partial.join(session.adapter.weights());
     let sample = to_device(&session.training.batch(&[0], session.pad), session.model.device())?;
     working()?;
-    integrity::check_reload(&mut session.model, &settings, &weights, &sample)?;
+    integrity::check_reload(&mut session.model, (&settings, session.plan.seed), &weights, &sample)?;
 
     session.events.working(Stage::Exporting)?;
     for name in TOKENIZER_FILES {

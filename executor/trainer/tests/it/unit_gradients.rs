@@ -6,6 +6,7 @@ use trainyard_trainer::privacy::gradients::UnitGradients;
 
 use crate::golden;
 use crate::gradients::{adapted, ids};
+use crate::methods::trained;
 
 /// Rows of `lengths` tokens, padded to the longest.
 fn padded(lengths: &[i64]) -> ModelBatch {
@@ -94,6 +95,42 @@ fn each_unit_has_the_gradient_of_its_own_backward_pass() {
                     assert_equal(seen, expected, &what);
                 }
             }
+        }
+    }
+}
+
+/// The same of the methods beside `LoRA`.
+#[test]
+fn so_it_is_with_every_method() {
+    let lengths = [12, 7, 3];
+    let batch = padded(&lengths);
+    for name in [
+        "ia3-llama-bias",
+        "ia3-qwen2",
+        "prompt-llama",
+        "prompt-mistral",
+        "prefix-llama",
+        "prefix-mistral",
+        "head-llama",
+    ] {
+        for plain in [false, true] {
+            let mut model = trained(name);
+            if plain {
+                model.set_plain();
+            }
+            let alone: Vec<Tensor> = (0..3)
+                .map(|at| summed(&model, &row(&batch, at, lengths[at as usize]), 0.25))
+                .collect();
+            for checkpointing in [false, true] {
+                let units = side_by_side(&model, &batch, (&[0, 1, 2], &[0.25; 3]), checkpointing);
+                for (unit, (seen, expected)) in units.iter().zip(&alone).enumerate() {
+                    let what = format!("{name}, unit {unit}, plain {plain}, again {checkpointing}");
+                    assert_equal(seen, expected, &what);
+                }
+            }
+            let units = side_by_side(&model, &batch, (&[1, 0, 1], &[0.25, 0.25, 0.25]), false);
+            assert_equal(&units[0], &alone[1], &format!("{name}, one row"));
+            assert_equal(&units[1], &(&alone[0] + &alone[2]), &format!("{name}, two rows apart"));
         }
     }
 }
