@@ -44,6 +44,8 @@ pub const MODEL_NAME_CHARS_MAX: usize = 96;
 pub const RANK_MAX: u32 = 512;
 /// Names in `target_modules`: more than any architecture has kinds of layers.
 pub const TARGET_MODULES_MAX: usize = 256;
+/// Learned positions before a sequence: several times what the papers on them found of use (200 at most).
+pub const VIRTUAL_TOKENS_MAX: u32 = 1_024;
 /// Stages of a job, those of the models before it included: what the matrix of scores holds.
 pub const STAGES_MAX: usize = 256;
 /// Nodes of a model's lineage in one answer: each costs a look into the record.

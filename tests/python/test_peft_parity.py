@@ -11,6 +11,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from peft import PeftModel
+from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from conftest import chat, ended, wait
@@ -41,7 +42,8 @@ def loss(model, tokenizer, lines):
     """Mean negative log-likelihood of a target token, over all lines together."""
     total, count = 0.0, 0
     for ids, labels in rows(tokenizer, lines):
-        logits = model(input_ids=ids).logits[:, :-1].float()
+        # Virtual tokens have logits too.
+        logits = model(input_ids=ids).logits[:, -ids.shape[1]:-1].float()
         targets = labels[:, 1:]
         total += F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum").item()
         count += (targets != IGNORED).sum().item()
@@ -114,3 +116,27 @@ def test_transformers_loads_a_full_model_and_measures_the_reported_loss(client, 
     assert job.fine_tuned_model in [model.id for model in client.models.list()]
     checkpoints = client.fine_tuning.jobs.checkpoints.list(job.id).data
     assert checkpoints and all(point.fine_tuned_model_checkpoint.startswith(job.fine_tuned_model) for point in checkpoints)
+
+
+@pytest.mark.parametrize("adapter, rate", [
+    ({"type": "ia3"}, 0.05),
+    ({"type": "prompt", "num_virtual_tokens": 8}, 0.05),
+    ({"type": "prefix", "num_virtual_tokens": 8}, 0.05),
+    ({"type": "head"}, 0.01),
+], ids=lambda value: value["type"] if isinstance(value, dict) else "")
+def test_so_it_is_with_every_method(client, base_model_dir, tmp_path, adapter, rate):
+    torch.set_num_threads(1)
+    valid = chat(12, start=100)
+    _, extension = trained(client, tmp_path, valid, "fp32", adapter, rate)
+    reported = extension["result"]
+    tokenizer = AutoTokenizer.from_pretrained(base_model_dir)
+    if adapter["type"] == "head":
+        # As its card says.
+        model = AutoModelForCausalLM.from_pretrained(base_model_dir, tie_word_embeddings=False)
+        model.lm_head.weight.data = load_file(tmp_path / "head.safetensors")["lm_head.weight"].to(model.dtype)
+    else:
+        model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base_model_dir), tmp_path)
+    after = loss(model.eval(), tokenizer, valid)
+    # The order of additions differs; 1e-5 of a loss of a few nats.
+    assert after == pytest.approx(reported["valid_loss"], abs=1e-5 * max(1.0, after))
+    assert after < reported["initial_valid_loss"] - 0.1, "too little was learned for the comparison to mean anything"

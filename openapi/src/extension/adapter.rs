@@ -20,11 +20,17 @@ pub struct Adapter {
     pub alpha: f64,
     /// Probability of dropping an input of the adapter while training, 0 to below 1.
     pub dropout: f64,
-    /// The linear layers that get an adapter.
+    /// The linear layers that get an adapter. With `ia3`, "all-linear" is PEFT's choice for the architecture.
     #[schema(schema_with = target_modules)]
     pub target_modules: TargetModules,
     /// Rank-stabilised scaling (arXiv 2312.03732).
     pub rslora: bool,
+    /// Of the adapted layers, those whose input is rescaled and not their output, each by a name in `target_modules`; null: the one that leads out
+    /// of the MLP.
+    pub feedforward_modules: Option<Vec<String>>,
+    /// Learned positions before each sequence, 1 to 1024. They count against `sequence.max_length`.
+    #[schema(minimum = 1, maximum = 1024)]
+    pub num_virtual_tokens: u32,
 }
 
 impl Default for Adapter {
@@ -36,6 +42,8 @@ impl Default for Adapter {
             dropout: 0.0,
             target_modules: TargetModules::AllLinear,
             rslora: false,
+            feedforward_modules: None,
+            num_virtual_tokens: 20,
         }
     }
 }
@@ -43,7 +51,16 @@ impl Default for Adapter {
 /// Without the settings of other methods.
 impl Serialize for Adapter {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { kind, rank, alpha, dropout, target_modules, rslora } = self;
+        let Self {
+            kind,
+            rank,
+            alpha,
+            dropout,
+            target_modules,
+            rslora,
+            feedforward_modules,
+            num_virtual_tokens,
+        } = self;
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("type", kind)?;
         for name in kind.settings() {
@@ -53,6 +70,8 @@ impl Serialize for Adapter {
                 "dropout" => map.serialize_entry(name, dropout)?,
                 "target_modules" => map.serialize_entry(name, target_modules)?,
                 "rslora" => map.serialize_entry(name, rslora)?,
+                "feedforward_modules" => map.serialize_entry(name, feedforward_modules)?,
+                "num_virtual_tokens" => map.serialize_entry(name, num_virtual_tokens)?,
                 other => return Err(serde::ser::Error::custom(format!("no setting '{other}'"))),
             }
         }
@@ -60,7 +79,7 @@ impl Serialize for Adapter {
     }
 }
 
-/// The adapter methods of the contract. This version carries out `lora` and `full` and refuses the others by name.
+/// The adapter methods of the contract. This version carries out all but `dora` and `bottleneck`, which it refuses by name.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema,
 )]
@@ -70,11 +89,11 @@ pub enum AdapterKind {
     Lora,
     /// Weight-decomposed low-rank adaptation.
     Dora,
-    /// Learned rescaling of activations.
+    /// Learned rescaling of activations (arXiv 2205.05638).
     Ia3,
-    /// Learned keys and values before the sequence.
+    /// Learned keys and values before the sequence (arXiv 2101.00190), without the MLP that makes them there.
     Prefix,
-    /// Learned embeddings before the sequence.
+    /// Learned embeddings before the sequence (arXiv 2104.08691).
     Prompt,
     /// Houlsby bottleneck layers.
     Bottleneck,
@@ -103,14 +122,11 @@ impl AdapterKind {
     pub const fn settings(self) -> &'static [&'static str] {
         match self {
             Self::Lora => &["rank", "alpha", "dropout", "target_modules", "rslora"],
+            Self::Ia3 => &["target_modules", "feedforward_modules"],
+            Self::Prefix | Self::Prompt => &["num_virtual_tokens"],
+            Self::Head | Self::Full => &[],
             // Those that this version does not carry out have none yet.
-            Self::Dora
-            | Self::Ia3
-            | Self::Prefix
-            | Self::Prompt
-            | Self::Bottleneck
-            | Self::Head
-            | Self::Full => &[],
+            Self::Dora | Self::Bottleneck => &[],
         }
     }
 }

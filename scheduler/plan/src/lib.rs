@@ -16,7 +16,9 @@ mod resolve;
 mod strategies;
 pub mod trainer;
 
-pub use adapter::{AdapterPlan, FullPlan, LoraPlan, compatibility};
+pub use adapter::{
+    AdapterPlan, FullPlan, HeadPlan, Ia3Plan, LoraPlan, PrefixPlan, PromptPlan, compatibility,
+};
 pub use continual::{ContinualPlan, ParentPlan};
 pub use facts::{DataFacts, HostFacts, ModelFacts, ParentFacts, StreamFacts};
 pub use memory::memory_fit;

@@ -148,7 +148,7 @@ pub fn resolve(
         None => adapter,
         Some(parent) => as_before(adapter, parent, grows(continual.as_ref()))?,
     };
-    let adapter = resolve_adapter(adapter, model, continual.as_ref())?;
+    let adapter = resolve_adapter(adapter, model, &sequence, continual.as_ref())?;
     if let Some(lora) = adapter.lora() {
         check_growth(lora.rank, continual.as_ref())?;
     }

@@ -5,70 +5,22 @@
 
 use tch::{Device, Kind, Tensor};
 
+use crate::arch::batch::{Layout, ModelBatch};
 use crate::arch::config::ModelConfig;
 use crate::arch::llama::{KeptBlock, Llama};
-use crate::data::Sequences;
 use crate::device;
-use crate::error::{Result, TrainerError};
+use crate::error::Result;
 use crate::nn::compute::Compute;
 use crate::nn::context::Context;
-use crate::nn::linear::Projection;
 use crate::nn::rope::Rotation;
-use crate::objective::cross_entropy::{
-    LossStats, LossSums, Targets, TrainedHead, linear_cross_entropy,
-};
-use crate::optim::parameters::Parameters;
-use crate::peft::AdapterSettings;
-use crate::peft::full::Places;
-use crate::peft::lora::{Lora, LoraSettings, Pass, check_targets};
+use crate::objective::cross_entropy::{LossStats, LossSums, TrainedHead, linear_cross_entropy};
+use crate::optim::parameters::{Parameter, Parameters};
+use crate::peft::lora::Pass;
+use crate::peft::prefix::Prefix;
+use crate::peft::prompt::{Longer, Prompt};
 use crate::privacy::gradients::RowUnits;
 use crate::rng::Rng;
-use crate::weights::{WeightSource, require};
-
-/// Rows of tokens on the model's device. What decides over shapes and kernels is known on the processor: nothing asks the device for it.
-#[derive(Debug)]
-pub struct ModelBatch {
-    /// Token ids, (b, t) in int64.
-    pub input_ids: Tensor,
-    /// Positions, from 0 in each sequence, (b, t) or, where all rows are alike, (1, t) in int64.
-    pub position_ids: Tensor,
-    /// The highest position, and one.
-    pub positions: i64,
-    /// What is to be predicted.
-    pub targets: Targets,
-    /// Where sequences lie in the rows.
-    pub sequences: Sequences,
-    /// Their bounds, in int32.
-    pub bounds: Tensor,
-}
-
-impl ModelBatch {
-    /// A batch of tensors on the processor, brought to `device`. `labels_bt` are aligned with `input_ids` as in transformers: -100 asks for no
-    /// loss, and the loss shifts them.
-    ///
-    /// # Errors
-    /// As libtorch reports.
-    pub fn new(
-        input_ids: &Tensor,
-        labels_bt: &Tensor,
-        position_ids: &Tensor,
-        sequences: Sequences,
-        device: Device,
-    ) -> Result<Self> {
-        let positions = match position_ids.numel() {
-            0 => 0,
-            _ => position_ids.f_max()?.f_int64_value(&[])? + 1,
-        };
-        Ok(Self {
-            input_ids: device::send(input_ids, device)?,
-            position_ids: device::send(position_ids, device)?,
-            positions,
-            targets: Targets::of(labels_bt, device)?,
-            bounds: device::send(&Tensor::f_from_slice(sequences.bounds())?, device)?,
-            sequences,
-        })
-    }
-}
+use crate::weights::WeightSource;
 
 /// How gradients are computed.
 #[derive(Debug, Clone, Default)]
@@ -86,7 +38,7 @@ pub struct StepOptions {
 pub struct AtHead<'a> {
     /// Hidden states after the last norm, (n, d).
     pub hidden_nd: &'a Tensor,
-    /// The output head, (v, d).
+    /// The output head, (v, d): in the compute format, or in fp32 where it alone is trained.
     pub head_vd: &'a Tensor,
     /// The head as a parameter with where its gradient goes, where it is trained.
     pub trained: Option<TrainedHead<'a>>,
@@ -94,15 +46,19 @@ pub struct AtHead<'a> {
     pub compute: &'a Compute,
 }
 
-/// A loss of hidden states: its figures, and its gradient with respect to them; none where there is no target.
+/// A loss of hidden states: its figures, and its gradient with respect to them; none where there is no target, or nothing that wants it.
 pub type Objective<'a> = dyn FnMut(&AtHead<'_>) -> Result<(LossSums, Option<Tensor>)> + 'a;
 
 /// The model.
 #[derive(Debug)]
 pub struct CausalLm {
     config: ModelConfig,
-    body: Llama,
-    compute: Compute,
+    pub(crate) body: Llama,
+    /// Learned embeddings before each sequence.
+    pub(crate) prompt: Option<Prompt>,
+    /// The output head in fp32, (v, d), where it alone is trained.
+    pub(crate) head: Option<Parameter>,
+    pub(crate) compute: Compute,
     parameters: Parameters,
     adapter_enabled: bool,
 }
@@ -121,81 +77,8 @@ impl CausalLm {
         let body = Llama::load(source, config, device, kind)?;
         let (config, compute) = (config.clone(), Compute::new(device, kind));
         let parameters = Parameters::zeros(Vec::new(), device)?;
-        Ok(Self { config, body, compute, parameters, adapter_enabled: true })
-    }
-
-    /// Makes the parameters of a method, as fresh ones begin.
-    ///
-    /// # Errors
-    /// A user error where the settings do not fit the model.
-    pub fn attach(&mut self, settings: &AdapterSettings, rng: &mut Rng) -> Result<()> {
-        match settings {
-            AdapterSettings::Lora(settings) => self.attach_lora(settings, rng),
-            AdapterSettings::Full => self.train_all(),
-        }
-    }
-
-    /// Makes every weight a parameter, with the value that it has.
-    fn train_all(&mut self) -> Result<()> {
-        let _no_grad = tch::no_grad_guard();
-        let tied = self.config.tie_word_embeddings;
-        let weights = self.body.weights(tied)?;
-        let shapes = weights.iter().map(|(name, weight)| (name.clone(), weight.size())).collect();
-        let parameters = Parameters::zeros(shapes, self.compute.device)?;
-        for ((_, mut master), (_, weight)) in parameters.named()?.into_iter().zip(weights) {
-            master.f_copy_(&weight)?;
-        }
-        self.parameters = parameters.computed_in(self.compute.kind)?;
-        let mut places = Places::of(&self.parameters);
-        self.body.train(tied, &mut places)?;
-        let blocks = places.taken();
-        self.parameters.set_blocks(blocks);
-        Ok(())
-    }
-
-    /// Gives every parameter the value that it has in `source`, in the precision that it has there: the model may compute in less.
-    ///
-    /// # Errors
-    /// A user error naming what is missing or of another shape.
-    pub fn load_masters(&mut self, source: &dyn WeightSource) -> Result<()> {
-        let _no_grad = tch::no_grad_guard();
-        for (name, mut master) in self.parameters.named()? {
-            require(source, &name, &mut master)?;
-        }
-        self.parameters.refresh()
-    }
-
-    /// Puts a fresh `LoRA` on the layers that `settings` names.
-    ///
-    /// # Errors
-    /// A user error where a name matches nothing.
-    pub fn attach_lora(&mut self, settings: &LoraSettings, rng: &mut Rng) -> Result<()> {
-        let paths: Vec<&str> =
-            self.projections().map(|(_, projection)| projection.name.as_str()).collect();
-        check_targets(settings, &paths)?;
-        let shapes = self
-            .projections()
-            .filter(|(_, projection)| settings.targets(&projection.name))
-            .flat_map(|(inputs, projection)| {
-                let path = format!("base_model.model.{}", projection.name);
-                [
-                    (format!("{path}.lora_A.weight"), vec![settings.rank, inputs]),
-                    (format!("{path}.lora_B.weight"), vec![projection.out, settings.rank]),
-                ]
-            })
-            .collect();
-        self.parameters = Parameters::zeros(shapes, self.compute.device)?;
-        let mut each = self.parameters.each()?.into_iter();
-        let linears = self.body.blocks.iter_mut().flat_map(|block| block.linears_mut());
-        let adapted = linears
-            .flat_map(|linear| &mut linear.projections)
-            .filter(|projection| settings.targets(&projection.name));
-        for (number, projection) in adapted.enumerate() {
-            if let (Some(a), Some(b)) = (each.next(), each.next()) {
-                projection.lora = Some(Lora::new(a, b, settings, number as u64, rng)?);
-            }
-        }
-        Ok(())
+        let (prompt, head) = (None, None);
+        Ok(Self { config, body, prompt, head, compute, parameters, adapter_enabled: true })
     }
 
     /// The parameters in training, in a fixed order: an adapter's under PEFT's names, a whole model's under those of transformers.
@@ -203,57 +86,9 @@ impl CausalLm {
         &self.parameters
     }
 
-    /// The projections with their inputs, in PEFT's order.
-    fn projections(&self) -> impl Iterator<Item = (i64, &Projection)> {
-        let linears = self.body.blocks.iter().flat_map(|block| block.linears());
-        linears.flat_map(|linear| {
-            linear.projections.iter().map(|projection| (linear.inputs(), projection))
-        })
-    }
-
-    /// The last parts of the paths of the adapted layers, sorted: PEFT's `target_modules`.
-    pub fn target_suffixes(&self) -> Vec<String> {
-        let adapted = self.projections().filter(|(_, projection)| projection.lora.is_some());
-        let mut names: Vec<String> = adapted
-            .filter_map(|(_, projection)| projection.name.rsplit('.').next())
-            .map(ToString::to_string)
-            .collect();
-        names.sort_unstable();
-        names.dedup();
-        names
-    }
-
-    /// Copies an adapter's values in; the names must be just those of [`CausalLm::parameters`].
-    ///
-    /// # Errors
-    /// A checkpoint error naming what is missing, unknown or of another shape.
-    pub fn load_adapter(&mut self, source: &dyn WeightSource) -> Result<()> {
-        let parameters = self.parameters.named()?;
-        for (name, mut parameter) in
-            parameters.iter().map(|(name, tensor)| (name, tensor.shallow_clone()))
-        {
-            let value = source.tensor(name)?.ok_or_else(|| {
-                TrainerError::Checkpoint(format!("the adapter has no tensor '{name}'"))
-            })?;
-            if value.size() != parameter.size() {
-                let (seen, want) = (value.size(), parameter.size());
-                return Err(TrainerError::Checkpoint(format!(
-                    "tensor '{name}' has shape {seen:?}, not {want:?}"
-                )));
-            }
-            parameter.f_copy_(&value.f_to_device(self.compute.device)?)?;
-        }
-        self.parameters.refresh()?;
-        match source
-            .names()
-            .into_iter()
-            .find(|name| !parameters.iter().any(|(known, _)| known == name))
-        {
-            Some(name) => {
-                Err(TrainerError::Checkpoint(format!("the adapter has an unknown tensor '{name}'")))
-            }
-            None => Ok(()),
-        }
+    /// Trains `parameters` from now on, which are in their layers already.
+    pub(crate) fn set_parameters(&mut self, parameters: Parameters) {
+        self.parameters = parameters;
     }
 
     /// Whether the adapter takes part from now on; without it the model is its base.
@@ -307,34 +142,40 @@ impl CausalLm {
             dropout: options.dropout.clone(),
             units: units.map(|(units, _)| units.clone()),
         };
-        let (mut x_nd, rotation) = self.embed(batch)?;
-        let context = self.context(batch, &rotation, &pass);
+        let longer = self.longer(batch)?;
+        let layout = longer.as_ref().map_or(&batch.layout, |longer| &longer.layout);
+        let rotation = self.rotation(layout)?;
+        let context = self.context(layout, &rotation, &pass);
+        let mut x_nd = self.embed(batch, longer.as_ref())?;
+        let trained = self.trained_head(&pass, units.map(|(_, weights)| weights.as_slice()));
+        let alone = trained.is_some_and(|head| head.alone);
         let mut kept = Vec::with_capacity(self.body.blocks.len());
         for block in &self.body.blocks {
-            if options.gradient_checkpointing {
-                kept.push(Activations::Input(x_nd.shallow_clone()));
-                x_nd = block.forward(x_nd, &context)?.0;
-            } else {
-                let (next, of_block) = block.forward(x_nd, &context)?;
-                kept.push(Activations::Whole(Box::new(of_block)));
-                x_nd = next;
+            let input = x_nd.shallow_clone();
+            let (next, of_block) = block.forward(x_nd, &context)?;
+            x_nd = next;
+            match options.gradient_checkpointing {
+                // Nothing below the head wants a gradient.
+                _ if alone => {}
+                true => kept.push(Activations::Input(input)),
+                false => kept.push(Activations::Whole(Box::new(of_block))),
             }
         }
-        let (hidden, rstd) = self.body.norm.forward(&x_nd, self.compute.kernels)?;
-        let weights = units.map(|(_, weights)| weights.as_slice());
-        let trained = self.body.trained.as_ref();
-        let trained = trained.map(|(_, parameter)| TrainedHead { parameter, pass: &pass, weights });
+        let (hidden, rstd) = self.normed(&x_nd, longer.as_ref())?;
         let (sums, dhidden) = objective(&AtHead { trained, ..self.at_head(&hidden) })?;
         drop(hidden);
         let Some(mut dhidden) = dhidden else { return Ok(sums) };
         if let Some((_, weights)) = units {
             // Everything from here on is linear in it, row by row.
             let weights = device::send(&Tensor::f_from_slice(weights)?, self.compute.device)?;
-            let rows = dhidden.f_view([weights.size()[0], context.length(), -1])?;
+            let rows = dhidden.f_view([weights.size()[0], -1, dhidden.size()[1]])?;
             let _ = rows
                 .shallow_clone()
                 .f_mul_(&weights.f_view([-1, 1, 1])?.f_to_kind(self.compute.kind)?)?;
             dhidden = rows.f_view_as(&dhidden)?;
+        }
+        if let Some(longer) = &longer {
+            dhidden = longer.spread(&dhidden)?;
         }
         let mut gradient = dhidden.f_zeros_like()?;
         let (norm, kernels) = (&self.body.norm, self.compute.kernels);
@@ -348,7 +189,7 @@ impl CausalLm {
                 None => break,
             };
             // The first block's input is the embedding: nothing below it wants a gradient where that is frozen.
-            let wanted = !kept.is_empty() || self.body.trained.is_some();
+            let wanted = !kept.is_empty() || longer.is_some() || self.body.trained.is_some();
             match block.backward(gradient, of_block, &context, wanted)? {
                 Some(below) => gradient = below,
                 None => return Ok(sums),
@@ -356,6 +197,9 @@ impl CausalLm {
         }
         if let Some((embedding, _)) = &self.body.trained {
             pass.add_embedding(embedding, &batch.input_ids.f_reshape([-1])?, &gradient)?;
+        }
+        if let Some(longer) = &longer {
+            longer.add_gradient(&gradient, &pass)?;
         }
         Ok(sums)
     }
@@ -367,7 +211,8 @@ impl CausalLm {
     pub fn logits(&self, batch: &ModelBatch) -> Result<Tensor> {
         let hidden = self.hidden(batch)?;
         let (b, t) = batch.input_ids.size2()?;
-        let logits = self.compute.project(&hidden, &self.body.head_vd)?;
+        let head_vd = self.head_vd().f_to_kind(self.compute.kind)?;
+        let logits = self.compute.project(&hidden, &head_vd)?;
         Ok(logits.f_view([b, t, -1])?.f_to_kind(Kind::Float)?)
     }
 
@@ -391,44 +236,90 @@ impl CausalLm {
         self.compute.kind
     }
 
-    /// Embedded tokens (n, d) and the rotation of their positions.
-    fn embed(&self, batch: &ModelBatch) -> Result<(Tensor, Rotation)> {
+    /// Embedded tokens, (n, d), with the virtual ones of `longer`.
+    fn embed(&self, batch: &ModelBatch, longer: Option<&Longer<'_>>) -> Result<Tensor> {
         let ids = batch.input_ids.f_reshape([-1])?;
         let x_nd = Tensor::f_embedding(&self.body.embed_vd, &ids, -1, false, false)?;
-        let rotation =
-            self.config.rope.tables(&batch.position_ids, batch.positions, self.compute.kind)?;
-        Ok((x_nd, rotation))
+        match longer {
+            Some(longer) => longer.embedded(&x_nd),
+            None => Ok(x_nd),
+        }
     }
 
-    fn context<'a>(
+    /// The last norm of `x_nd`, of the batch's own positions, and the reciprocal roots of all.
+    fn normed(&self, x_nd: &Tensor, longer: Option<&Longer<'_>>) -> Result<(Tensor, Tensor)> {
+        let (hidden, rstd) = self.body.norm.forward(x_nd, self.compute.kernels)?;
+        match longer {
+            Some(longer) => Ok((longer.of_batch(&hidden)?, rstd)),
+            None => Ok((hidden, rstd)),
+        }
+    }
+
+    /// The rotation of positions, which come after those of a prefix.
+    fn rotation(&self, layout: &Layout) -> Result<Rotation> {
+        let prefix = self.body.blocks.first().and_then(|block| block.attention.prefix.as_ref());
+        let before = prefix.filter(|_| self.adapter_enabled).map_or(0, Prefix::tokens);
+        let position_ids = layout.position_ids.f_add_scalar(before)?;
+        self.config.rope.tables(&position_ids, layout.positions + before, self.compute.kind)
+    }
+
+    /// Where the positions of `batch` go, where the model puts embeddings of its own before each sequence.
+    fn longer(&self, batch: &ModelBatch) -> Result<Option<Longer<'_>>> {
+        let prompt = self.prompt.as_ref().filter(|_| self.adapter_enabled);
+        prompt.map(|prompt| prompt.before(&batch.layout.sequences, self.compute.device)).transpose()
+    }
+
+    /// The head that alone is trained, where it takes part.
+    fn own_head(&self) -> Option<&Parameter> {
+        self.head.as_ref().filter(|_| self.adapter_enabled)
+    }
+
+    /// The output head, (v, d), in the format that it has.
+    fn head_vd(&self) -> &Tensor {
+        self.own_head().map_or(&self.body.head_vd, |head| &head.value)
+    }
+
+    /// The head as a parameter, with what each row of the batch counts where rows are told apart.
+    fn trained_head<'a>(
         &'a self,
-        batch: &'a ModelBatch,
+        pass: &'a Pass,
+        weights: Option<&'a [f32]>,
+    ) -> Option<TrainedHead<'a>> {
+        let of_all = self.body.trained.as_ref().map(|(_, head)| (head, false));
+        let head = self.own_head().map(|head| (head, true)).or(of_all);
+        head.map(|(parameter, alone)| TrainedHead { parameter, pass, weights, alone })
+    }
+
+    pub(crate) fn context<'a>(
+        &'a self,
+        layout: &'a Layout,
         rotation: &'a Rotation,
         pass: &'a Pass,
     ) -> Context<'a> {
-        let (sequences, bounds) = (&batch.sequences, &batch.bounds);
-        Context { compute: &self.compute, rotation, sequences, bounds, pass }
+        Context { compute: &self.compute, rotation, layout, pass }
     }
 
     /// Hidden states with what is needed to compute logits of them.
     pub fn at_head<'a>(&'a self, hidden_nd: &'a Tensor) -> AtHead<'a> {
-        let (head_vd, compute) = (&self.body.head_vd, &self.compute);
-        AtHead { hidden_nd, head_vd, trained: None, compute }
+        AtHead { hidden_nd, head_vd: self.head_vd(), trained: None, compute: &self.compute }
     }
 
-    /// Hidden states (n, d) after the last norm, without dropout, and with nothing kept.
+    /// Hidden states (n, d) of the batch's positions after the last norm, without dropout, and with nothing kept.
     ///
     /// # Errors
     /// As libtorch reports.
     pub fn hidden(&self, batch: &ModelBatch) -> Result<Tensor> {
         let _no_grad = tch::no_grad_guard();
         let pass = Pass { adapter: self.adapter_enabled, dropout: None, units: None };
-        let (mut x_nd, rotation) = self.embed(batch)?;
-        let context = self.context(batch, &rotation, &pass);
+        let longer = self.longer(batch)?;
+        let layout = longer.as_ref().map_or(&batch.layout, |longer| &longer.layout);
+        let rotation = self.rotation(layout)?;
+        let context = self.context(layout, &rotation, &pass);
+        let mut x_nd = self.embed(batch, longer.as_ref())?;
         for block in &self.body.blocks {
             x_nd = block.forward(x_nd, &context)?.0;
         }
-        Ok(self.body.norm.forward(&x_nd, self.compute.kernels)?.0)
+        Ok(self.normed(&x_nd, longer.as_ref())?.0)
     }
 }
 

@@ -43,6 +43,13 @@ pub struct KeptBlock {
     of_down: Kept,
 }
 
+impl KeptBlock {
+    /// Queries, keys and values of the block's attention side by side, rotated.
+    pub fn qkv(&self) -> &Tensor {
+        self.attention.qkv()
+    }
+}
+
 impl Block {
     /// `x_nd` to (n, d).
     ///
@@ -299,6 +306,7 @@ impl Loader<'_> {
                 qk_norm,
                 heads: Heads { query: config.heads, key: config.kv_heads, width: config.head_dim },
                 window: config.windows[layer],
+                prefix: None,
             },
             post_attention_layernorm: self.norm(
                 &format!("{path}.post_attention_layernorm"),

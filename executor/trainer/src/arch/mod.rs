@@ -1,7 +1,9 @@
 //! Model architectures. A family is one file here and one variant of [`config::ModelType`].
 
+pub mod batch;
 pub mod causal_lm;
 pub mod config;
 pub mod llama;
 
-pub use causal_lm::{AtHead, CausalLm, ModelBatch, StepOptions};
+pub use batch::{Layout, ModelBatch};
+pub use causal_lm::{AtHead, CausalLm, StepOptions};

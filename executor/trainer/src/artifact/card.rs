@@ -54,10 +54,17 @@ fn privacy_section(plan: &PrivacyPlan, state: &RunState) -> String {
     section
 }
 
-/// The row on the format that a whole model is handed back in; an adapter is fp32 always.
+/// The row on the format that a whole model is handed back in; an adapter is fp32 always, and so is a head.
 fn written(settings: &AdapterSettings, precision: Precision) -> &'static str {
     match (settings, precision) {
-        (AdapterSettings::Lora(_), _) => "",
+        (
+            AdapterSettings::Lora(_)
+            | AdapterSettings::Ia3(_)
+            | AdapterSettings::Prompt { .. }
+            | AdapterSettings::Prefix { .. }
+            | AdapterSettings::Head,
+            _,
+        ) => "",
         (AdapterSettings::Full, Precision::Fp32) => {
             "\n| Number format of the weights | float32, as computed with |"
         }

@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 
 use tch::Tensor;
 
-use crate::artifact::{model, peft};
+use crate::arch::config::ModelConfig;
+use crate::artifact::{model, peft, peft_config};
 use crate::error::Result;
 use crate::peft::AdapterSettings;
+use crate::weights::writer;
 
 /// What was trained, on what.
 #[derive(Debug, Clone)]
@@ -17,6 +19,8 @@ pub struct AdapterDescription {
     pub base_dir: PathBuf,
     /// The method.
     pub settings: AdapterSettings,
+    /// The base model's shape.
+    pub model: ModelConfig,
     /// The last parts of the adapted layers' paths.
     pub target_suffixes: Vec<String>,
 }
@@ -25,7 +29,11 @@ impl AdapterDescription {
     /// The name of the file with the weights.
     pub const fn weights(&self) -> &'static str {
         match self.settings {
-            AdapterSettings::Lora(_) => peft::WEIGHTS,
+            AdapterSettings::Lora(_)
+            | AdapterSettings::Ia3(_)
+            | AdapterSettings::Prompt { .. }
+            | AdapterSettings::Prefix { .. } => peft::WEIGHTS,
+            AdapterSettings::Head => "head.safetensors",
             AdapterSettings::Full => model::WEIGHTS,
         }
     }
@@ -35,11 +43,21 @@ impl AdapterDescription {
     /// # Errors
     /// Where the system refuses.
     pub fn write(&self, directory: &Path, parameters: &[(String, Tensor)]) -> Result<()> {
-        match &self.settings {
+        let base = &self.base_model;
+        let config = match &self.settings {
             AdapterSettings::Lora(settings) => {
-                peft::write_adapter(directory, parameters, self, settings)
+                return peft::write_adapter(directory, parameters, self, settings);
             }
-            AdapterSettings::Full => model::write_model(directory, parameters, &self.base_dir),
-        }
+            AdapterSettings::Ia3(settings) => peft_config::ia3(base, settings),
+            AdapterSettings::Prompt { tokens } => peft_config::prompt(base, &self.model, *tokens),
+            AdapterSettings::Prefix { tokens } => peft_config::prefix(base, &self.model, *tokens),
+            AdapterSettings::Head => {
+                return writer::write(&directory.join(self.weights()), parameters);
+            }
+            AdapterSettings::Full => {
+                return model::write_model(directory, parameters, &self.base_dir);
+            }
+        };
+        peft::write(directory, parameters, &config)
     }
 }

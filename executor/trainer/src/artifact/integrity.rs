@@ -10,8 +10,10 @@ use crate::arch::{CausalLm, ModelBatch};
 use crate::artifact::description::AdapterDescription;
 use crate::artifact::model;
 use crate::error::{Result, TrainerError};
+use crate::nn::compute::copied;
 use crate::peft::AdapterSettings;
 use crate::rng::Rng;
+use crate::run::INIT_STREAM;
 use crate::weights::safetensors::SafetensorsSource;
 use crate::weights::{WeightSource, require};
 
@@ -35,6 +37,11 @@ pub fn check_parameters(
         AdapterSettings::Full => {
             check_differs(parameters, &SafetensorsSource::open_dir(&adapter.base_dir)?)
         }
+        // Where these start depends on the model: the reload tells.
+        AdapterSettings::Ia3(_)
+        | AdapterSettings::Prompt { .. }
+        | AdapterSettings::Prefix { .. }
+        | AdapterSettings::Head => Ok(()),
     }
 }
 
@@ -60,14 +67,14 @@ fn check_moved(parameters: &[(String, Tensor)]) -> Result<()> {
     Err(TrainerError::Integrity("training changed nothing: every lora_B is still zero".into()))
 }
 
-/// Loads what was written into `directory`, an adapter on the same base or a whole model, and compares logits on `batch`. An adapter is in the
-/// model afterwards.
+/// Loads what was written into `directory`, an adapter on the same base or a whole model, and compares logits on `batch`. An adapter goes into a
+/// fresh one, as the run of `seed` began, and is in the model afterwards.
 ///
 /// # Errors
-/// `integrity_check_failed` with the difference.
+/// `integrity_check_failed` with the difference, or where the written adapter is the fresh one.
 pub fn check_reload(
     model: &mut CausalLm,
-    adapter: &AdapterDescription,
+    (adapter, seed): (&AdapterDescription, u64),
     directory: &Path,
     batch: &ModelBatch,
 ) -> Result<()> {
@@ -78,10 +85,15 @@ pub fn check_reload(
             let weights = SafetensorsSource::open_dir(directory)?;
             CausalLm::load(&weights, &config, model.device(), model.kind())?.logits(batch)?
         }
-        settings @ AdapterSettings::Lora(_) => {
-            model.attach(settings, &mut Rng::new(u64::MAX, 0))?;
+        settings => {
+            model.attach(settings, &mut Rng::new(seed, INIT_STREAM))?;
+            let fresh = copied(&model.parameters().values)?;
             let weights = directory.join(adapter.weights());
             model.load_adapter(&SafetensorsSource::open_file(&weights)?)?;
+            if model.parameters().values.f_equal(&fresh)? {
+                let message = "training changed nothing: the adapter is as it began";
+                return Err(TrainerError::Integrity(message.into()));
+            }
             model.logits(batch)?
         }
     };

@@ -25,19 +25,51 @@ impl Loading {
         match settings {
             AdapterSettings::Lora(settings) => lora(settings, base),
             AdapterSettings::Full => full(),
+            AdapterSettings::Ia3(_) => with_peft(base, "ia3", "IA3 adapter", MERGE),
+            AdapterSettings::Prompt { .. } => {
+                with_peft(base, "prompt-tuning", "Learned prompt", "")
+            }
+            AdapterSettings::Prefix { .. } => {
+                with_peft(base, "prefix-tuning", "Learned prefix", "")
+            }
+            AdapterSettings::Head => head(base),
         }
     }
 }
 
-fn lora(settings: &LoraSettings, base: &str) -> Loading {
-    let rank = VLLM_RANKS.iter().find(|&&rank| rank >= settings.rank).copied().unwrap_or(512);
-    let text = format!(
+/// How those who load no such adapter can use it.
+const MERGE: &str = "For vLLM or llama.cpp make it part of the model: `model.merge_and_unload().save_pretrained(\"merged\")`.\n\n";
+
+fn in_peft(base: &str) -> String {
+    format!(
         "With PEFT, on the same base model:\n\n```python\n\
          from peft import PeftModel\nfrom transformers import AutoModelForCausalLM\n\n\
-         base = AutoModelForCausalLM.from_pretrained(\"{base}\")\nmodel = PeftModel.from_pretrained(base, \"path/to/this/directory\")\n```\n\n\
-         With vLLM: `--enable-lora --max-lora-rank {rank} --lora-modules name=path/to/this/directory`.\n\n"
+         base = AutoModelForCausalLM.from_pretrained(\"{base}\")\nmodel = PeftModel.from_pretrained(base, \"path/to/this/directory\")\n```\n\n"
+    )
+}
+
+fn with_peft(base: &str, tag: &'static str, what: &'static str, more: &str) -> Loading {
+    Loading { library: "peft", tag, what, text: format!("{}{more}", in_peft(base)) }
+}
+
+fn head(base: &str) -> Loading {
+    let text = format!(
+        "`head.safetensors` holds `lm_head.weight`, which takes the place of the base model's, also where that was the embedding:\n\n\
+         ```python\nfrom safetensors.torch import load_file\nfrom transformers import AutoModelForCausalLM\n\n\
+         model = AutoModelForCausalLM.from_pretrained(\"{base}\", tie_word_embeddings=False)\n\
+         head = load_file(\"path/to/this/directory/head.safetensors\")[\"lm_head.weight\"]\n\
+         model.lm_head.weight.data = head.to(model.dtype)\n```\n\n\
+         Saved with `model.save_pretrained(\"model\")` it is a model like any other, for vLLM and llama.cpp too.\n\n"
     );
-    Loading { library: "peft", tag: "lora", what: "LoRA adapter", text }
+    Loading { library: "transformers", tag: "head", what: "Output head", text }
+}
+
+fn lora(settings: &LoraSettings, base: &str) -> Loading {
+    let rank = VLLM_RANKS.iter().find(|&&rank| rank >= settings.rank).copied().unwrap_or(512);
+    let vllm = format!(
+        "With vLLM: `--enable-lora --max-lora-rank {rank} --lora-modules name=path/to/this/directory`.\n\n"
+    );
+    with_peft(base, "lora", "LoRA adapter", &vllm)
 }
 
 fn full() -> Loading {

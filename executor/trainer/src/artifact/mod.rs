@@ -8,3 +8,4 @@ pub mod loading;
 pub mod manifest;
 pub mod model;
 pub mod peft;
+pub mod peft_config;

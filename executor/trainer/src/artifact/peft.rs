@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tch::Tensor;
 
 use crate::artifact::description::AdapterDescription;
@@ -59,7 +59,15 @@ pub fn write_adapter(
         "use_dora": false,
         "use_rslora": settings.rslora,
     });
-    let json = serde_json::to_vec_pretty(&config)
+    write(directory, parameters, &config)
+}
+
+/// Writes weights and `config` into `directory`, durably.
+///
+/// # Errors
+/// Where the system refuses.
+pub fn write(directory: &Path, parameters: &[(String, Tensor)], config: &Value) -> Result<()> {
+    let json = serde_json::to_vec_pretty(config)
         .map_err(|error| TrainerError::Checkpoint(error.to_string()))?;
     writer::write_durably(&directory.join("adapter_config.json"), &json)?;
     writer::write(&directory.join(WEIGHTS), parameters)

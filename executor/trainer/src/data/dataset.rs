@@ -122,10 +122,11 @@ impl Dataset {
         Self { examples, rows, packed: false, max_length, lines, users, sha256 }
     }
 
-    /// Puts several examples into a row, best fit first.
-    pub fn pack(&mut self, report: &mut DataReport) {
-        let lengths: Vec<usize> = self.examples.iter().map(|example| example.ids.len()).collect();
-        self.rows = packing::best_fit_decreasing(&lengths, self.max_length);
+    /// Puts several examples into a row, best fit first. Each takes `before` places more, for what the model puts before it.
+    pub fn pack(&mut self, before: usize, report: &mut DataReport) {
+        let lengths: Vec<usize> =
+            self.examples.iter().map(|example| before + example.ids.len()).collect();
+        self.rows = packing::best_fit_decreasing(&lengths, before + self.max_length);
         self.packed = true;
         report.rows = self.rows.len() as u64;
     }

@@ -17,5 +17,5 @@ pub use batch::Batch;
 pub use dataset::{Dataset, DatasetOptions};
 pub use report::DataReport;
 pub use sampler::Sampler;
-pub use sequences::Sequences;
+pub use sequences::{Lengthened, Sequences};
 pub use tokenizer::ChatTokenizer;

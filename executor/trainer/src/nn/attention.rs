@@ -12,6 +12,8 @@ use crate::nn::compute::{Kernels, copied};
 use crate::nn::context::Context;
 use crate::nn::linear::{Kept, Linear};
 use crate::nn::norm::RmsNorm;
+use crate::peft::lora::Pass;
+use crate::peft::prefix::{Prefix, Side};
 
 /// The attention of a block.
 #[derive(Debug)]
@@ -26,6 +28,8 @@ pub struct Attention {
     pub heads: Heads,
     /// Tokens that a position sees, itself included.
     pub window: Option<i64>,
+    /// Learned keys and values before the sequence.
+    pub prefix: Option<Prefix>,
 }
 
 /// What the backward pass needs.
@@ -51,7 +55,14 @@ struct NormedHeads {
 enum Core {
     Fused { lse: Tensor },
     Flash { lse: Tensor },
-    Graph { leaves: [Tensor; 3], out: Tensor },
+    Graph { leaves: Vec<Tensor>, out: Tensor },
+}
+
+impl KeptAttention {
+    /// Queries, keys and values side by side, rotated.
+    pub fn qkv(&self) -> &Tensor {
+        &self.qkv
+    }
 }
 
 impl Attention {
@@ -85,8 +96,7 @@ impl Attention {
         let (out, core) = if compute.kernels == Kernels::Processor {
             self.fused(&qkv, context)?
         } else if compute.flash && kernels::flash_takes(self.heads) {
-            let (out, lse) = kernels::flash_attention(&qkv, self.over(context), self.heads)?;
-            (out, Core::Flash { lse })
+            self.flash(&qkv, context)?
         } else {
             self.graph(&qkv, context)?
         };
@@ -113,11 +123,8 @@ impl Attention {
         };
         let mut dqkv = match core {
             Core::Fused { lse } => self.fused_backward(&dout, &qkv, &out, lse, context)?,
-            Core::Flash { lse } => {
-                let (over, kept) = (self.over(context), (&out, &lse));
-                kernels::flash_attention_backward(&dout, &qkv, over, kept, self.heads)?
-            }
-            Core::Graph { leaves, out } => self.graph_backward(&dout, leaves, &out)?,
+            Core::Flash { lse } => self.flash_backward(&dout, &qkv, (&out, &lse), context)?,
+            Core::Graph { leaves, out } => self.graph_backward(&dout, &leaves, &out, pass)?,
         };
         let turned = self.heads.query + self.heads.key;
         context.rotation.turn(&mut dqkv, turned, self.heads.width, true, compute.kernels)?;
@@ -134,14 +141,18 @@ impl Attention {
     }
 
     fn over<'a>(&self, context: &Context<'a>) -> Over<'a> {
-        Over::new(context.sequences, context.bounds, self.window)
+        let layout = context.layout;
+        Over::new(&layout.sequences, &layout.bounds, self.window)
     }
 
     fn fused(&self, qkv: &Tensor, context: &Context<'_>) -> Result<(Tensor, Core)> {
         let first = context.first_keys(self.window)?;
         let kind = self.format(context);
         let own = qkv.f_to_kind(kind)?;
-        let (out, lse) = kernels::attention(&own, &first, context.length(), self.heads)?;
+        let (mut out, mut lse) = kernels::attention(&own, &first, context.length(), self.heads)?;
+        if let Some(prefix) = self.prefix(context.pass) {
+            (out, lse) = prefix.join(&own, (&out, &lse), context, self.window)?;
+        }
         Ok((out.f_to_kind(qkv.kind())?, Core::Fused { lse }))
     }
 
@@ -156,10 +167,46 @@ impl Attention {
         let own = |x: &Tensor| x.f_to_kind(self.format(context));
         let first = context.first_keys(self.window)?;
         let (dout, own_qkv, out) = (own(dout)?, own(qkv)?, own(out)?);
+        // The kernel writes over the log sums.
+        let whole = match self.prefix(context.pass) {
+            Some(prefix) => Some((prefix, copied(&lse)?)),
+            None => None,
+        };
         let kept = (&out, &mut lse);
         let length = context.length();
         let dqkv = kernels::attention_backward(&dout, &own_qkv, &first, kept, length, self.heads)?;
-        Ok(dqkv.f_to_kind(qkv.kind())?)
+        let dqkv = dqkv.f_to_kind(qkv.kind())?;
+        if let Some((prefix, lse)) = whole {
+            prefix.join_backward(&dout, &own_qkv, (&out, &lse), &dqkv, context, self.window)?;
+        }
+        Ok(dqkv)
+    }
+
+    fn flash(&self, qkv: &Tensor, context: &Context<'_>) -> Result<(Tensor, Core)> {
+        let (mut out, mut lse) = kernels::flash_attention(qkv, self.over(context), self.heads)?;
+        if let Some(prefix) = self.prefix(context.pass) {
+            // A row of log sums is a head there.
+            let lse_nh = lse.f_transpose(0, 1)?;
+            let (joined, whole_nh) = prefix.join(qkv, (&out, &lse_nh), context, self.window)?;
+            (out, lse) = (joined, whole_nh.f_transpose(0, 1)?.f_contiguous()?);
+        }
+        Ok((out, Core::Flash { lse }))
+    }
+
+    fn flash_backward(
+        &self,
+        dout: &Tensor,
+        qkv: &Tensor,
+        (out, lse): (&Tensor, &Tensor),
+        context: &Context<'_>,
+    ) -> Result<Tensor> {
+        let over = self.over(context);
+        let dqkv = kernels::flash_attention_backward(dout, qkv, over, (out, lse), self.heads)?;
+        if let Some(prefix) = self.prefix(context.pass) {
+            let lse_nh = lse.f_transpose(0, 1)?;
+            prefix.join_backward(dout, qkv, (out, &lse_nh), &dqkv, context, self.window)?;
+        }
+        Ok(dqkv)
     }
 
     /// By libtorch's own operator, and its graph for the way back.
@@ -171,13 +218,26 @@ impl Attention {
             let heads = heads.f_reshape([n / t, t, count, width])?.f_transpose(1, 2)?;
             Ok(heads.f_detach()?.f_set_requires_grad(true)?)
         };
-        let leaves = [leaf(0, query)?, leaf(query, key)?, leaf(query + key, key)?];
-        let mask = context.mask(self.window)?;
+        let mut leaves = vec![leaf(0, query)?, leaf(query, key)?, leaf(query + key, key)?];
+        let mut before = 0;
+        if let Some(prefix) = self.prefix(context.pass) {
+            before = prefix.tokens();
+            for side in [Side::Keys, Side::Values] {
+                let own = prefix.side(side, qkv.kind())?.f_unsqueeze(0)?;
+                let own = own.f_repeat([n / t, 1, 1, 1])?;
+                leaves.push(own.f_detach()?.f_set_requires_grad(true)?);
+            }
+        }
+        let mask = context.mask(self.window, before)?;
         let out = tch::with_grad(|| {
+            let after = |own: usize, prefix: usize| match leaves.get(prefix) {
+                Some(prefix) => Tensor::f_cat(&[prefix, &leaves[own]], 2),
+                None => Ok(leaves[own].shallow_clone()),
+            };
             Tensor::f_scaled_dot_product_attention(
                 &leaves[0],
-                &leaves[1],
-                &leaves[2],
+                &after(1, 3)?,
+                &after(2, 4)?,
                 mask.as_ref(),
                 0.0,
                 mask.is_none(),
@@ -189,16 +249,32 @@ impl Attention {
         Ok((flat, Core::Graph { leaves, out }))
     }
 
-    fn graph_backward(&self, dout: &Tensor, leaves: [Tensor; 3], out: &Tensor) -> Result<Tensor> {
+    fn graph_backward(
+        &self,
+        dout: &Tensor,
+        leaves: &[Tensor],
+        out: &Tensor,
+        pass: &Pass,
+    ) -> Result<Tensor> {
         let (b, h, t, k) = out.size4()?;
         let dout = dout.f_view([b, t, h, k])?.f_transpose(1, 2)?;
         // The product with a constant has the exact gradient in every format.
         tch::with_grad(|| out.f_mul(&dout)?.f_sum(Kind::Float)?.f_backward())?;
+        if let (Some(prefix), [.., keys, values]) = (self.prefix(pass), leaves) {
+            prefix.add_gradient(Side::Keys, &keys.grad(), pass)?;
+            prefix.add_gradient(Side::Values, &values.grad(), pass)?;
+        }
         let flat = leaves
             .iter()
+            .take(3)
             .map(|leaf| Ok(leaf.grad().f_transpose(1, 2)?.f_reshape([b * t, -1])?))
             .collect::<Result<Vec<_>>>()?;
         Ok(Tensor::f_cat(&flat, 1)?)
+    }
+
+    /// The prefix, where it takes part.
+    fn prefix(&self, pass: &Pass) -> Option<&Prefix> {
+        self.prefix.as_ref().filter(|_| pass.adapter)
     }
 
     /// Norms `count` heads from head `start` in place.

@@ -5,7 +5,8 @@
 //! could share one resident base.
 //!
 //! The backward pass is written out: nothing is kept for the weight's gradient, and of the adapter only `A x` is kept, r numbers a row. The
-//! input itself is given again by the caller, who may have it anyway or compute it anew. The weight is frozen, or a parameter itself.
+//! input itself is given again by the caller, who may have it anyway or compute it anew. The weight is frozen, or a parameter itself. Layers
+//! with factors on inputs or outputs are in [`crate::nn::rescaled`].
 
 use tch::Tensor;
 
@@ -13,6 +14,7 @@ use crate::error::Result;
 use crate::nn::compute::{Compute, copied};
 use crate::optim::parameters::Parameter;
 use crate::peft::full::Places;
+use crate::peft::ia3::Ia3;
 use crate::peft::lora::{Lora, Low, Pass};
 
 /// One projection: some rows of the matrix.
@@ -24,6 +26,8 @@ pub struct Projection {
     pub out: i64,
     /// The adapter, if this projection has one.
     pub lora: Option<Lora>,
+    /// The factors, if it has some.
+    pub ia3: Option<Ia3>,
 }
 
 /// Linear layers of one input.
@@ -31,22 +35,27 @@ pub struct Projection {
 pub struct Linear {
     /// In the order of their outputs.
     pub projections: Vec<Projection>,
-    weight_oi: Tensor,
-    bias_o: Option<Tensor>,
+    pub(super) weight_oi: Tensor,
+    pub(super) bias_o: Option<Tensor>,
     /// Weight and bias as parameters, where they are trained.
     trained: Option<(Parameter, Option<Parameter>)>,
 }
 
-/// What the backward pass needs of the forward pass: of each projection with an adapter, what the adapter keeps.
+/// What the backward pass needs of the forward pass.
 #[derive(Debug, Default)]
-pub struct Kept(Vec<Option<Low>>);
+pub struct Kept {
+    /// Of each projection with an adapter, what the adapter keeps.
+    pub(super) low: Vec<Option<Low>>,
+    /// Of each projection whose output is rescaled, the output before that.
+    pub(super) unscaled: Vec<Option<Tensor>>,
+}
 
 impl Linear {
     /// `weight_oi` and `bias_o` are those of all projections, whose paths and outputs are given in their order. In the compute format.
     pub fn new(parts: &[(String, i64)], weight_oi: Tensor, bias_o: Option<Tensor>) -> Self {
         let projections = parts
             .iter()
-            .map(|(name, out)| Projection { name: name.clone(), out: *out, lora: None })
+            .map(|(name, out)| Projection { name: name.clone(), out: *out, lora: None, ia3: None })
             .collect();
         Self { projections, weight_oi, bias_o, trained: None }
     }
@@ -99,6 +108,9 @@ impl Linear {
         compute: &Compute,
         pass: &Pass,
     ) -> Result<(Tensor, Kept)> {
+        if self.is_rescaled(pass) {
+            return self.forward_rescaled(x_ni, onto, compute);
+        }
         let base = match (onto, &self.bias_o) {
             (Some(onto), Some(bias)) => Some(onto.f_add(bias)?),
             (Some(onto), None) => Some(copied(onto)?),
@@ -121,7 +133,7 @@ impl Linear {
                 }
                 _ => None,
             };
-            kept.0.push(low);
+            kept.low.push(low);
         }
         Ok((y_no, kept))
     }
@@ -139,6 +151,9 @@ impl Linear {
         pass: &Pass,
         wanted: bool,
     ) -> Result<Option<Tensor>> {
+        if self.is_rescaled(pass) {
+            return self.backward_rescaled(dy_no, x_ni, kept, compute, pass, wanted);
+        }
         let mut dx_ni = match wanted {
             true => Some(compute.product(dy_no, &self.weight_oi)?),
             false => None,
@@ -149,7 +164,7 @@ impl Linear {
                 pass.add_bias(bias, dy_no)?;
             }
         }
-        for ((projection, start), low) in self.places().zip(&kept.0) {
+        for ((projection, start), low) in self.places().zip(&kept.low) {
             if let (Some(lora), Some(low)) = (&projection.lora, low) {
                 let own = dy_no.f_narrow(1, start, projection.out)?;
                 lora.backward(&own, x_ni, low, dx_ni.as_mut(), compute, pass)?;
@@ -159,7 +174,7 @@ impl Linear {
     }
 
     /// The projections with the first of their outputs.
-    fn places(&self) -> impl Iterator<Item = (&Projection, i64)> {
+    pub(super) fn places(&self) -> impl Iterator<Item = (&Projection, i64)> {
         self.projections.iter().scan(0, |next, projection| {
             let start = *next;
             *next += projection.out;

@@ -10,5 +10,6 @@ pub mod compute;
 pub mod context;
 pub mod linear;
 pub mod norm;
+pub mod rescaled;
 pub mod rope;
 pub mod swiglu;

@@ -150,7 +150,7 @@ impl Targets {
 }
 
 /// The loss of hidden states (n = b t) against `targets`. With `gradient_scale`, also the gradient of `gradient_scale * loss_sum` with respect
-/// to the hidden states, none where there is no target; that of a trained head is added to its own.
+/// to the hidden states, none where there is no target or the head alone is trained; that of a trained head is added to its own.
 ///
 /// # Errors
 /// As libtorch reports.
@@ -166,19 +166,19 @@ pub fn linear_cross_entropy(
         return Ok((LossSums::default(), None));
     }
     let scale = gradient_scale.unwrap_or(0.0);
+    let trained = trained.filter(|_| gradient_scale.is_some());
+    let alone = trained.is_some_and(|head| head.alone);
     let mut gradient = match gradient_scale {
-        Some(_) => Some(hidden_nd.f_zeros_like()?),
-        None => None,
+        Some(_) if !alone => Some(hidden_nd.f_zeros_like()?),
+        _ => None,
     };
     let head = Head::new(weight_vd, compute)?;
     let chunk = chunk_rows(weight_vd.size()[0], weight_vd.device());
     let mut sums = Tensor::f_zeros([2], (Kind::Double, hidden_nd.device()))?;
     // A chunk is of one row of the batch where rows have gradients of the head of their own.
     let of_rows = match &trained {
-        Some(trained) if gradient.is_some() => {
-            trained.targets_of_rows(targets, hidden_nd.size()[0])?
-        }
-        _ => None,
+        Some(trained) => trained.targets_of_rows(targets, hidden_nd.size()[0])?,
+        None => None,
     };
     for (start, length, row) in chunks(count, chunk, of_rows.as_deref()) {
         let (here, target) = targets.part(start, length)?;
@@ -188,11 +188,11 @@ pub fn linear_cross_entropy(
         // Sums stay on the device: one transfer for the whole batch.
         let pair = [losses.f_sum(Kind::Double)?, correct.f_sum(Kind::Double)?];
         sums = sums.f_add_(&Tensor::f_stack(&pair, 0)?)?;
+        if let Some(trained) = &trained {
+            let delta = logits.f_to_kind(hidden.kind())?;
+            trained.add(row, (&delta, &hidden), compute)?;
+        }
         if let Some(gradient) = &mut gradient {
-            if let Some(trained) = &trained {
-                let delta = logits.f_to_kind(hidden.kind())?;
-                trained.add(row, (&delta, &hidden), compute)?;
-            }
             let _ = gradient.f_index_copy_(0, &here, &head.back(&logits)?)?;
         }
     }
@@ -208,6 +208,8 @@ pub struct TrainedHead<'a> {
     pub pass: &'a Pass,
     /// What each row of the batch counts, where rows have gradients of their own.
     pub weights: Option<&'a [f32]>,
+    /// Whether nothing below it is trained.
+    pub alone: bool,
 }
 
 impl TrainedHead<'_> {
@@ -273,13 +275,14 @@ pub(crate) fn cross_entropy_of(
 /// The head in the format that its products are computed in, made once for all chunks.
 pub(crate) struct Head {
     weight_vd: Tensor,
-    stored: Kind,
+    /// The format of hidden states.
+    kind: Kind,
 }
 
 impl Head {
     pub(crate) fn new(weight_vd: &Tensor, compute: &Compute) -> Result<Self> {
         let format = compute.product_format();
-        Ok(Self { weight_vd: weight_vd.f_to_kind(format)?, stored: weight_vd.kind() })
+        Ok(Self { weight_vd: weight_vd.f_to_kind(format)?, kind: compute.kind })
     }
 
     /// (n, v) in fp32.
@@ -296,7 +299,7 @@ impl Head {
     /// The gradient with respect to the hidden states, in their format.
     pub(crate) fn back(&self, dlogits_nv: &Tensor) -> Result<Tensor> {
         let delta = dlogits_nv.f_to_kind(self.weight_vd.kind())?;
-        Ok(delta.f_mm(&self.weight_vd)?.f_to_kind(self.stored)?)
+        Ok(delta.f_mm(&self.weight_vd)?.f_to_kind(self.kind)?)
     }
 }
 

@@ -8,10 +8,12 @@ use std::ops::Range;
 
 use tch::{Kind, Tensor};
 
+use crate::arch::CausalLm;
 use crate::error::Result;
 use crate::nn::compute::Compute;
 use crate::optim::parameters::{Parameter, Parameters};
 use crate::peft::lora::Pass;
+use crate::weights::{WeightSource, require};
 
 /// Rows of a norm whose gradient is summed by itself: enough work for a thread, whatever the number of threads.
 const ROWS: i64 = 64;
@@ -115,5 +117,41 @@ impl Pass {
         }
         let _ = gradient.f_index_add_(0, ids, &dx_nd.f_to_kind(Kind::Float)?)?;
         Ok(())
+    }
+}
+
+impl CausalLm {
+    /// Makes every weight a parameter, with the value that it has.
+    ///
+    /// # Errors
+    /// As libtorch reports.
+    pub(crate) fn attach_full(&mut self) -> Result<()> {
+        let _no_grad = tch::no_grad_guard();
+        let tied = self.config().tie_word_embeddings;
+        let weights = self.body.weights(tied)?;
+        let shapes = weights.iter().map(|(name, weight)| (name.clone(), weight.size())).collect();
+        let parameters = Parameters::zeros(shapes, self.device())?;
+        for ((_, mut master), (_, weight)) in parameters.named()?.into_iter().zip(weights) {
+            master.f_copy_(&weight)?;
+        }
+        let mut parameters = parameters.computed_in(self.kind())?;
+        let mut places = Places::of(&parameters);
+        self.body.train(tied, &mut places)?;
+        let blocks = places.taken();
+        parameters.set_blocks(blocks);
+        self.set_parameters(parameters);
+        Ok(())
+    }
+
+    /// Gives every parameter the value that it has in `source`, in the precision that it has there: the model may compute in less.
+    ///
+    /// # Errors
+    /// A user error naming what is missing or of another shape.
+    pub fn load_masters(&mut self, source: &dyn WeightSource) -> Result<()> {
+        let _no_grad = tch::no_grad_guard();
+        for (name, mut master) in self.parameters().named()? {
+            require(source, &name, &mut master)?;
+        }
+        self.parameters().refresh()
     }
 }

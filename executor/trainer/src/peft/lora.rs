@@ -8,10 +8,11 @@ use tch::{Device, Kind, Tensor};
 use trainyard_openapi::extension::TargetModules;
 use trainyard_openapi::job_error::JobErrorCode;
 
+use crate::arch::CausalLm;
 use crate::error::{Result, TrainerError};
 use crate::kernels;
 use crate::nn::compute::Compute;
-use crate::optim::parameters::Parameter;
+use crate::optim::parameters::{Parameter, Parameters};
 use crate::privacy::gradients::RowUnits;
 use crate::rng::Rng;
 
@@ -75,6 +76,31 @@ impl Pass {
         match &self.units {
             Some(units) => units.add(parameter.start, (dy_no, x_ni), scale, compute),
             None => compute.outer_onto(&mut parameter.gradient.shallow_clone(), dy_no, x_ni, scale),
+        }
+    }
+
+    /// Into how many parts [`Pass::add_columns`] wants a gradient divided: the rows of the batch, or all of it in one.
+    pub(crate) fn groups(&self) -> i64 {
+        self.units.as_ref().map_or(1, RowUnits::rows)
+    }
+
+    /// Adds `g_brc` in fp32, the gradient of each part of the batch ([`Pass::groups`]), to columns of a parameter seen as (r, `width`): those
+    /// from `first` on.
+    pub(crate) fn add_columns(
+        &self,
+        parameter: &Parameter,
+        (first, width): (i64, i64),
+        g_brc: &Tensor,
+    ) -> Result<()> {
+        match &self.units {
+            Some(units) => units.add_columns(parameter.start, (first, width), g_brc),
+            None => {
+                let (_, r, c) = g_brc.size3()?;
+                let own = parameter.gradient.f_view([r, width])?;
+                let sum = g_brc.f_sum_dim_intlist(&[0_i64][..], false, Kind::Float)?;
+                let _ = own.f_narrow(1, first, c)?.f_add_(&sum)?;
+                Ok(())
+            }
         }
     }
 }
@@ -211,12 +237,46 @@ fn dropout_mask(x: &Tensor, p: f64, rng: &mut Rng) -> Result<Tensor> {
     Ok(mask.f_to_kind(x.kind())?)
 }
 
-/// Checks that every name of `settings` meets a layer.
+impl CausalLm {
+    /// Puts a fresh `LoRA` on the layers that `settings` names.
+    ///
+    /// # Errors
+    /// A user error where a name matches nothing.
+    pub fn attach_lora(&mut self, settings: &LoraSettings, rng: &mut Rng) -> Result<()> {
+        let paths: Vec<&str> =
+            self.projections().map(|(_, projection)| projection.name.as_str()).collect();
+        check_targets(&settings.target_modules, &paths)?;
+        let shapes = self
+            .projections()
+            .filter(|(_, projection)| settings.targets(&projection.name))
+            .flat_map(|(inputs, projection)| {
+                let path = format!("base_model.model.{}", projection.name);
+                [
+                    (format!("{path}.lora_A.weight"), vec![settings.rank, inputs]),
+                    (format!("{path}.lora_B.weight"), vec![projection.out, settings.rank]),
+                ]
+            })
+            .collect();
+        let parameters = Parameters::zeros(shapes, self.device())?;
+        let mut each = parameters.each()?.into_iter();
+        let adapted =
+            self.projections_mut().filter(|projection| settings.targets(&projection.name));
+        for (number, projection) in adapted.enumerate() {
+            if let (Some(a), Some(b)) = (each.next(), each.next()) {
+                projection.lora = Some(Lora::new(a, b, settings, number as u64, rng)?);
+            }
+        }
+        self.set_parameters(parameters);
+        Ok(())
+    }
+}
+
+/// Checks that every name of `wanted` meets a layer.
 ///
 /// # Errors
 /// A user error naming the name and what there is.
-pub fn check_targets(settings: &LoraSettings, paths: &[&str]) -> Result<()> {
-    let TargetModules::Names(names) = &settings.target_modules else { return Ok(()) };
+pub fn check_targets(wanted: &TargetModules, paths: &[&str]) -> Result<()> {
+    let TargetModules::Names(names) = wanted else { return Ok(()) };
     for name in names {
         if !paths.iter().any(|path| ends_in(path, name)) {
             let mut endings: Vec<&str> =

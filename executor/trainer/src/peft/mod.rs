@@ -1,12 +1,18 @@
 //! What is trained. A method is one file here, one variant of [`AdapterSettings`] and one of `trainyard_plan::AdapterPlan`.
 
+mod attach;
 pub mod full;
+pub mod head;
+pub mod ia3;
 pub mod lora;
+pub mod prefix;
+pub mod prompt;
 
 use trainyard_openapi::error::ErrorCode;
 use trainyard_plan::AdapterPlan;
 
 use crate::error::{Result, TrainerError};
+use crate::peft::ia3::Ia3Settings;
 use crate::peft::lora::LoraSettings;
 
 /// A method with its settings.
@@ -16,6 +22,20 @@ pub enum AdapterSettings {
     Lora(LoraSettings),
     /// All weights of the model.
     Full,
+    /// Learned factors.
+    Ia3(Ia3Settings),
+    /// Learned embeddings before the sequence.
+    Prompt {
+        /// How many.
+        tokens: i64,
+    },
+    /// Learned keys and values before the sequence.
+    Prefix {
+        /// Of how many positions.
+        tokens: i64,
+    },
+    /// A new output head alone.
+    Head,
 }
 
 impl AdapterSettings {
@@ -30,6 +50,13 @@ impl AdapterSettings {
                 rslora: plan.rslora,
             }),
             AdapterPlan::Full(_) => Self::Full,
+            AdapterPlan::Ia3(plan) => Self::Ia3(Ia3Settings {
+                target_modules: plan.target_modules.clone(),
+                feedforward_modules: plan.feedforward_modules.clone(),
+            }),
+            AdapterPlan::Prompt(_) => Self::Prompt { tokens: i64::from(plan.virtual_tokens()) },
+            AdapterPlan::Prefix(_) => Self::Prefix { tokens: i64::from(plan.virtual_tokens()) },
+            AdapterPlan::Head(_) => Self::Head,
         }
     }
 
@@ -40,7 +67,7 @@ impl AdapterSettings {
     pub fn lora(&self) -> Result<&LoraSettings> {
         match self {
             Self::Lora(settings) => Ok(settings),
-            Self::Full => {
+            Self::Full | Self::Ia3(_) | Self::Prompt { .. } | Self::Prefix { .. } | Self::Head => {
                 let param = "trainyard.adapter.type".to_string();
                 let message = "trainyard.adapter.type: stages are trained with 'lora' alone";
                 Err(TrainerError::request(ErrorCode::NotAvailable, Some(param), message))

@@ -231,6 +231,24 @@ impl RowUnits {
         Ok(())
     }
 
+    /// Adds `g_brc` of each row of the batch, in fp32, to its unit's gradient of the parameter that begins at `start`, seen as (r, `width`): to
+    /// the columns from `first` on.
+    pub fn add_columns(
+        &self,
+        start: i64,
+        (first, width): (i64, i64),
+        g_brc: &Tensor,
+    ) -> Result<()> {
+        let (b, r, c) = g_brc.size3()?;
+        let own = of_parameter(&self.flat, self.units, &(start..start + r * width))?;
+        let mut columns = own.f_view([self.units, r, width])?.f_narrow(2, first, c)?;
+        let _ = match &self.place {
+            Place::From(unit) => columns.f_narrow(0, *unit, b)?.f_add_(g_brc)?,
+            Place::Each(units) => columns.f_index_add_(0, units, g_brc)?,
+        };
+        Ok(())
+    }
+
     /// Adds `scale * dy^T x` of each row, (o, i), to its unit's gradient of the parameter that begins at `start`. Rows are equally long and
     /// lie one after the other in `dy_no` and `x_ni`.
     pub fn add(

@@ -42,7 +42,8 @@ pub fn export(
     drop(parameters);
     let sample = to_device(&session.training.batch(&[0], session.pad), session.model.device())?;
     working()?;
-    integrity::check_reload(&mut session.model, &adapter, &partial, &sample)?;
+    let described = (&adapter, session.plan.seed);
+    integrity::check_reload(&mut session.model, described, &partial, &sample)?;
 
     session.events.working(Stage::Exporting)?;
     for name in TOKENIZER_FILES {

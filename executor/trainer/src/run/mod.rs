@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use trainyard_plan::trainer::{RunSpec, Stage, Started, TrainerEvent};
-use trainyard_plan::{OptimizerPlan, Plan, SchedulePlan};
+use trainyard_plan::{AdapterPlan, OptimizerPlan, Plan, SchedulePlan};
 
 use crate::arch::CausalLm;
 use crate::artifact::description::AdapterDescription;
@@ -152,6 +152,7 @@ pub fn run(
             base_model: spec.model_name.clone(),
             base_dir: base.dir.clone(),
             settings: settings.clone(),
+            model: base.config.clone(),
             target_suffixes: model.target_suffixes(),
         },
         model,
@@ -231,7 +232,7 @@ fn sum_of(stream: &Stream<'_>, trained: bool) -> BTreeMap<String, u64> {
 
 fn dataset_options(spec: &RunSpec, vocab_size: i64, threads: u32) -> DatasetOptions {
     DatasetOptions {
-        max_length: spec.plan.sequence.max_length as usize,
+        max_length: (spec.plan.sequence.max_length - spec.plan.adapter.virtual_tokens()) as usize,
         overlong: spec.plan.sequence.overlong,
         vocab_size,
         threads: threads as usize,
@@ -267,7 +268,12 @@ pub(crate) fn pack_if_it_pays(
         packing::fill(batches, |row| training.row_length(row)) < packing::FILL_WORTH_PACKING
     });
     if packing {
-        training.pack(report);
+        let before = match &plan.adapter {
+            AdapterPlan::Prompt(prompt) => prompt.num_virtual_tokens as usize,
+            // A prefix takes no place in a row.
+            _ => 0,
+        };
+        training.pack(before, report);
     }
     packing
 }

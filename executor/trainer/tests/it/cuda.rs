@@ -13,7 +13,7 @@ use trainyard_trainer::nn::compute::{Compute, Kernels};
 use trainyard_trainer::nn::norm::RmsNorm;
 use trainyard_trainer::rng::Rng;
 
-use crate::{golden, gradients};
+use crate::{golden, gradients, methods};
 
 /// The CUDA device, if there is one.
 fn cuda() -> Option<Device> {
@@ -116,6 +116,42 @@ fn models_learn_on_a_device_what_they_learn_on_the_processor() {
                 (Kind::BFloat16, false, 1e-2, 5e-2),
             ] {
                 let mut model = gradients::adapted_on(name, 0.0, device, kind);
+                if plain {
+                    model.set_plain();
+                }
+                let (loss, gradient) = learned(&model, &batch(device), &options);
+                let what = format!("{name} in {kind:?}, plain {plain}");
+                assert!((loss / expected - 1.0).abs() < of_loss, "{what}: {loss} {expected}");
+                let off = off(&gradient, &by_processor);
+                assert!(off < of_gradient, "{what}: gradients are off by {off}");
+                let (again, same) = learned(&model, &batch(device), &options);
+                assert!(loss == again && gradient == same, "{what}: other bits again");
+            }
+        }
+    }
+}
+
+/// The same of the methods beside `LoRA`, on rows that are whole and rows that are packed.
+#[test]
+fn methods_learn_on_a_device_what_they_learn_on_the_processor() {
+    let Some(device) = cuda() else { return };
+    let options = StepOptions::default();
+    let (a, b, c) = (gradients::ids(1, 90, 4), gradients::ids(1, 60, 5), gradients::ids(1, 40, 6));
+    for name in methods::CASES {
+        let whole = |device| {
+            let ids = gradients::ids(2, 150, 4);
+            golden::batch_on(device, &ids, &ids)
+        };
+        let packed = |device| methods::packed_on(device, [&a, &b, &c]);
+        for batch in [&whole as &dyn Fn(Device) -> ModelBatch, &packed] {
+            let on_processor = methods::trained(name);
+            let (expected, by_processor) = learned(&on_processor, &batch(Device::Cpu), &options);
+            for (kind, plain, of_loss, of_gradient) in [
+                (Kind::Float, false, 1e-5, 1e-4),
+                (Kind::BFloat16, true, 1e-2, 1e-1),
+                (Kind::BFloat16, false, 1e-2, 1e-1),
+            ] {
+                let mut model = methods::trained_on(name, device, kind);
                 if plain {
                     model.set_plain();
                 }

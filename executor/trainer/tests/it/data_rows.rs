@@ -63,7 +63,7 @@ fn packed_rows_hold_everything_once() {
         (1..40).map(|i| format!("{{\"text\":\"{}\"}}\n", "ab ".repeat(i % 7 + 1))).collect();
     let (mut dataset, mut report) = load(&text, 32, Overlong::Reject).unwrap();
     let (tokens, targets) = (report.tokens, report.target_tokens);
-    dataset.pack(&mut report);
+    dataset.pack(0, &mut report);
     assert!(report.rows < 39);
     let all: Vec<usize> = (0..dataset.len()).collect();
     let batch = dataset.batch(&all, 0);

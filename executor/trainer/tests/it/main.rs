@@ -21,6 +21,8 @@ mod gradients;
 mod kernels;
 mod logits;
 mod memory;
+mod method_runs;
+mod methods;
 mod private;
 mod resume;
 mod run;

@@ -5,6 +5,7 @@ use trainyard_trainer::arch::{CausalLm, ModelBatch, StepOptions};
 use trainyard_trainer::privacy::gradients::UnitGradients;
 
 use crate::gradients::{adapted, ids};
+use crate::methods::trained;
 use crate::{full, golden};
 
 /// Rows of `lengths` tokens, padded to the longest, and their tokens and labels.
@@ -154,6 +155,42 @@ fn norms_are_of_what_is_added() {
             room.add_to(&mut sum, &factors, std::slice::from_ref(&(0..count))).unwrap();
             let norm = sum.to_kind(Kind::Double).norm().double_value(&[]);
             assert!((seen[0] / norm - 1.0).abs() < 1e-12, "{} {norm}", seen[0]);
+        }
+    }
+}
+
+/// Factors, virtual tokens, keys and values before the sequence, and a head.
+#[test]
+fn each_unit_has_its_gradient_of_every_method() {
+    let lengths = [12, 7, 3];
+    let (batch, rows) = padded(&lengths);
+    for name in [
+        "ia3-llama-bias",
+        "ia3-qwen2",
+        "prompt-llama",
+        "prompt-mistral",
+        "prefix-llama",
+        "prefix-mistral",
+        "head-llama",
+    ] {
+        for plain in [false, true] {
+            let mut model = trained(name);
+            if plain {
+                model.set_plain();
+            }
+            let alone: Vec<Tensor> = (0..3)
+                .map(|at| summed(&model, &row(&rows, at, lengths[at as usize]), 0.25))
+                .collect();
+            for checkpointing in [false, true] {
+                let units = side_by_side(&model, &batch, (&[0, 1, 2], &[0.25; 3]), checkpointing);
+                for (unit, (seen, expected)) in units.iter().zip(&alone).enumerate() {
+                    let what = format!("{name}, unit {unit}, plain {plain}, again {checkpointing}");
+                    assert_equal(seen, expected, &what);
+                }
+            }
+            let units = side_by_side(&model, &batch, (&[1, 0, 1], &[0.25, 0.25, 0.25]), false);
+            assert_equal(&units[0], &alone[1], &format!("{name}, one row"));
+            assert_equal(&units[1], &(&alone[0] + &alone[2]), &format!("{name}, two rows apart"));
         }
     }
 }

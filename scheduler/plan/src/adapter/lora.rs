@@ -9,8 +9,8 @@ use trainyard_openapi::extension::{Adapter, AdapterKind, TargetModules};
 use trainyard_openapi::limits;
 use trainyard_openapi::preflight::Compatibility;
 
-use super::{PATH, consumer};
-use crate::check::{invalid, positive, text, within};
+use super::{PATH, check_names, consumer};
+use crate::check::{invalid, positive, within};
 use crate::continual::ContinualPlan;
 use crate::facts::ModelFacts;
 use crate::lineage::rank_of_result;
@@ -41,7 +41,7 @@ pub struct LoraPlan {
 }
 
 pub(super) fn resolve(adapter: Adapter, model: &ModelFacts) -> Result<LoraPlan, ApiError> {
-    let Adapter { kind: _, rank, alpha, dropout, target_modules, rslora } = adapter;
+    let Adapter { rank, alpha, dropout, target_modules, rslora, .. } = adapter;
     let field = |name: &str| format!("{PATH}.{name}");
     within(&field("rank"), rank, 1..=limits::RANK_MAX)?;
     if u64::from(rank) > model.hidden_size {
@@ -55,10 +55,7 @@ pub(super) fn resolve(adapter: Adapter, model: &ModelFacts) -> Result<LoraPlan, 
         return Err(invalid(&field("dropout"), reason));
     }
     if let TargetModules::Names(names) = &target_modules {
-        within(&field("target_modules"), names.len(), 1..=limits::TARGET_MODULES_MAX)?;
-        for name in names {
-            text(&field("target_modules"), name, 256)?;
-        }
+        check_names("target_modules", names)?;
     }
     Ok(LoraPlan { rank, alpha, dropout, target_modules, rslora })
 }
@@ -66,7 +63,8 @@ pub(super) fn resolve(adapter: Adapter, model: &ModelFacts) -> Result<LoraPlan, 
 impl LoraPlan {
     pub(super) fn shown(&self) -> Adapter {
         let Self { rank, alpha, dropout, target_modules, rslora } = self.clone();
-        Adapter { kind: AdapterKind::Lora, rank, alpha, dropout, target_modules, rslora }
+        let kind = AdapterKind::Lora;
+        Adapter { kind, rank, alpha, dropout, target_modules, rslora, ..Adapter::default() }
     }
 
     pub(super) fn bytes(&self, model: &ModelFacts) -> u64 {

@@ -1,20 +1,27 @@
 //! What a job trains: one file for each method, with its limits, its default rate, what it takes of memory and who can use its result.
 
 mod full;
+mod head;
+mod ia3;
 mod lora;
+mod virtual_tokens;
 
 use serde::{Deserialize, Serialize};
 use trainyard_openapi::error::ApiError;
 use trainyard_openapi::extension::{Adapter, AdapterKind, Precision};
+use trainyard_openapi::limits;
 use trainyard_openapi::preflight::Compatibility;
 
-use crate::check::{invalid, not_available};
+use crate::check::{invalid, not_available, text, within};
 use crate::continual::ContinualPlan;
 use crate::facts::ModelFacts;
-use crate::plan::Plan;
+use crate::plan::{Plan, SequencePlan};
 
 pub use full::FullPlan;
+pub use head::HeadPlan;
+pub use ia3::Ia3Plan;
 pub use lora::LoraPlan;
+pub use virtual_tokens::{PrefixPlan, PromptPlan};
 
 /// Where the fields stand in a request.
 const PATH: &str = "trainyard.adapter";
@@ -27,6 +34,14 @@ pub enum AdapterPlan {
     Lora(LoraPlan),
     /// All weights of the model.
     Full(FullPlan),
+    /// Learned rescaling of activations.
+    Ia3(Ia3Plan),
+    /// Learned embeddings before the sequence.
+    Prompt(PromptPlan),
+    /// Learned keys and values before the sequence.
+    Prefix(PrefixPlan),
+    /// A new output head alone.
+    Head(HeadPlan),
 }
 
 impl AdapterPlan {
@@ -35,6 +50,10 @@ impl AdapterPlan {
         match self {
             Self::Lora(_) => AdapterKind::Lora,
             Self::Full(_) => AdapterKind::Full,
+            Self::Ia3(_) => AdapterKind::Ia3,
+            Self::Prompt(_) => AdapterKind::Prompt,
+            Self::Prefix(_) => AdapterKind::Prefix,
+            Self::Head(_) => AdapterKind::Head,
         }
     }
 
@@ -42,7 +61,18 @@ impl AdapterPlan {
     pub fn lora(&self) -> Option<&LoraPlan> {
         match self {
             Self::Lora(lora) => Some(lora),
-            Self::Full(_) => None,
+            Self::Full(_) | Self::Ia3(_) | Self::Prompt(_) | Self::Prefix(_) | Self::Head(_) => {
+                None
+            }
+        }
+    }
+
+    /// Learned positions before each sequence, which leave fewer for its tokens.
+    pub fn virtual_tokens(&self) -> u32 {
+        match self {
+            Self::Prompt(PromptPlan { num_virtual_tokens })
+            | Self::Prefix(PrefixPlan { num_virtual_tokens }) => *num_virtual_tokens,
+            Self::Lora(_) | Self::Full(_) | Self::Ia3(_) | Self::Head(_) => 0,
         }
     }
 
@@ -50,7 +80,15 @@ impl AdapterPlan {
     pub(crate) fn shown(&self) -> Adapter {
         match self {
             Self::Lora(lora) => lora.shown(),
-            Self::Full(FullPlan {}) => Adapter { kind: AdapterKind::Full, ..Adapter::default() },
+            Self::Ia3(ia3) => ia3.shown(),
+            Self::Prompt(_) | Self::Prefix(_) | Self::Full(_) | Self::Head(_) => {
+                let default = Adapter::default();
+                let tokens = match self.virtual_tokens() {
+                    0 => default.num_virtual_tokens,
+                    tokens => tokens,
+                };
+                Adapter { kind: self.kind(), num_virtual_tokens: tokens, ..default }
+            }
         }
     }
 
@@ -59,6 +97,9 @@ impl AdapterPlan {
         match self {
             Self::Lora(_) => lora::LEARNING_RATE,
             Self::Full(_) => full::LEARNING_RATE,
+            Self::Ia3(_) => ia3::LEARNING_RATE,
+            Self::Prompt(_) | Self::Prefix(_) => virtual_tokens::LEARNING_RATE,
+            Self::Head(_) => head::LEARNING_RATE,
         }
     }
 
@@ -67,6 +108,10 @@ impl AdapterPlan {
         match self {
             Self::Lora(lora) => lora.bytes(model),
             Self::Full(_) => full::bytes(model, precision),
+            Self::Ia3(ia3) => ia3.bytes(model),
+            Self::Prompt(prompt) => prompt.bytes(model),
+            Self::Prefix(prefix) => prefix.bytes(model),
+            Self::Head(_) => head::bytes(model, precision),
         }
     }
 
@@ -75,6 +120,10 @@ impl AdapterPlan {
         match self {
             Self::Lora(lora) => lora.unit_bytes(model),
             Self::Full(_) => full::unit_bytes(model, precision),
+            Self::Ia3(ia3) => ia3.unit_bytes(model),
+            Self::Prompt(prompt) => prompt.unit_bytes(model),
+            Self::Prefix(prefix) => prefix.unit_bytes(model),
+            Self::Head(_) => head::unit_bytes(model),
         }
     }
 
@@ -89,6 +138,10 @@ pub fn compatibility(plan: &Plan) -> Vec<Compatibility> {
     match &plan.adapter {
         AdapterPlan::Lora(lora) => lora.compatibility(plan.continual.as_ref()),
         AdapterPlan::Full(_) => full::compatibility(),
+        AdapterPlan::Ia3(_) => ia3::compatibility(),
+        AdapterPlan::Prompt(_) => virtual_tokens::compatibility("embeddings"),
+        AdapterPlan::Prefix(_) => virtual_tokens::compatibility("keys and values"),
+        AdapterPlan::Head(_) => head::compatibility(),
     }
 }
 
@@ -96,11 +149,14 @@ pub fn compatibility(plan: &Plan) -> Vec<Compatibility> {
 pub(crate) fn resolve_adapter(
     adapter: Adapter,
     model: &ModelFacts,
+    sequence: &SequencePlan,
     continual: Option<&ContinualPlan>,
 ) -> Result<AdapterPlan, ApiError> {
     let kind = adapter.kind;
-    if !matches!(kind, AdapterKind::Lora | AdapterKind::Full) {
-        return Err(not_carried_out(kind));
+    let not_carried_out =
+        || Err(not_available(&format!("{PATH}.type"), format!("'{}'", kind.name())));
+    if matches!(kind, AdapterKind::Dora | AdapterKind::Bottleneck) {
+        return not_carried_out();
     }
     check_own(&adapter)?;
     if kind != AdapterKind::Lora && continual.is_some() {
@@ -110,12 +166,18 @@ pub(crate) fn resolve_adapter(
     match kind {
         AdapterKind::Lora => lora::resolve(adapter, model).map(AdapterPlan::Lora),
         AdapterKind::Full => Ok(AdapterPlan::Full(FullPlan {})),
-        other => Err(not_carried_out(other)),
+        AdapterKind::Ia3 => ia3::resolve(adapter, model).map(AdapterPlan::Ia3),
+        AdapterKind::Prompt => {
+            let num_virtual_tokens = virtual_tokens::resolve(&adapter, sequence)?;
+            Ok(AdapterPlan::Prompt(PromptPlan { num_virtual_tokens }))
+        }
+        AdapterKind::Prefix => {
+            let num_virtual_tokens = virtual_tokens::resolve(&adapter, sequence)?;
+            Ok(AdapterPlan::Prefix(PrefixPlan { num_virtual_tokens }))
+        }
+        AdapterKind::Head => Ok(AdapterPlan::Head(HeadPlan {})),
+        AdapterKind::Dora | AdapterKind::Bottleneck => not_carried_out(),
     }
-}
-
-fn not_carried_out(kind: AdapterKind) -> ApiError {
-    not_available(&format!("{PATH}.type"), format!("'{}'", kind.name()))
 }
 
 /// Refuses settings of another method than the one that is asked for.
@@ -128,6 +190,8 @@ fn check_own(adapter: &Adapter) -> Result<(), ApiError> {
         ("dropout", adapter.dropout.to_bits() != default.dropout.to_bits()),
         ("target_modules", adapter.target_modules != default.target_modules),
         ("rslora", adapter.rslora != default.rslora),
+        ("feedforward_modules", adapter.feedforward_modules != default.feedforward_modules),
+        ("num_virtual_tokens", adapter.num_virtual_tokens != default.num_virtual_tokens),
     ];
     match set.into_iter().find(|(field, set)| *set && !own.contains(field)) {
         None => Ok(()),
@@ -137,6 +201,13 @@ fn check_own(adapter: &Adapter) -> Result<(), ApiError> {
             Err(invalid(&format!("{PATH}.{field}"), text))
         }
     }
+}
+
+/// Refuses a list of names of layers that is empty or too long, and names that are no text.
+fn check_names(field: &str, names: &[String]) -> Result<(), ApiError> {
+    let path = format!("{PATH}.{field}");
+    within(&path, names.len(), 1..=limits::TARGET_MODULES_MAX)?;
+    names.iter().try_for_each(|name| text(&path, name, 256).map(|_| ()))
 }
 
 /// What a consumer makes of a result; refusals are the reasons why it takes none.

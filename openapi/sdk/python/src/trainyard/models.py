@@ -58,6 +58,15 @@ class Adapter(BaseModel):
     """
     Rank-stabilised scaling (arXiv 2312.03732).
     """
+    feedforward_modules: list[str] | None = None
+    """
+    Of the adapted layers, those whose input is rescaled and not their output, each by a name in `target_modules`; null: the one that leads out
+    of the MLP.
+    """
+    num_virtual_tokens: int = 20
+    """
+    Learned positions before each sequence, 1 to 1024. They count against `sequence.max_length`.
+    """
 
 
 class Artifact(BaseModel):

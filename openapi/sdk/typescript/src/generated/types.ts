@@ -52,9 +52,21 @@ export interface components {
              * @default false
              */
             rslora?: boolean;
+            /**
+             * @description Of the adapted layers, those whose input is rescaled and not their output, each by a name in `target_modules`; null: the one that leads out
+             *     of the MLP.
+             * @default null
+             */
+            feedforward_modules?: string[] | null;
+            /**
+             * Format: int32
+             * @description Learned positions before each sequence, 1 to 1024. They count against `sequence.max_length`.
+             * @default 20
+             */
+            num_virtual_tokens?: number;
         };
         /**
-         * @description The adapter methods of the contract. This version carries out `lora` and `full` and refuses the others by name.
+         * @description The adapter methods of the contract. This version carries out all but `dora` and `bottleneck`, which it refuses by name.
          * @enum {string}
          */
         AdapterKind: "lora" | "dora" | "ia3" | "prefix" | "prompt" | "bottleneck" | "head" | "full";
