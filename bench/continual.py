@@ -21,13 +21,16 @@ import time
 from pathlib import Path
 
 import continual_data
+from run import bf16_instructions
 
 ROOT = Path(__file__).resolve().parent.parent
 GGUF = ROOT / ".cache/models/SmolLM2-135M-Instruct.Q4_1.gguf"
 MODEL = ROOT / ".cache/models/smollm2"
 OUT = ROOT / ".cache/bench-continual.json"
 # What a run that need not be repeated must have in common.
-SETTINGS = ["rows", "valid_rows", "length", "batch", "epochs", "rate"]
+SETTINGS = ["rows", "valid_rows", "length", "batch", "epochs", "rate", "precision"]
+# Steps of a stage in the runs that measure the cost; the second of two stages counts.
+COST_STEPS = 8
 STRATEGIES = {
     "naive": [],
     "replay 0.1": [{"type": "replay", "ratio": 0.1}],
@@ -59,6 +62,7 @@ def main():
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--epochs", type=int, default=1, help="more make a memorised row look like a forgotten domain")
     parser.add_argument("--rate", type=float, default=1.5e-3)
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default="bf16" if bf16_instructions() else "fp32")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     args = parser.parse_args()
     if not MODEL.is_dir():
@@ -70,21 +74,21 @@ def main():
         results = {"settings": settings, "learned": [], "cost": []}
     if args.part in ("learned", "both"):
         data = continual_data.prepare(args.rows, args.valid_rows, args.length)
-        rounds(args, data, chosen, args.seeds, "learned", results)
+        rounds(args, continual_data.DOMAINS, data, chosen, args.seeds, "learned", results)
     if args.part in ("cost", "both"):
         results["cost"] = []
         short = argparse.Namespace(**vars(args) | {"epochs": 1, "threads": os.cpu_count()})
-        data = continual_data.prepare(5 * args.batch, 1, args.length)
-        rounds(short, data, chosen, range(args.rounds), "cost", results)
+        data = continual_data.prepare(COST_STEPS * args.batch, 1, args.length)
+        rounds(short, continual_data.DOMAINS[:2], data, chosen, range(args.rounds), "cost", results)
     print(table([name for name in chosen if any(run["strategy"] == name for run in results["learned"])], **results))
 
 
-def rounds(args, data, chosen, seeds, part, results):
+def rounds(args, domains, data, chosen, seeds, part, results):
     for seed in seeds:
         for name in chosen:
             if any((run["strategy"], run["seed"]) == (name, seed) for run in results[part]):
                 continue
-            run = {"strategy": name, "seed": seed} | train(args, data, STRATEGIES[name], seed)
+            run = {"strategy": name, "seed": seed} | train(args, domains, data, STRATEGIES[name], seed)
             results[part].append(run)
             print(f"{part} {seed}  {name}: {run['seconds']:.0f} s, ACC {run['acc']:.4f}", file=sys.stderr, flush=True)
             OUT.write_text(json.dumps(results, indent=1))
@@ -96,7 +100,7 @@ def plan(args, strategies, seed, stages):
         "adapter": {"type": "lora", "rank": 8, "alpha": 16.0, "dropout": 0.0, "target_modules": "all-linear", "rslora": False},
         "optimizer": {"learning_rate": args.rate, "betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.0, "max_grad_norm": 1.0},
         "schedule": {"kind": "cosine", "warmup_ratio": 0.1, "min_ratio": 0.0},
-        "precision": "bf16",
+        "precision": args.precision,
         "sequence": {"max_length": args.length, "packing": False, "overlong": "truncate"},
         "batching": {"micro_batch_size": args.batch, "gradient_checkpointing": False},
         "checkpoint": {"every_steps": 1_000_000, "every_seconds": None, "keep": 1},
@@ -108,13 +112,13 @@ def plan(args, strategies, seed, stages):
     }
 
 
-def train(args, data, strategies, seed):
+def train(args, domains, data, strategies, seed):
     def file(domain, part):
         return {"path": str(data / f"{domain}.{part}.jsonl"), "name": f"{domain}.{part}.jsonl"}
 
     stages = [{"name": domain, "training_file": f"{domain}.train.jsonl", "validation_file": f"{domain}.valid.jsonl"}
-              for domain in continual_data.DOMAINS]
-    files = [{"training": file(domain, "train"), "validation": file(domain, "valid")} for domain in continual_data.DOMAINS]
+              for domain in domains]
+    files = [{"training": file(domain, "train"), "validation": file(domain, "valid")} for domain in domains]
     first = files[0]["training"]
     spec = {
         "plan": plan(args, strategies, seed, stages), "model": str(MODEL), "model_name": "SmolLM2-135M-Instruct",
