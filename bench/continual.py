@@ -37,7 +37,7 @@ STRATEGIES = {
     "replay 0.3": [{"type": "replay", "ratio": 0.3}],
     "replay 0.5": [{"type": "replay", "ratio": 0.5}],
     "DER++": [{"type": "derpp", "ratio": 0.25, "alpha": 0.05, "beta": 1.0, "capacity": 200}],
-    "EWC": [{"type": "ewc", "lambda": 0.01, "samples": 32}],
+    "EWC": [{"type": "ewc", "lambda": 100.0, "samples": 32}],
     "LwF": [{"type": "lwf", "alpha": 1.0, "temperature": 2.0}],
     "A-GEM": [{"type": "a_gem"}],
     "O-LoRA": [{"type": "o_lora"}],

@@ -105,9 +105,10 @@ fn each_unit_has_the_gradient_of_its_own_backward_pass() {
 fn each_unit_has_its_gradient_of_every_weight() {
     let lengths = [12, 7, 3];
     let (batch, rows) = padded(&lengths);
-    // The norm on keys sums terms that cancel: 1.4e-5 there, below 1e-5 elsewhere. Of bf16 numbers sums round in other places: pieces of the
-    // vocabulary, rows and their padding; 2.4e-2 where products are widened.
-    for (kind, tolerance) in [(Kind::Float, 2e-5), (Kind::BFloat16, 4e-2)] {
+    // The norm on keys sums terms that cancel: 1.4e-5 there, below 1e-5 elsewhere. Of bf16 numbers sums round in other places (pieces of the
+    // vocabulary, rows and their padding; a processor without products of them widens): 4.5e-2 in the bias of keys, which softmax would not see
+    // without the rotation. A row in another unit's place would be off by about 1.
+    for (kind, tolerance) in [(Kind::Float, 2e-5), (Kind::BFloat16, 1e-1)] {
         for name in full::MODELS {
             for plain in [false, true] {
                 let mut model = full::model(name, kind);
