@@ -135,6 +135,7 @@ test-gpu: libtorch ## The tests of what a GPU computes (each says that it is ski
 
 bench-privacy: release python demo-assets ## Private steps beside Opacus and beside our own without privacy; the speed of noise and of accounting
 	.venv/bin/python bench/run.py --private $(if $(PRECISION),--precision $(PRECISION))
+	.venv/bin/python bench/logical_batch.py
 	cargo nextest run --locked --release -p trainyard-privacy --run-ignored all --no-capture -E 'test(noise_speed) + test(prv_equals_pld)'
 
 bench-continual: release python demo-assets ## What each strategy against forgetting gives and costs, three seeds (hours; SEEDS=1 for one)

@@ -141,13 +141,13 @@ impl Compute {
         if self.kind != Kind::Float && !self.widened {
             // One by one: libtorch's batched product of this format copies what is transposed, element by element.
             for row in 0..x_bti.size()[0] {
-                let product =
-                    dy_bot.f_get(row)?.f_mm(&x_bti.f_get(row)?)?.f_to_kind(Kind::Float)?;
+                let product = dy_bot.f_get(row)?.f_mm(&x_bti.f_get(row)?)?;
                 let mut sum = sum_boi.f_get(row)?;
-                let _ = match scale {
-                    1.0 => sum.f_add_(&product)?,
-                    _ => sum.f_add_(&product.f_mul_scalar(scale)?)?,
-                };
+                if self.kernels == Kernels::Processor {
+                    kernels::add(&mut sum, &product, scale)?;
+                } else {
+                    let _ = sum.f_add_(&product.f_to_kind(Kind::Float)?.f_mul_scalar(scale)?)?;
+                }
             }
             return Ok(());
         }
