@@ -29,8 +29,9 @@ MODEL = ROOT / ".cache/models/smollm2"
 OUT = ROOT / ".cache/bench-continual.json"
 # What a run that need not be repeated must have in common.
 SETTINGS = ["rows", "valid_rows", "length", "batch", "epochs", "rate", "precision"]
-# Steps of a stage in the runs that measure the cost; the second of two stages counts.
-COST_STEPS = 8
+# The runs that measure the cost: steps of each of their two stages, of which the second counts, and the shape of a step, large enough that what is
+# done once a step is seen as in a real one.
+COST_STEPS, COST_BATCH, COST_LENGTH = 5, 4, 128
 STRATEGIES = {
     "naive": [],
     "replay 0.1": [{"type": "replay", "ratio": 0.1}],
@@ -57,11 +58,11 @@ def main():
     parser.add_argument("--rounds", type=int, default=3, help="rounds of the short runs")
     parser.add_argument("--anew", action="store_true", help="repeat what stands in the results")
     parser.add_argument("--rows", type=int, default=64, help="training rows of a domain")
-    parser.add_argument("--valid-rows", type=int, default=12, help="validation rows of a domain")
-    parser.add_argument("--length", type=int, default=128, help="tokens of a row at most")
-    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--valid-rows", type=int, default=16, help="validation rows of a domain")
+    parser.add_argument("--length", type=int, default=64, help="tokens of a row at most")
+    parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--epochs", type=int, default=1, help="more make a memorised row look like a forgotten domain")
-    parser.add_argument("--rate", type=float, default=1.5e-3)
+    parser.add_argument("--rate", type=float, default=5e-4, help="at twice as much all strategies forget more")
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="bf16" if bf16_instructions() else "fp32")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     args = parser.parse_args()
@@ -77,8 +78,8 @@ def main():
         rounds(args, continual_data.DOMAINS, data, chosen, args.seeds, "learned", results)
     if args.part in ("cost", "both"):
         results["cost"] = []
-        short = argparse.Namespace(**vars(args) | {"epochs": 1, "threads": os.cpu_count()})
-        data = continual_data.prepare(COST_STEPS * args.batch, 1, args.length)
+        short = argparse.Namespace(**vars(args) | {"epochs": 1, "threads": os.cpu_count(), "batch": COST_BATCH, "length": COST_LENGTH})
+        data = continual_data.prepare(COST_STEPS * COST_BATCH, 1, COST_LENGTH)
         rounds(short, continual_data.DOMAINS[:2], data, chosen, range(args.rounds), "cost", results)
     print(table([name for name in chosen if any(run["strategy"] == name for run in results["learned"])], **results))
 
@@ -169,11 +170,12 @@ def table(chosen, learned, cost, settings):
 
     joint = {run["seed"]: run for run in learned if run["strategy"] == "joint"}
     naive = {run["seed"]: run for run in cost if run["strategy"] == "naive"}
-    lines = ["| strategy | ACC | BWT | forgetting | of joint's gain | step | beside naive | memory |", "|---|---|---|---|---|---|---|---|"]
+    lines = ["| strategy | ACC | BWT | forgetting | of joint's gain | steps | time of one | beside naive | memory |",
+             "|---|---|---|---|---|---:|---:|---|---:|"]
     for name in chosen:
         gain = of(learned, name, lambda run: 100 * (run["acc"] - run["base"]) / (joint[run["seed"]]["acc"] - run["base"]))
         cells = [shown(of(learned, name, lambda run: run[figure]), 3) for figure in ("acc", "bwt", "forgetting")]
-        cells.append(shown(gain, 0) + " %")
+        cells += [shown(gain, 0) + " %", str(of(learned, name, lambda run: run["steps"])[0])]
         steps, overheads = of(cost, name, lambda run: run["step"]), of(cost, name, lambda run: run["step"] / naive[run["seed"]]["step"])
         if steps:
             memory = statistics.median(of(cost, name, lambda run: run["mib"]))
@@ -181,8 +183,10 @@ def table(chosen, learned, cost, settings):
         else:
             cells += ["-", "-", "-"]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    shape = ", ".join(f"{name} {settings[name]}" for name in ("rows", "length", "batch", "epochs", "rate"))
-    lines.append(f"\nMean ± standard deviation of {len(joint)} seeds; the base model's mean loss is {-statistics.mean(run['base'] for run in joint.values()):.3f}. {shape}.")
+    shape = ", ".join(f"{name} {settings[name]}" for name in ("rows", "length", "batch", "epochs", "rate", "precision"))
+    base = -statistics.mean(run["base"] for run in joint.values())
+    lines.append(f"\nMean ± standard deviation of {len(joint)} seeds; the base model's mean loss is {base:.3f}. {shape}. Time and memory are of steps of "
+                 f"{COST_BATCH} x {COST_LENGTH} tokens in the second of two stages.")
     return "\n".join(lines)
 
 

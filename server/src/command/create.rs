@@ -41,6 +41,9 @@ pub(crate) struct CreateArgs {
     /// Factor on the default learning rate.
     #[arg(long)]
     lr_multiplier: Option<f64>,
+    /// What is trained: lora, ia3, prompt, prefix, head, or full for all weights [default: lora].
+    #[arg(long, value_name = "TYPE")]
+    adapter: Option<String>,
     /// Rank of the LoRA adapter.
     #[arg(long)]
     rank: Option<u32>,
@@ -107,12 +110,13 @@ impl CreateArgs {
             None => Map::new(),
         };
         let supervised = "method.supervised.hyperparameters";
-        let flags: [(String, Option<Value>); 8] = [
+        let flags: [(String, Option<Value>); 9] = [
             ("model".into(), self.model.clone().map(Value::from)),
             (format!("{supervised}.n_epochs"), self.epochs.map(Value::from)),
             (format!("{supervised}.batch_size"), self.batch_size.map(Value::from)),
             (format!("{supervised}.learning_rate_multiplier"), self.lr_multiplier.map(Value::from)),
             ("trainyard.optimizer.learning_rate".into(), self.learning_rate.map(Value::from)),
+            ("trainyard.adapter.type".into(), self.adapter.clone().map(Value::from)),
             ("trainyard.adapter.rank".into(), self.rank.map(Value::from)),
             ("suffix".into(), self.suffix.clone().map(Value::from)),
             ("seed".into(), self.seed.map(Value::from)),
@@ -221,6 +225,8 @@ mod tests {
             "f",
             "--epochs",
             "2",
+            "--adapter",
+            "lora",
             "--rank",
             "8",
             "--metadata",
@@ -233,7 +239,7 @@ mod tests {
         let expected = serde_json::json!({
             "model": "m",
             "method": {"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 2}}},
-            "trainyard": {"adapter": {"rank": 8, "target_modules": ["q_proj"]}, "precision": "bf16"},
+            "trainyard": {"adapter": {"type": "lora", "rank": 8, "target_modules": ["q_proj"]}, "precision": "bf16"},
             "metadata": {"a.b": "c=d"},
         });
         assert_eq!(Value::Object(body), expected);
