@@ -5,6 +5,8 @@ use tch::{Kind, Tensor};
 
 use crate::arch::AtHead;
 use crate::error::{Result, TrainerError};
+use crate::kernels;
+use crate::nn::compute::{Compute, Kernels};
 use crate::objective::cross_entropy::{Head, LossSums, Targets, chunk_rows, cross_entropy_of};
 
 /// What the logits are held to beside their targets.
@@ -72,7 +74,7 @@ pub fn guided_cross_entropy(
         let (sum, pull) = match guide {
             Guide::Teacher { hidden_nd, temperature } => {
                 let old = head.wide_logits(&hidden_nd.f_index_select(0, &here)?)?;
-                divergence(&logits, old, *temperature, scales.guide)?
+                divergence(&logits, old, *temperature, scales.guide, at.compute)?
             }
             Guide::Kept { ids_mk, logits_mk } => {
                 let ids = ids_mk.f_narrow(0, start, length)?;
@@ -120,7 +122,13 @@ fn divergence(
     mut old: Tensor,
     temperature: f64,
     scale: f64,
+    compute: &Compute,
 ) -> Result<(Tensor, Pull)> {
+    let scale = scale / temperature;
+    if compute.kernels == Kernels::Processor {
+        let each = kernels::divergence(new, &mut old, temperature, scale)?;
+        return Ok((each.f_sum(Kind::Double)?, Pull::All(old)));
+    }
     let log_new = new.f_div_scalar(temperature)?.f_log_softmax(-1, Kind::Float)?;
     let log_old = old.f_div_scalar_(temperature)?.f_log_softmax(-1, Kind::Float)?;
     drop(old);
@@ -128,7 +136,7 @@ fn divergence(
     let sum = log_old.f_sub(&log_new)?.f_mul_(&p_old)?.f_sum(Kind::Double)?;
     let mut p_new = { log_new }.f_exp_()?;
     let mut pull = p_new.f_sub_(&p_old)?;
-    Ok((sum, Pull::All(pull.f_mul_scalar_(scale / temperature)?)))
+    Ok((sum, Pull::All(pull.f_mul_scalar_(scale)?)))
 }
 
 /// The mean over k of the squared differences, summed, and its gradient times `scale`.

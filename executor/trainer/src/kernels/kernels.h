@@ -37,6 +37,8 @@ struct RowKernels {
     // scale * (softmax - onehot).
     void (*cross_entropy)(Kind, void *logits, const int64_t *targets, float *loss, float *correct, int64_t begin, int64_t end, int64_t width,
                           float scale);
+    // The divergence sum p_old (log p_old - log p_new) of each row's softmax(inverse * logits); old logits become scale * (p_new - p_old).
+    void (*divergence)(const float *new_, float *old_, float *out, int64_t begin, int64_t end, int64_t width, float inverse, float scale);
 };
 
 // Matrices laid out for products with sums in fp32. The second factor of a bf16 product is "paired": of a (k, n) matrix the elements (2 i, j)

@@ -57,6 +57,13 @@ unsafe extern "C" {
         head: i64,
         inverse: c_int,
     ) -> Error;
+    fn trainyard_divergence(
+        logits: *const C_tensor,
+        old: *mut C_tensor,
+        out: *mut C_tensor,
+        inverse: f64,
+        scale: f64,
+    ) -> Error;
     fn trainyard_cross_entropy(
         logits: *mut C_tensor,
         targets: *const C_tensor,
@@ -188,6 +195,26 @@ pub fn cross_entropy(
         )
     })?;
     Ok((loss, correct))
+}
+
+/// `sum p_old (log p_old - log p_new)` of each row, (n) in fp32, with the softmax of logits over `temperature`: `logits` (n, v) are the new ones and
+/// `old` (n, v) become `scale * (p_new - p_old)`. Both are fp32.
+///
+/// # Errors
+/// Where shapes or formats do not fit.
+pub fn divergence(
+    logits: &Tensor,
+    old: &mut Tensor,
+    temperature: f64,
+    scale: f64,
+) -> Result<Tensor> {
+    let mut out = Tensor::f_empty([logits.size()[0]], (Kind::Float, logits.device()))?;
+    let inverse = 1.0 / temperature;
+    // SAFETY: see `rms_norm`.
+    checked(unsafe {
+        trainyard_divergence(logits.as_ptr(), old.as_mut_ptr(), out.as_mut_ptr(), inverse, scale)
+    })?;
+    Ok(out)
 }
 
 /// What a kernel says of itself: null, or why it has done nothing.

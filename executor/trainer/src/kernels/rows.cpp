@@ -211,6 +211,44 @@ void cross_entropy_of(void *logits, const int64_t *targets, float *loss, float *
     }
 }
 
+// Sums of pieces are added in fp64: a divergence is a small difference of them.
+constexpr int64_t PIECE = 1024;
+
+void divergence(const float *new_, float *old_, float *out, int64_t begin, int64_t end, int64_t width, float inverse, float scale) {
+    for (int64_t row = begin; row < end; ++row) {
+        const float *n = new_ + row * width;
+        float *o = old_ + row * width;
+        float most_n = n[0], most_o = o[0];
+#pragma omp simd reduction(max : most_n, most_o)
+        for (int64_t i = 0; i < width; ++i) {
+            most_n = n[i] > most_n ? n[i] : most_n;
+            most_o = o[i] > most_o ? o[i] : most_o;
+        }
+        // With a and b the logits from their maximum on, log p_old - log p_new is a - b and a number that is the same for all.
+        double sum_n = 0.0, sum_o = 0.0, along = 0.0;
+        for (int64_t start = 0; start < width; start += PIECE) {
+            int64_t last = start + PIECE < width ? start + PIECE : width;
+            float piece_n = 0.0f, piece_o = 0.0f, piece = 0.0f;
+#pragma omp simd reduction(+ : piece_n, piece_o, piece)
+            for (int64_t i = start; i < last; ++i) {
+                float a = (o[i] - most_o) * inverse, b = (n[i] - most_n) * inverse;
+                float p = exponential(a);
+                piece_o += p;
+                piece_n += exponential(b);
+                piece += p * (a - b);
+            }
+            sum_n += piece_n;
+            sum_o += piece_o;
+            along += piece;
+        }
+        out[row] = static_cast<float>(along / sum_o + std::log(sum_n) - std::log(sum_o));
+        float share_n = scale / static_cast<float>(sum_n), share_o = scale / static_cast<float>(sum_o);
+#pragma omp simd
+        for (int64_t i = 0; i < width; ++i)
+            o[i] = exponential((n[i] - most_n) * inverse) * share_n - exponential((o[i] - most_o) * inverse) * share_o;
+    }
+}
+
 #define TRAINYARD_BY_KIND(name, parameters, arguments)        \
     void name parameters {                                    \
         if (kind == BF16) {                                   \
@@ -247,4 +285,4 @@ TRAINYARD_BY_KIND(cross_entropy,
 }  // namespace
 
 extern "C" const RowKernels TRAINYARD_ROWS = {rms_norm, rms_norm_backward, rms_norm_weight,  swiglu,       swiglu_backward,
-                                              rope,     softmax,           softmax_backward, cross_entropy};
+                                              rope,     softmax,           softmax_backward, cross_entropy, divergence};

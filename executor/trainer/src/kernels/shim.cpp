@@ -128,6 +128,18 @@ char *trainyard_cross_entropy(at::Tensor *logits, const at::Tensor *targets, at:
     });
 }
 
+char *trainyard_divergence(const at::Tensor *logits, at::Tensor *old, at::Tensor *out, double inverse, double scale) {
+    return guarded([&] {
+        int64_t count = logits->size(0), width = logits->size(1);
+        TORCH_CHECK(old->sizes() == logits->sizes() && out->numel() == count && width > 0, "a divergence's shapes differ");
+        const float *new_ = floats(*logits);
+        float *old_ = floats(*old), *out_ = floats(*out);
+        over_rows(count, width, [&](int64_t begin, int64_t end) {
+            rows().divergence(new_, old_, out_, begin, end, width, static_cast<float>(inverse), static_cast<float>(scale));
+        });
+    });
+}
+
 // The sum of the squares of x, in pieces of one size: the same whatever the number of threads.
 char *trainyard_squares(const at::Tensor *x, double *sum) {
     return guarded([&] {

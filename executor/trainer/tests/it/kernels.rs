@@ -134,6 +134,39 @@ fn attention_in_bf16_is_that_in_fp32_but_for_rounding() {
     }
 }
 
+/// Beside fp64, for rows as wide as a vocabulary too. Where old and new are nearly alike the divergence is a small difference of sums near 1, of
+/// logits that are rounded at 1e-7 of themselves: hence the absolute part.
+#[test]
+fn divergences_are_those_of_doubles() {
+    tch::manual_seed(6);
+    for (width, apart) in [(1, 1.0), (7, 3.0), (49_152, 1e-2), (49_152, 5.0)] {
+        for temperature in [1.0, 2.0] {
+            let random = || Tensor::randn([5, width], (Kind::Float, Device::Cpu));
+            let new = random() * 4.0;
+            let old = &new + random() * apart;
+            let log = |logits: &Tensor| {
+                (logits.to_kind(Kind::Double) / temperature).log_softmax(-1, Kind::Double)
+            };
+            let (log_new, log_old) = (log(&new), log(&old));
+            let terms = log_old.exp() * (&log_old - &log_new);
+            let expected = terms.sum_dim_intlist([-1_i64].as_slice(), false, Kind::Double);
+            let pull = (log_new.exp() - log_old.exp()) * 0.25;
+            let mut own = old.copy();
+            let seen = kernels::divergence(&new, &mut own, temperature, 0.25).unwrap();
+            let most = |x: Tensor| x.abs().max().double_value(&[]);
+            let off = most(seen.to_kind(Kind::Double) - &expected);
+            let what = format!("width {width}, {apart} apart, at {temperature}");
+            assert!(off < 1e-5 * most(expected) + 2e-7, "{what}: {off}");
+            let off = most(own.to_kind(Kind::Double) - &pull);
+            assert!(off <= 2e-6 * most(pull), "{what}: gradient {off}");
+        }
+    }
+    let mut old = Tensor::zeros([1, 3], (Kind::Float, Device::Cpu));
+    let new = Tensor::from_slice(&[0.0_f32, f32::NAN, 0.0]).view([1, 3]);
+    let seen = kernels::divergence(&new, &mut old, 1.0, 1.0).unwrap();
+    assert!(seen.double_value(&[0]).is_nan(), "a run that diverged must be seen");
+}
+
 #[test]
 fn what_is_no_number_stays_none() {
     let gate_up =
