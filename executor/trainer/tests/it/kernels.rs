@@ -135,7 +135,7 @@ fn attention_in_bf16_is_that_in_fp32_but_for_rounding() {
 }
 
 /// Beside fp64, for rows as wide as a vocabulary too. Where old and new are nearly alike the divergence is a small difference of sums near 1, of
-/// logits that are rounded at 1e-7 of themselves: hence the absolute part.
+/// logits that are rounded at 1e-7 of themselves, 3e-7 here: hence the absolute part.
 #[test]
 fn divergences_are_those_of_doubles() {
     tch::manual_seed(6);
@@ -156,9 +156,11 @@ fn divergences_are_those_of_doubles() {
             let most = |x: Tensor| x.abs().max().double_value(&[]);
             let off = most(seen.to_kind(Kind::Double) - &expected);
             let what = format!("width {width}, {apart} apart, at {temperature}");
-            assert!(off < 1e-5 * most(expected) + 2e-7, "{what}: {off}");
-            let off = most(own.to_kind(Kind::Double) - &pull);
-            assert!(off <= 2e-6 * most(pull), "{what}: gradient {off}");
+            assert!(off < 1e-5 * most(expected) + 1e-6, "{what}: {off}");
+            let off = most(own.to_kind(Kind::Double) - pull);
+            // A difference of probabilities has their error.
+            let likeliest = most(log_new.exp()).max(most(log_old.exp()));
+            assert!(off <= 2e-6 * 0.25 * likeliest, "{what}: gradient {off}");
         }
     }
     let mut old = Tensor::zeros([1, 3], (Kind::Float, Device::Cpu));
