@@ -21,11 +21,9 @@ import time
 from pathlib import Path
 
 import continual_data
-from run import bf16_instructions
+from run import MODEL, demo_model, fast_precision
 
 ROOT = Path(__file__).resolve().parent.parent
-GGUF = ROOT / ".cache/models/SmolLM2-135M-Instruct.Q4_1.gguf"
-MODEL = ROOT / ".cache/models/smollm2"
 OUT = ROOT / ".cache/bench-continual.json"
 # What a run that need not be repeated must have in common.
 SETTINGS = ["rows", "valid_rows", "length", "batch", "epochs", "rate", "precision"]
@@ -63,11 +61,10 @@ def main():
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--epochs", type=int, default=1, help="more make a memorised row look like a forgotten domain")
     parser.add_argument("--rate", type=float, default=5e-4, help="at twice as much all strategies forget more")
-    parser.add_argument("--precision", choices=["fp32", "bf16"], default="bf16" if bf16_instructions() else "fp32")
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default=fast_precision())
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     args = parser.parse_args()
-    if not MODEL.is_dir():
-        subprocess.run([args.trainer, "import", GGUF, "--out", MODEL], check=True)
+    demo_model(args.trainer)
     chosen = [name for name in STRATEGIES if not args.only or name in args.only or name in ("naive", "joint")]
     settings = {key: getattr(args, key) for key in SETTINGS}
     results = json.loads(OUT.read_text()) if OUT.is_file() and not args.anew else {}

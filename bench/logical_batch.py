@@ -12,11 +12,9 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from run import bf16_instructions
+from run import MODEL, demo_model, fast_precision
 
 ROOT = Path(__file__).resolve().parent.parent
-GGUF = ROOT / ".cache/models/SmolLM2-135M-Instruct.Q4_1.gguf"
-MODEL = ROOT / ".cache/models/smollm2"
 MICRO_BATCH = 4
 # A private job needs more lines than two small batches have.
 LINES_MIN = 16
@@ -30,8 +28,7 @@ def main():
     parser.add_argument("--logical", type=int, default=512, help="lines of the large logical batch")
     parser.add_argument("--words", type=int, default=24, help="words of a line")
     args = parser.parse_args()
-    if not MODEL.is_dir():
-        subprocess.run([args.trainer, "import", GGUF, "--out", MODEL], check=True)
+    demo_model(args.trainer)
     peaks = {}
     for logical in (MICRO_BATCH, args.logical):
         peaks[logical], steps = peak(args, logical)
@@ -53,7 +50,7 @@ def peak(args, logical):
             "trainyard": {
                 "privacy": {"noise_multiplier": 1.0},
                 "adapter": {"type": "lora", "rank": 16},
-                "precision": "bf16" if bf16_instructions() else "fp32",
+                "precision": fast_precision(),
                 "batching": {"micro_batch_size": MICRO_BATCH},
             },
         }))

@@ -85,7 +85,7 @@ def main():
         alike = GPU_PEERS if on_gpu else FULL_PEERS if args.full else PRIVATE_PEERS if args.private else PEERS
         args.peers = [] if args.full and args.private else list(alike)
     args.length = args.length or (2048 if on_gpu else 512)
-    args.precision = args.precision or ("bf16" if on_gpu or bf16_instructions() else "fp32")
+    args.precision = args.precision or ("bf16" if on_gpu else fast_precision())
     if args.precision == "fp32":
         args.peers = [name for name in args.peers if "--narrow" not in KNOWN[name][0]]
     if not args.trainer.is_file():
@@ -129,10 +129,15 @@ def default_model(args):
             print(f"writing random weights into {gpu.MODEL.relative_to(ROOT)}", file=sys.stderr)
             gpu.write_model(gpu.MODEL, gpu.SHAPE)
         return gpu.MODEL
+    return demo_model(args.trainer)
+
+
+def demo_model(trainer):
+    """The demo's model as a directory, made once."""
     if not MODEL.is_dir():
         if not GGUF.is_file():
             sys.exit(f"{GGUF} is missing: make demo-assets")
-        subprocess.run([args.trainer, "import", GGUF, "--out", MODEL], check=True)
+        subprocess.run([trainer, "import", GGUF, "--out", MODEL], check=True)
     return MODEL
 
 
@@ -209,6 +214,11 @@ def bf16_instructions():
     """Which of them the processor has."""
     flags = next((line.split() for line in cpuinfo() if line.startswith("flags")), [])
     return [flag for flag in ("avx512_bf16", "amx_bf16") if flag in flags]
+
+
+def fast_precision():
+    """The format that the processor multiplies fastest."""
+    return "bf16" if bf16_instructions() else "fp32"
 
 
 def machine(args):

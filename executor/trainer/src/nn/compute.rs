@@ -137,21 +137,15 @@ impl Compute {
         x_bti: &Tensor,
         scale: f64,
     ) -> Result<()> {
-        let dy_bot = dy_bto.f_transpose(1, 2)?;
         if self.kind != Kind::Float && !self.widened {
             // One by one: libtorch's batched product of this format copies what is transposed, element by element.
             for row in 0..x_bti.size()[0] {
-                let product = dy_bot.f_get(row)?.f_mm(&x_bti.f_get(row)?)?;
-                let mut sum = sum_boi.f_get(row)?;
-                if self.kernels == Kernels::Processor {
-                    kernels::add(&mut sum, &product, scale)?;
-                } else {
-                    let _ = sum.f_add_(&product.f_to_kind(Kind::Float)?.f_mul_scalar(scale)?)?;
-                }
+                let (dy, x) = (dy_bto.f_get(row)?, x_bti.f_get(row)?);
+                self.outer_onto(&mut sum_boi.f_get(row)?, &dy, &x, scale)?;
             }
             return Ok(());
         }
-        let (dy, x) = (wide(&dy_bot)?, wide(x_bti)?);
+        let (dy, x) = (wide(&dy_bto.f_transpose(1, 2)?)?, wide(x_bti)?);
         let _ = match scale {
             1.0 => sum_boi.f_baddbmm_(&dy, &x)?,
             _ if dy.numel() <= x.numel() => sum_boi.f_baddbmm_(&dy.f_mul_scalar(scale)?, &x)?,

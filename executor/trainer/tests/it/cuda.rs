@@ -42,6 +42,23 @@ fn learned(model: &CausalLm, batch: &ModelBatch, options: &StepOptions) -> (f64,
     (sums.read().unwrap().loss_sum, parameters.gradients.to_device(Device::Cpu).copy())
 }
 
+/// Loss and gradient of `model` are those expected, within the tolerances, and the same bits when they are computed again.
+fn assert_learns(
+    model: &CausalLm,
+    batch: &ModelBatch,
+    (expected, by_processor): (f64, &Tensor),
+    (of_loss, of_gradient): (f64, f64),
+    what: &str,
+) {
+    let options = StepOptions::default();
+    let (loss, gradient) = learned(model, batch, &options);
+    assert!((loss / expected - 1.0).abs() < of_loss, "{what}: {loss} {expected}");
+    let off = off(&gradient, by_processor);
+    assert!(off < of_gradient, "{what}: gradients are off by {off}");
+    let (again, same) = learned(model, batch, &options);
+    assert!(loss == again && gradient == same, "{what}: other bits again");
+}
+
 /// bf16 keeps 8 bits: as for the processor's kernel, a few 2^-9 of the largest terms.
 #[test]
 fn flash_attention_is_attention() {
@@ -119,13 +136,9 @@ fn models_learn_on_a_device_what_they_learn_on_the_processor() {
                 if plain {
                     model.set_plain();
                 }
-                let (loss, gradient) = learned(&model, &batch(device), &options);
                 let what = format!("{name} in {kind:?}, plain {plain}");
-                assert!((loss / expected - 1.0).abs() < of_loss, "{what}: {loss} {expected}");
-                let off = off(&gradient, &by_processor);
-                assert!(off < of_gradient, "{what}: gradients are off by {off}");
-                let (again, same) = learned(&model, &batch(device), &options);
-                assert!(loss == again && gradient == same, "{what}: other bits again");
+                let tolerances = (of_loss, of_gradient);
+                assert_learns(&model, &batch(device), (expected, &by_processor), tolerances, &what);
             }
         }
     }
@@ -155,13 +168,9 @@ fn methods_learn_on_a_device_what_they_learn_on_the_processor() {
                 if plain {
                     model.set_plain();
                 }
-                let (loss, gradient) = learned(&model, &batch(device), &options);
                 let what = format!("{name} in {kind:?}, plain {plain}");
-                assert!((loss / expected - 1.0).abs() < of_loss, "{what}: {loss} {expected}");
-                let off = off(&gradient, &by_processor);
-                assert!(off < of_gradient, "{what}: gradients are off by {off}");
-                let (again, same) = learned(&model, &batch(device), &options);
-                assert!(loss == again && gradient == same, "{what}: other bits again");
+                let tolerances = (of_loss, of_gradient);
+                assert_learns(&model, &batch(device), (expected, &by_processor), tolerances, &what);
             }
         }
     }

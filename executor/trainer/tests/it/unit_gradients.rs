@@ -8,6 +8,9 @@ use crate::gradients::{adapted, ids};
 use crate::methods::trained;
 use crate::{full, golden};
 
+/// Tokens of three rows.
+const LENGTHS: [i64; 3] = [12, 7, 3];
+
 /// Rows of `lengths` tokens, padded to the longest, and their tokens and labels.
 fn padded(lengths: &[i64]) -> (ModelBatch, [Tensor; 2]) {
     let longest = *lengths.iter().max().unwrap();
@@ -75,27 +78,35 @@ fn assert_equal(seen: &Tensor, expected: &Tensor, what: &str) {
     assert!(size > 0.0 && difference < 1e-5 * size.max(1.0), "{what}: {difference} of {size}");
 }
 
+/// The gradient of each of the three rows by itself.
+fn by_themselves(model: &CausalLm, rows: &[Tensor; 2]) -> Vec<Tensor> {
+    (0..3).map(|at| summed(model, &row(rows, at, LENGTHS[at as usize]), 0.25)).collect()
+}
+
+/// The gradients of three rows by themselves, which are those that they have side by side.
+fn assert_as_alone(model: &CausalLm, name: &str) -> Vec<Tensor> {
+    let (batch, rows) = padded(&LENGTHS);
+    let alone = by_themselves(model, &rows);
+    for checkpointing in [false, true] {
+        let units = side_by_side(model, &batch, (&[0, 1, 2], &[0.25; 3]), checkpointing);
+        for (unit, (seen, expected)) in units.iter().zip(&alone).enumerate() {
+            let what = format!("{name}, unit {unit}, again {checkpointing}");
+            assert_equal(seen, expected, &what);
+        }
+    }
+    alone
+}
+
 /// Every layer that takes an adapter, with biases, norms on heads, windows, tied and untied heads.
 #[test]
 fn each_unit_has_the_gradient_of_its_own_backward_pass() {
-    let lengths = [12, 7, 3];
-    let (batch, rows) = padded(&lengths);
     for name in ["llama", "mistral", "qwen2", "qwen3"] {
         for plain in [false, true] {
             let mut model = adapted(name, 0.0);
             if plain {
                 model.set_plain();
             }
-            let alone: Vec<Tensor> = (0..3)
-                .map(|at| summed(&model, &row(&rows, at, lengths[at as usize]), 0.25))
-                .collect();
-            for checkpointing in [false, true] {
-                let units = side_by_side(&model, &batch, (&[0, 1, 2], &[0.25; 3]), checkpointing);
-                for (unit, (seen, expected)) in units.iter().zip(&alone).enumerate() {
-                    let what = format!("{name}, unit {unit}, plain {plain}, again {checkpointing}");
-                    assert_equal(seen, expected, &what);
-                }
-            }
+            assert_as_alone(&model, &format!("{name}, plain {plain}"));
         }
     }
 }
@@ -103,8 +114,7 @@ fn each_unit_has_the_gradient_of_its_own_backward_pass() {
 /// Every layer there is: linear ones with and without bias, norms, norms on heads, embedding, heads tied and untied; parameter by parameter.
 #[test]
 fn each_unit_has_its_gradient_of_every_weight() {
-    let lengths = [12, 7, 3];
-    let (batch, rows) = padded(&lengths);
+    let (batch, rows) = padded(&LENGTHS);
     // The norm on keys sums terms that cancel: 1.4e-5 there, below 1e-5 elsewhere. Of bf16 numbers sums round in other places (pieces of the
     // vocabulary, rows and their padding; a processor without products of them widens): 4.5e-2 in the bias of keys, which softmax would not see
     // without the rotation. A row in another unit's place would be off by about 1.
@@ -115,9 +125,7 @@ fn each_unit_has_its_gradient_of_every_weight() {
                 if plain {
                     model.set_plain();
                 }
-                let alone: Vec<Tensor> = (0..3)
-                    .map(|at| summed(&model, &row(&rows, at, lengths[at as usize]), 0.25))
-                    .collect();
+                let alone = by_themselves(&model, &rows);
                 let units = side_by_side(&model, &batch, (&[0, 1, 2], &[0.25; 3]), plain);
                 for (unit, (seen, expected)) in units.iter().zip(&alone).enumerate() {
                     let named = |flat: &Tensor| model.parameters().named_in(flat).unwrap();
@@ -163,8 +171,7 @@ fn norms_are_of_what_is_added() {
 /// Factors, virtual tokens, keys and values before the sequence, and a head.
 #[test]
 fn each_unit_has_its_gradient_of_every_method() {
-    let lengths = [12, 7, 3];
-    let (batch, rows) = padded(&lengths);
+    let (batch, _) = padded(&LENGTHS);
     for name in [
         "ia3-llama-bias",
         "ia3-qwen2",
@@ -179,16 +186,7 @@ fn each_unit_has_its_gradient_of_every_method() {
             if plain {
                 model.set_plain();
             }
-            let alone: Vec<Tensor> = (0..3)
-                .map(|at| summed(&model, &row(&rows, at, lengths[at as usize]), 0.25))
-                .collect();
-            for checkpointing in [false, true] {
-                let units = side_by_side(&model, &batch, (&[0, 1, 2], &[0.25; 3]), checkpointing);
-                for (unit, (seen, expected)) in units.iter().zip(&alone).enumerate() {
-                    let what = format!("{name}, unit {unit}, plain {plain}, again {checkpointing}");
-                    assert_equal(seen, expected, &what);
-                }
-            }
+            let alone = assert_as_alone(&model, &format!("{name}, plain {plain}"));
             let units = side_by_side(&model, &batch, (&[1, 0, 1], &[0.25, 0.25, 0.25]), false);
             assert_equal(&units[0], &alone[1], &format!("{name}, one row"));
             assert_equal(&units[1], &(&alone[0] + &alone[2]), &format!("{name}, two rows apart"));
@@ -198,17 +196,16 @@ fn each_unit_has_its_gradient_of_every_method() {
 
 #[test]
 fn a_unit_of_several_rows_is_their_weighted_sum() {
-    let lengths = [12, 7, 3];
-    let ((batch, rows), model) = (padded(&lengths), adapted("llama", 0.0));
+    let ((batch, rows), model) = (padded(&LENGTHS), adapted("llama", 0.0));
     let alone =
-        |at: i64, weight: f64| summed(&model, &row(&rows, at, lengths[at as usize]), weight);
+        |at: i64, weight: f64| summed(&model, &row(&rows, at, LENGTHS[at as usize]), weight);
     let units = side_by_side(&model, &batch, (&[1, 0, 1], &[0.5, 1.0, 0.125]), false);
     assert_equal(&units[0], &alone(1, 1.0), "one row");
     assert_equal(&units[1], &(alone(0, 0.5) + alone(2, 0.125)), "two rows apart");
 
     let model = full::model("llama-tied", Kind::Float);
     let alone =
-        |at: i64, weight: f64| summed(&model, &row(&rows, at, lengths[at as usize]), weight);
+        |at: i64, weight: f64| summed(&model, &row(&rows, at, LENGTHS[at as usize]), weight);
     let units = side_by_side(&model, &batch, (&[1, 0, 1], &[0.5, 1.0, 0.125]), false);
     assert_equal(&units[0], &alone(1, 1.0), "one row of all weights");
     assert_equal(&units[1], &(alone(0, 0.5) + alone(2, 0.125)), "two rows of all weights");
