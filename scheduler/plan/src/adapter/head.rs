@@ -23,12 +23,12 @@ pub(super) fn bytes(model: &ModelFacts, precision: Precision) -> u64 {
         Precision::Fp32 => 0,
         Precision::Bf16 | Precision::Fp16 => 2,
     };
-    model.vocab_size * model.hidden_size * (PARAMETER_BYTES + copy)
+    parameters(model) * (PARAMETER_BYTES + copy)
 }
 
-/// Bytes of the gradient of one unit of a private job, in fp32.
-pub(super) fn unit_bytes(model: &ModelFacts) -> u64 {
-    model.vocab_size * model.hidden_size * 4
+/// The head's weights.
+pub(super) fn parameters(model: &ModelFacts) -> u64 {
+    model.vocab_size * model.hidden_size
 }
 
 /// From the sources of PEFT 0.21, vLLM 0.33 and llama.cpp.

@@ -80,13 +80,8 @@ impl Ia3Plan {
         self.parameters(model) * PARAMETER_BYTES
     }
 
-    /// Bytes of the gradient of one unit of a private job, in fp32.
-    pub(super) fn unit_bytes(&self, model: &ModelFacts) -> u64 {
-        self.parameters(model) * 4
-    }
-
     /// From above: each name is a layer of every block, as wide as the widest.
-    fn parameters(&self, model: &ModelFacts) -> u64 {
+    pub(super) fn parameters(&self, model: &ModelFacts) -> u64 {
         let widest = model.hidden_size.max(model.intermediate_size);
         self.target_modules.len() as u64 * widest * model.layers
     }

@@ -71,13 +71,8 @@ impl LoraPlan {
         self.parameters(model) * PARAMETER_BYTES
     }
 
-    /// Bytes of the gradient of one unit of a private job, in fp32.
-    pub(super) fn unit_bytes(&self, model: &ModelFacts) -> u64 {
-        self.parameters(model) * 4
-    }
-
     /// From above: keys and values count as wide as queries.
-    fn parameters(&self, model: &ModelFacts) -> u64 {
+    pub(super) fn parameters(&self, model: &ModelFacts) -> u64 {
         let (narrow, wide) = (2 * model.hidden_size, model.hidden_size + model.intermediate_size);
         let kinds = [
             ("q_proj", narrow),

@@ -115,16 +115,17 @@ impl AdapterPlan {
         }
     }
 
-    /// Bytes of the gradient of one unit of a private job.
+    /// Bytes of the gradient of one unit of a private job: that of an adapter or a head is in fp32.
     pub(crate) fn unit_bytes(&self, model: &ModelFacts, precision: Precision) -> u64 {
-        match self {
-            Self::Lora(lora) => lora.unit_bytes(model),
-            Self::Full(_) => full::unit_bytes(model, precision),
-            Self::Ia3(ia3) => ia3.unit_bytes(model),
-            Self::Prompt(prompt) => prompt.unit_bytes(model),
-            Self::Prefix(prefix) => prefix.unit_bytes(model),
-            Self::Head(_) => head::unit_bytes(model),
-        }
+        let numbers = match self {
+            Self::Full(_) => return full::unit_bytes(model, precision),
+            Self::Lora(lora) => lora.parameters(model),
+            Self::Ia3(ia3) => ia3.parameters(model),
+            Self::Prompt(prompt) => prompt.parameters(model),
+            Self::Prefix(prefix) => prefix.parameters(model),
+            Self::Head(_) => head::parameters(model),
+        };
+        numbers * 4
     }
 
     /// Whether the base model's weights are among the parameters in training, so that there are none beside them.

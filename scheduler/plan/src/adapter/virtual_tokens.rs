@@ -52,12 +52,7 @@ impl PromptPlan {
         self.parameters(model) * PARAMETER_BYTES
     }
 
-    /// Bytes of the gradient of one unit of a private job, in fp32.
-    pub(super) fn unit_bytes(&self, model: &ModelFacts) -> u64 {
-        self.parameters(model) * 4
-    }
-
-    fn parameters(&self, model: &ModelFacts) -> u64 {
+    pub(super) fn parameters(&self, model: &ModelFacts) -> u64 {
         u64::from(self.num_virtual_tokens) * model.hidden_size
     }
 }
@@ -67,13 +62,8 @@ impl PrefixPlan {
         self.parameters(model) * PARAMETER_BYTES
     }
 
-    /// Bytes of the gradient of one unit of a private job, in fp32.
-    pub(super) fn unit_bytes(&self, model: &ModelFacts) -> u64 {
-        self.parameters(model) * 4
-    }
-
     /// From above: keys and values count as wide as queries.
-    fn parameters(&self, model: &ModelFacts) -> u64 {
+    pub(super) fn parameters(&self, model: &ModelFacts) -> u64 {
         u64::from(self.num_virtual_tokens) * 2 * model.layers * model.hidden_size
     }
 }
