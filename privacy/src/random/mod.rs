@@ -3,19 +3,23 @@
 //! `ChaCha20` under a key of 256 bits from the operating system. The key is never stored, shown or copied, and is wiped with the generator:
 //! whoever knew it could subtract the noise. So a run that resumes draws a new key, and private runs do not repeat bit for bit.
 
+mod gaussian;
 mod noise;
 mod sampling;
 mod words;
 
 use std::fmt;
 
-use chacha20::ChaCha20Rng;
-use rand_core::SeedableRng;
+use gaussian::Block;
 use words::Words;
 use zeroize::Zeroize;
 
 /// A generator with a key of its own. It cannot be cloned, serialised or printed.
-pub struct SecureRandom(Words);
+pub struct SecureRandom {
+    words: Words,
+    /// Where noise is made, kept from one call to the next.
+    block: Box<Block>,
+}
 
 impl fmt::Debug for SecureRandom {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -31,8 +35,8 @@ impl SecureRandom {
     pub fn from_system() -> Result<Self, getrandom::Error> {
         let mut key = [0_u8; 32];
         getrandom::fill(&mut key)?;
-        let generator = ChaCha20Rng::from_seed(key);
+        let words = Words::new(&key);
         key.zeroize();
-        Ok(Self(Words::new(generator)))
+        Ok(Self { words, block: Box::default() })
     }
 }

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use rand_core::Rng;
-
 use super::SecureRandom;
 use crate::error::{PrivacyError, in_range};
 
@@ -24,7 +22,7 @@ impl SecureRandom {
         let below = (rate * 2_f64.powi(64)) as u64;
         let expected = rate * units as f64;
         let mut drawn = Vec::with_capacity((expected + 6.0 * expected.sqrt()) as usize + 16);
-        drawn.extend((0..units).filter(|_| self.0.next_u64() < below));
+        drawn.extend((0..units).filter(|_| self.words.next_u64() < below));
         Ok(drawn)
     }
 
@@ -46,7 +44,7 @@ impl SecureRandom {
     fn below(&mut self, limit: u64) -> u64 {
         let refused = limit.wrapping_neg() % limit;
         loop {
-            let product = u128::from(self.0.next_u64()) * u128::from(limit);
+            let product = u128::from(self.words.next_u64()) * u128::from(limit);
             if product as u64 >= refused {
                 return (product >> 64) as u64;
             }
