@@ -217,8 +217,9 @@ def bf16_instructions():
 
 
 def fast_precision():
-    """The format that the processor multiplies fastest."""
-    return "bf16" if bf16_instructions() else "fp32"
+    """The format that the processor multiplies fastest, as `auto` chooses it (scheduler/plan/src/processor.rs)."""
+    intel = any(line.startswith("vendor_id") and "GenuineIntel" in line for line in cpuinfo())
+    return "bf16" if ("amx_bf16" if intel else "avx512_bf16") in bf16_instructions() else "fp32"
 
 
 def machine(args):

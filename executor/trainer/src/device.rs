@@ -86,14 +86,6 @@ pub fn kind(precision: Precision) -> tch::Kind {
     }
 }
 
-/// Whether the processor multiplies bf16 numbers itself.
-pub fn has_bf16_instructions() -> bool {
-    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let flags = text.lines().find(|line| line.starts_with("flags") || line.starts_with("Features"));
-    let bf16 = ["avx512_bf16", "amx_bf16", "bf16", "svebf16"];
-    flags.is_some_and(|line| line.split_whitespace().any(|flag| bf16.contains(&flag)))
-}
-
 /// Sets the threads of matrix products, by default one for each physical core; gives their number. Results depend on it in the last
 /// bits.
 pub fn set_threads(threads: Option<u32>) -> u32 {

@@ -5,6 +5,7 @@ use serde_json::Value;
 use trainyard_openapi::error::{ApiError, ErrorCode};
 
 use crate::adapter::AdapterPlan;
+use crate::processor::has_fast_bf16;
 
 /// What is known of the training file before it is read line by line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,7 +108,7 @@ impl ModelFacts {
 pub struct HostFacts {
     /// Whether a CUDA device does the work.
     pub cuda: bool,
-    /// Whether bf16 matrix products are fast there: CUDA, AVX512-BF16 or AMX-BF16.
+    /// Whether bf16 matrix products are faster there than fp32 ones: on CUDA devices, and see [`has_fast_bf16`].
     pub fast_bf16: bool,
     /// Memory that a job may use, in bytes.
     pub memory_bytes: u64,
@@ -116,10 +117,6 @@ pub struct HostFacts {
 impl HostFacts {
     /// The machine this runs on, as a processor host with `memory_bytes` to use.
     pub fn of_this_processor(memory_bytes: u64) -> Self {
-        #[cfg(target_arch = "x86_64")]
-        let fast_bf16 = std::arch::is_x86_feature_detected!("avx512bf16");
-        #[cfg(not(target_arch = "x86_64"))]
-        let fast_bf16 = false;
-        Self { cuda: false, fast_bf16, memory_bytes }
+        Self { cuda: false, fast_bf16: has_fast_bf16(), memory_bytes }
     }
 }

@@ -12,6 +12,7 @@ mod lineage;
 mod memory;
 mod plan;
 mod privacy;
+mod processor;
 mod resolve;
 mod strategies;
 pub mod trainer;
@@ -27,4 +28,5 @@ pub use plan::{
     SchedulePlan, SequencePlan,
 };
 pub use privacy::{PrivacyPlan, accountant_of, resolve_unit, unit_of};
+pub use processor::has_fast_bf16;
 pub use resolve::resolve;

@@ -1,11 +1,11 @@
 //! How a model computes: device, format, kernels or plain operations, and its matrix products.
 //!
-//! A processor without bf16 instructions multiplies bf16 matrices many times slower than fp32 ones (libtorch then has only a loop for
-//! it). There the products' inputs are widened and the result is rounded: bf16 keeps its memory, at fp32's speed.
+//! A processor without fast bf16 instructions multiplies bf16 matrices slower than fp32 ones, many times where it has none at all (libtorch then
+//! has only a loop for it). There the products' inputs are widened and the result is rounded: bf16 keeps its memory, at fp32's speed.
 
 use tch::{Device, Kind, Tensor};
+use trainyard_plan::has_fast_bf16;
 
-use crate::device;
 use crate::error::Result;
 use crate::kernels;
 
@@ -49,7 +49,7 @@ impl Compute {
             (Device::Cuda(_), _) => Kernels::Cuda,
             _ => Kernels::Plain,
         };
-        let widened = processor && kind != Kind::Float && !device::has_bf16_instructions();
+        let widened = processor && kind != Kind::Float && !has_fast_bf16();
         let narrow =
             processor && kind == Kind::BFloat16 && !widened && kernels::has_narrow_products();
         let attention = if narrow { Kind::BFloat16 } else { Kind::Float };
@@ -128,6 +128,39 @@ impl Compute {
         Ok(())
     }
 
+    /// Writes `scale * dy^T x` of each row of the batch over what is in `out_boi`, in fp32 or in the compute format.
+    pub fn outers_over(
+        &self,
+        out_boi: &Tensor,
+        dy_bto: &Tensor,
+        x_bti: &Tensor,
+        scale: f64,
+    ) -> Result<()> {
+        let scaled = |x: &Tensor| match scale {
+            1.0 => Ok(x.shallow_clone()),
+            _ => x.f_mul_scalar(scale),
+        };
+        let (dy_bto, x_bti) = match dy_bto.numel() <= x_bti.numel() {
+            true => (scaled(dy_bto)?, x_bti.shallow_clone()),
+            false => (dy_bto.shallow_clone(), scaled(x_bti)?),
+        };
+        let dy_bot = dy_bto.f_transpose(1, 2)?;
+        if out_boi.kind() == Kind::Float {
+            let _ = wide(&dy_bot)?.f_bmm_out(out_boi, &wide(&x_bti)?)?;
+            return Ok(());
+        }
+        // One by one, as below.
+        for row in 0..out_boi.size()[0] {
+            let (dy_ot, x_ti) = (dy_bot.f_get(row)?, x_bti.f_get(row)?);
+            let product = match self.widened {
+                true => wide(&dy_ot)?.f_mm(&wide(&x_ti)?)?,
+                false => dy_ot.f_mm(&x_ti)?,
+            };
+            out_boi.f_get(row)?.f_copy_(&product)?;
+        }
+        Ok(())
+    }
+
     /// Adds `scale * dy^T x` of each row of the batch to its own gradient in `sum_boi`, which is fp32 in every format and whose matrices
     /// may lie apart.
     pub fn outers_onto(
@@ -176,6 +209,10 @@ pub fn copied(x: &Tensor) -> Result<Tensor> {
     Ok(copy)
 }
 
-fn wide(x: &Tensor) -> Result<Tensor> {
+/// The same values in fp32: the tensor itself where it is.
+///
+/// # Errors
+/// As libtorch reports.
+pub fn wide(x: &Tensor) -> Result<Tensor> {
     Ok(x.f_to_kind(Kind::Float)?)
 }
