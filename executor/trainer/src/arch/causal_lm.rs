@@ -18,7 +18,7 @@ use crate::optim::parameters::{Parameter, Parameters};
 use crate::peft::lora::Pass;
 use crate::peft::prefix::Prefix;
 use crate::peft::prompt::{Longer, Prompt};
-use crate::privacy::gradients::RowUnits;
+use crate::privacy::row_units::RowUnits;
 use crate::rng::Rng;
 use crate::weights::WeightSource;
 
@@ -196,7 +196,8 @@ impl CausalLm {
             }
         }
         if let Some((embedding, _)) = &self.body.trained {
-            pass.add_embedding(embedding, &batch.input_ids.f_reshape([-1])?, &gradient)?;
+            let ids = batch.input_ids.f_reshape([-1])?;
+            pass.add_embedding(embedding, &ids, &gradient)?;
         }
         if let Some(longer) = &longer {
             longer.add_gradient(&gradient, &pass)?;

@@ -23,6 +23,7 @@ use crate::optim::clip::{clip_scale, global_norm};
 use crate::optim::parameters::Parameters;
 use crate::peft::AdapterSettings;
 use crate::peft::lora::LoraSettings;
+use crate::privacy::ghost::Written;
 use crate::privacy::reserve::Reservations;
 use crate::privacy::units::Units;
 use crate::rng::Rng;
@@ -145,7 +146,8 @@ fn private_gradients(
     options: &StepOptions,
 ) -> Result<LossSums> {
     let (rows, length) = batch.input_ids.size2()?;
-    let room = private.room(rows as usize, rows as usize, sum_p)?;
+    let writing = Written::WhereCheaper(length);
+    let room = private.room((rows as usize, rows as usize), writing, sum_p)?;
     let weights = vec![1.0 / (length - 1) as f32; rows as usize];
     let units = Some((room.rows((0..rows).collect())?, weights));
     let sums = model.accumulate_gradients(batch, 1.0, &StepOptions { units, ..options.clone() })?;

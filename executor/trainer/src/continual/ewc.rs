@@ -16,6 +16,7 @@ use crate::data::Batch;
 use crate::data::encode::Example;
 use crate::error::Result;
 use crate::nn::compute::copied;
+use crate::privacy::ghost::Written;
 use crate::privacy::gradients::UnitGradients;
 use crate::run::tensors::to_device;
 use crate::weights::WeightSource;
@@ -75,7 +76,7 @@ pub fn fisher(
     sorted.sort_by_key(|example| example.ids.len());
     for group in sorted.chunks(rows.max(1)) {
         let units = group.len() as i64;
-        room.clear(units)?;
+        room.clear(units, Written::Always);
         let lines: Vec<Vec<&Example>> = group.iter().map(|example| vec![*example]).collect();
         let batch = to_device(&Batch::new(&lines, pad, false), model.device())?;
         let of_rows = (room.rows((0..units).collect())?, vec![1.0; group.len()]);

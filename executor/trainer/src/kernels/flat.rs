@@ -87,6 +87,19 @@ pub fn add_rows(sum: &mut Tensor, x: &Tensor, factors: &[f64]) -> Result<()> {
     checked(unsafe { trainyard_add_rows(sum.as_mut_ptr(), x.as_ptr(), factors.as_ptr()) })
 }
 
+/// The numbers of a dense fp32 tensor on the processor. Nobody may use another view of them meanwhile.
+///
+/// # Errors
+/// For any other tensor.
+pub fn numbers_mut(x: &mut Tensor) -> Result<&mut [f32]> {
+    if x.device() != Device::Cpu || x.kind() != Kind::Float || !x.is_contiguous() {
+        let text = format!("no dense fp32 tensor on the processor: {x:?}");
+        return Err(tch::TchError::Shape(text).into());
+    }
+    // SAFETY: the tensor is dense and of this format, lives as long as the slice, and is held for writing by nobody else.
+    Ok(unsafe { std::slice::from_raw_parts_mut(x.data_ptr().cast(), x.numel()) })
+}
+
 /// Constants of one [`adamw`] update.
 #[derive(Debug, Clone, Copy)]
 pub struct AdamWStep {

@@ -18,7 +18,7 @@ pub use device::{
     CudaMemory, Over, cuda_memory, dropout, flash_attention, flash_attention_backward, flash_takes,
     fused_rms_norm_backward, has_flash_attention, send,
 };
-pub use flat::{AdamWStep, adamw, add, add_rows, squares};
+pub use flat::{AdamWStep, adamw, add, add_rows, numbers_mut, squares};
 
 use crate::error::{Result, TrainerError};
 

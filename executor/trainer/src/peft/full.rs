@@ -113,7 +113,7 @@ impl Pass {
     ) -> Result<()> {
         let mut gradient = parameter.gradient.shallow_clone();
         if let Some(units) = &self.units {
-            return units.add_entries(parameter.start, gradient.size2()?, ids, dx_nd);
+            return units.add_entries(parameter.start, gradient.size2()?, (ids, dx_nd));
         }
         let _ = gradient.f_index_add_(0, ids, &dx_nd.f_to_kind(Kind::Float)?)?;
         Ok(())

@@ -1,9 +1,8 @@
 //! A new output head alone, which starts as the model's own.
 //!
 //! Nothing below it wants a gradient: the rest of the model runs forward alone, and keeps nothing. The head's gradient comes with the loss
-//! ([`crate::objective::cross_entropy`]), as it does where all weights are trained. That of a unit is as large as the head, and those of a private
-//! step's units stand side by side; norms without them (ghost clipping) would need the gradients of all logits of a row, which are as large where a
-//! row is about as long as the model is wide.
+//! ([`crate::objective::cross_entropy`]), as it does where all weights are trained. That of a unit is as large as the head; a private step
+//! writes it down only where its rows are long ([`crate::privacy::ghost`]).
 
 use crate::arch::CausalLm;
 use crate::error::Result;

@@ -13,7 +13,7 @@ use crate::error::{Result, TrainerError};
 use crate::kernels;
 use crate::nn::compute::Compute;
 use crate::optim::parameters::{Parameter, Parameters};
-use crate::privacy::gradients::RowUnits;
+use crate::privacy::row_units::RowUnits;
 use crate::rng::Rng;
 
 /// Settings of an adapter.

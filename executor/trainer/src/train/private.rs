@@ -20,6 +20,7 @@ use crate::kernels;
 use crate::objective::cross_entropy::LossSums;
 use crate::optim::parameters::Parameters;
 use crate::privacy::clip::Clip;
+use crate::privacy::ghost::Written;
 use crate::privacy::gradients::UnitGradients;
 use crate::privacy::noise::{Noise, no_randomness};
 use crate::privacy::part::Part;
@@ -166,7 +167,12 @@ impl Private {
     ///
     /// # Errors
     /// As libtorch reports.
-    pub fn room(&mut self, units: usize, most: usize, sum_p: &Tensor) -> Result<&UnitGradients> {
+    pub fn room(
+        &mut self,
+        (units, most): (usize, usize),
+        writing: Written,
+        sum_p: &Tensor,
+    ) -> Result<&UnitGradients> {
         let mut room = match self.gradients.take() {
             Some(room) if room.room() >= units as i64 => room,
             _ => {
@@ -174,7 +180,7 @@ impl Private {
                 UnitGradients::new(units.max(most) as i64, self.places.clone(), format)?
             }
         };
-        room.clear(units as i64)?;
+        room.clear(units as i64, writing);
         Ok(self.gradients.insert(room))
     }
 
@@ -244,9 +250,12 @@ impl Private {
     }
 
     fn add_noise(&mut self, sum_p: &mut Tensor, deviation: f64) -> Result<()> {
-        let mut values: Vec<f32> = (&sum_p.f_to_device(Device::Cpu)?).try_into()?;
-        self.noise.add(deviation, &mut values)?;
-        sum_p.f_copy_(&Tensor::f_from_slice(&values)?)?;
+        if sum_p.device() == Device::Cpu {
+            return self.noise.add(deviation, kernels::numbers_mut(sum_p)?);
+        }
+        let mut here = sum_p.f_to_device(Device::Cpu)?;
+        self.noise.add(deviation, kernels::numbers_mut(&mut here)?)?;
+        sum_p.f_copy_(&here)?;
         Ok(())
     }
 
@@ -358,7 +367,7 @@ impl Session<'_> {
     /// Adds the cut gradients of a group of units; how many of them stayed below the limit.
     fn cut(&mut self, private: &mut Private, units: &[Drawn], dropout: &Rng) -> Result<usize> {
         let mut sum = self.optimizer.gradients();
-        let room = private.room(units.len(), self.micro_batch_size as usize, &sum)?;
+        let most = self.micro_batch_size as usize;
         let of_unit = |(unit, drawn): (usize, &Drawn)| {
             drawn
                 .rows
@@ -367,7 +376,15 @@ impl Session<'_> {
                 .collect::<Vec<_>>()
         };
         let rows: Vec<(usize, f32, i64)> = units.iter().enumerate().flat_map(of_unit).collect();
-        for (number, rows) in rows.chunks(self.micro_batch_size as usize).enumerate() {
+        let longest = rows.iter().map(|(row, _, _)| self.training.row_length(*row)).max();
+        let rows_of_one = units.iter().map(|unit| unit.rows.len()).max();
+        let writing = match rows.len() <= most {
+            true => Written::WhereCheaper((longest.unwrap_or(0) * rows_of_one.unwrap_or(0)) as i64),
+            // What gradients are made of is kept for one batch at most.
+            false => Written::Always,
+        };
+        let room = private.room((units.len(), most), writing, &sum)?;
+        for (number, rows) in rows.chunks(most).enumerate() {
             let numbers: Vec<usize> = rows.iter().map(|(row, _, _)| *row).collect();
             let weights = rows.iter().map(|(_, weight, _)| *weight).collect();
             let of_units = room.rows(rows.iter().map(|(_, _, unit)| *unit).collect())?;

@@ -11,6 +11,7 @@ use trainyard_privacy::audit::Guesses;
 use trainyard_privacy::unit::{Population, PrivacyUnit};
 use trainyard_privacy::{Accountant, Accounting, Budget, Phase};
 use trainyard_trainer::optim::parameters::Parameters;
+use trainyard_trainer::privacy::ghost::Written;
 use trainyard_trainer::privacy::gradients::UnitGradients;
 use trainyard_trainer::privacy::reserve::Reservations;
 use trainyard_trainer::privacy::units::Units;
@@ -79,7 +80,7 @@ fn run(mut private: Private) -> Seen {
         let mut sum_p = Tensor::zeros([count], (Kind::Float, Device::Cpu));
         let mut below = 0;
         for units in units.chunks(TOGETHER) {
-            let room = private.room(units.len(), TOGETHER, &sum_p).unwrap();
+            let room = private.room((units.len(), TOGETHER), Written::Always, &sum_p).unwrap();
             for (place, unit) in units.iter().enumerate() {
                 let canary = unit.rows[0].0;
                 if inside[canary] {

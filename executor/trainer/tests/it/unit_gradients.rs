@@ -2,6 +2,7 @@
 
 use tch::{Device, Kind, Tensor};
 use trainyard_trainer::arch::{CausalLm, ModelBatch, StepOptions};
+use trainyard_trainer::privacy::ghost::Written;
 use trainyard_trainer::privacy::gradients::UnitGradients;
 
 use crate::gradients::{adapted, ids};
@@ -44,6 +45,15 @@ fn room(model: &CausalLm, units: i64) -> UnitGradients {
     UnitGradients::new(units, parameters.blocks(), format).unwrap()
 }
 
+/// The gradient of unit `unit` of `units` in the room.
+fn of_unit(room: &UnitGradients, unit: i64, units: i64, count: i64) -> Tensor {
+    let mut sum = Tensor::zeros([count], (Kind::Float, Device::Cpu));
+    let factors: Vec<Vec<f64>> =
+        (0..units).map(|other| vec![f64::from(u8::from(other == unit))]).collect();
+    room.add_to(&mut sum, &factors, std::slice::from_ref(&(0..count))).unwrap();
+    sum
+}
+
 /// The gradients of `units` units whose rows are `of_rows`, with these weights.
 fn side_by_side(
     model: &CausalLm,
@@ -52,7 +62,7 @@ fn side_by_side(
     gradient_checkpointing: bool,
 ) -> Vec<Tensor> {
     let units = of_rows.iter().max().unwrap() + 1;
-    let (count, device) = (model.parameters().count(), Device::Cpu);
+    let count = model.parameters().count();
     let room = room(model, units);
     let options = StepOptions {
         gradient_checkpointing,
@@ -62,14 +72,7 @@ fn side_by_side(
     model.accumulate_gradients(batch, 1.0, &options).unwrap();
     let own = &model.parameters().gradients;
     assert_eq!(own.abs().max().double_value(&[]), 0.0, "the sum got some of it too");
-    let one = |unit: i64| {
-        let mut sum = Tensor::zeros([count], (Kind::Float, device));
-        let factors: Vec<Vec<f64>> =
-            (0..units).map(|other| vec![f64::from(u8::from(other == unit))]).collect();
-        room.add_to(&mut sum, &factors, std::slice::from_ref(&(0..count))).unwrap();
-        sum
-    };
-    (0..units).map(one).collect()
+    (0..units).map(|unit| of_unit(&room, unit, units, count)).collect()
 }
 
 fn assert_equal(seen: &Tensor, expected: &Tensor, what: &str) {
@@ -158,14 +161,74 @@ fn norms_are_of_what_is_added() {
         model.accumulate_gradients(&batch, 1.0, &options).unwrap();
         let norms = room.norms(2, std::slice::from_ref(&(0..count))).unwrap();
         for (unit, seen) in norms.iter().enumerate() {
-            let mut sum = Tensor::zeros([count], (Kind::Float, Device::Cpu));
-            let factors: Vec<Vec<f64>> =
-                (0..2).map(|other| vec![f64::from(u8::from(other == unit))]).collect();
-            room.add_to(&mut sum, &factors, std::slice::from_ref(&(0..count))).unwrap();
+            let sum = of_unit(&room, unit as i64, 2, count);
             let norm = sum.to_kind(Kind::Double).norm().double_value(&[]);
             assert!((seen[0] / norm - 1.0).abs() < 1e-12, "{} {norm}", seen[0]);
         }
     }
+}
+
+/// Gradients that are not written down are those that would be, of units of one row and of several, with a head of its own and one that is the
+/// embedding; and no norm is below that of what is added, nor more than rounding calls for above it.
+#[test]
+fn gradients_that_are_not_written_are_the_same() {
+    let (batch, rows) = padded(&LENGTHS);
+    for (kind, tolerance, above) in [(Kind::Float, 2e-5, 1e-3), (Kind::BFloat16, 1e-1, 1e-2)] {
+        for name in full::MODELS {
+            let model = full::model(name, kind);
+            let count = model.parameters().count();
+            let alone = by_themselves(&model, &rows);
+            let mut room = room(&model, 3);
+            let whole = std::slice::from_ref(&(0..count)).to_vec();
+            for (of_rows, expected) in [
+                ([0, 1, 2], vec![alone[0].copy(), alone[1].copy(), alone[2].copy()]),
+                ([1, 0, 1], vec![alone[1].copy(), &alone[0] + &alone[2]]),
+            ] {
+                let units = expected.len() as i64;
+                room.clear(units, Written::Never);
+                let options = StepOptions {
+                    units: Some((room.rows(of_rows.to_vec()).unwrap(), vec![0.25; 3])),
+                    ..StepOptions::default()
+                };
+                model.accumulate_gradients(&batch, 1.0, &options).unwrap();
+                let norms = room.norms(units, &whole).unwrap();
+                for (unit, expected) in expected.iter().enumerate() {
+                    let seen = of_unit(&room, unit as i64, units, count);
+                    let norm = seen.to_kind(Kind::Double).norm().double_value(&[]);
+                    let over = norms[unit][0] / norm - 1.0;
+                    let what = format!("{name}, {kind:?}, rows of {of_rows:?}, unit {unit}");
+                    assert!((0.0..above).contains(&over), "{what}: norm off by {over}");
+                    let named = |flat: &Tensor| model.parameters().named_in(flat).unwrap();
+                    for ((parameter, seen), (_, expected)) in
+                        named(&seen).iter().zip(named(expected))
+                    {
+                        let off = full::off(seen, &expected);
+                        assert!(off < tolerance, "{what}, {parameter}: {off}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A unit whose gradient is not finite is seen, and gone when it is left out.
+#[test]
+fn what_is_not_written_can_be_left_out() {
+    let ((batch, rows), model) = (padded(&[9, 5]), full::model("llama-tied", Kind::Float));
+    let count = model.parameters().count();
+    let mut room = room(&model, 2);
+    room.clear(2, Written::Never);
+    let options = StepOptions {
+        units: Some((room.rows(vec![0, 1]).unwrap(), vec![1.0, f32::INFINITY])),
+        ..StepOptions::default()
+    };
+    model.accumulate_gradients(&batch, 1.0, &options).unwrap();
+    let norms = room.norms(2, std::slice::from_ref(&(0..count))).unwrap();
+    assert!(norms[0][0].is_finite() && !norms[1][0].is_finite(), "{norms:?}");
+    room.leave_out(1).unwrap();
+    let mut sum = Tensor::zeros([count], (Kind::Float, Device::Cpu));
+    room.add_to(&mut sum, &[vec![1.0], vec![0.0]], std::slice::from_ref(&(0..count))).unwrap();
+    assert_equal(&sum, &summed(&model, &row(&rows, 0, 9), 1.0), "the other one alone");
 }
 
 /// Factors, virtual tokens, keys and values before the sequence, and a head.
