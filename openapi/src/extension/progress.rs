@@ -64,7 +64,7 @@ pub struct JobResult {
     pub training_seconds: f64,
     /// SHA-256 of the training file.
     pub training_data_sha256: Option<String>,
-    /// SHA-256 of `adapter_model.safetensors`.
+    /// SHA-256 of the weights that were trained: of `adapter_model.safetensors`, of a head `head.safetensors`, of all weights `model.safetensors`.
     pub adapter_sha256: Option<String>,
     /// What a private job spent; null where the job is not private.
     pub privacy: Option<PrivacySpent>,

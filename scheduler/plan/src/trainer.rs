@@ -300,7 +300,7 @@ pub struct Finished {
     pub directory: PathBuf,
     /// SHA-256 of its manifest.
     pub manifest_sha256: String,
-    /// SHA-256 of `adapter_model.safetensors`.
+    /// SHA-256 of the weights that were trained: of `adapter_model.safetensors`, of a head `head.safetensors`, of all weights `model.safetensors`.
     pub adapter_sha256: String,
     /// Steps taken.
     pub steps: u64,

@@ -3150,7 +3150,7 @@ class JobResult(BaseModel):
     """
     adapter_sha256: str | None = None
     """
-    SHA-256 of `adapter_model.safetensors`.
+    SHA-256 of the weights that were trained: of `adapter_model.safetensors`, of a head `head.safetensors`, of all weights `model.safetensors`.
     """
     privacy: PrivacySpent | None = None
     signal_to_noise: float | None = None

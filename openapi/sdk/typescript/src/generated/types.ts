@@ -1185,7 +1185,7 @@ export interface components {
              */
             training_data_sha256?: string | null;
             /**
-             * @description SHA-256 of `adapter_model.safetensors`.
+             * @description SHA-256 of the weights that were trained: of `adapter_model.safetensors`, of a head `head.safetensors`, of all weights `model.safetensors`.
              * @default null
              */
             adapter_sha256?: string | null;
