@@ -27,7 +27,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
         queue: open_queue("memory:", &[]).await?,
         objects: open_objects(&format!("file:{directory}/objects"), &S3Options::default()).await?,
         models: BaseModels::new(Path::new(&directory).join("models")),
-        host: HostFacts::of_this_processor(8 << 30),
+        host: HostFacts::of_processor(
+            &std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default(),
+            8 << 30,
+        ),
         inspector: None,
         config: SchedulerConfig::default(),
     });

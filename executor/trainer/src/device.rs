@@ -86,6 +86,11 @@ pub fn kind(precision: Precision) -> tch::Kind {
     }
 }
 
+/// What Linux says of the processor; nothing where it does not.
+pub fn processor() -> String {
+    std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default()
+}
+
 /// Sets the threads of matrix products, by default one for each physical core; gives their number. Results depend on it in the last
 /// bits.
 pub fn set_threads(threads: Option<u32>) -> u32 {
@@ -100,7 +105,7 @@ pub fn set_threads(threads: Option<u32>) -> u32 {
 
 /// Cores as the kernel lists them: a core with two hardware threads has one set of units for matrix products.
 fn physical_cores() -> Option<u32> {
-    let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
+    let text = processor();
     let (mut package, mut cores) = ("", std::collections::BTreeSet::new());
     for line in text.lines() {
         let Some((key, value)) = line.split_once(':') else { continue };

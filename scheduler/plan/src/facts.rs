@@ -5,7 +5,7 @@ use serde_json::Value;
 use trainyard_openapi::error::{ApiError, ErrorCode};
 
 use crate::adapter::AdapterPlan;
-use crate::processor::has_fast_bf16;
+use crate::processor::fast_bf16;
 
 /// What is known of the training file before it is read line by line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,15 +108,15 @@ impl ModelFacts {
 pub struct HostFacts {
     /// Whether a CUDA device does the work.
     pub cuda: bool,
-    /// Whether bf16 matrix products are faster there than fp32 ones: on CUDA devices, and see [`has_fast_bf16`].
+    /// Whether bf16 matrix products are faster there than fp32 ones: on CUDA devices, and see [`fast_bf16`].
     pub fast_bf16: bool,
     /// Memory that a job may use, in bytes.
     pub memory_bytes: u64,
 }
 
 impl HostFacts {
-    /// The machine this runs on, as a processor host with `memory_bytes` to use.
-    pub fn of_this_processor(memory_bytes: u64) -> Self {
-        Self { cuda: false, fast_bf16: has_fast_bf16(), memory_bytes }
+    /// A machine whose processor Linux describes so (`/proc/cpuinfo`), with `memory_bytes` to use.
+    pub fn of_processor(cpuinfo: &str, memory_bytes: u64) -> Self {
+        Self { cuda: false, fast_bf16: fast_bf16(cpuinfo), memory_bytes }
     }
 }

@@ -28,5 +28,5 @@ pub use plan::{
     SchedulePlan, SequencePlan,
 };
 pub use privacy::{PrivacyPlan, accountant_of, resolve_unit, unit_of};
-pub use processor::has_fast_bf16;
+pub use processor::fast_bf16;
 pub use resolve::resolve;

@@ -1,13 +1,8 @@
-//! What the processor multiplies fastest. The one thing here that asks the machine, for those who say what machine there is.
+//! What a processor multiplies fastest.
 
-/// Whether this processor multiplies bf16 matrices faster than fp32 ones. False where the kernel does not describe it.
-pub fn has_fast_bf16() -> bool {
-    fast_bf16(&std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default())
-}
-
-/// The same of a processor that is described so. AVX512-BF16 of Intel's multiplies no more numbers in a cycle than its fp32 instructions, and
+/// Whether a processor that Linux describes so (`/proc/cpuinfo`) multiplies bf16 matrices faster than fp32 ones. AVX512-BF16 of Intel's multiplies no more numbers in a cycle than its fp32 instructions, and
 /// libtorch's products by it take twice the time (Emerald Rapids without AMX, a model's shapes: 152 GFLOP/s against 279): there AMX decides.
-fn fast_bf16(cpuinfo: &str) -> bool {
+pub fn fast_bf16(cpuinfo: &str) -> bool {
     let value = |names: &[&str]| {
         let mut pairs = cpuinfo.lines().filter_map(|line| line.split_once(':'));
         pairs.find(|(name, _)| names.contains(&name.trim())).map_or("", |(_, value)| value.trim())

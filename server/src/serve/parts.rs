@@ -65,7 +65,10 @@ async fn open(
         queue,
         objects,
         models: BaseModels::new(storage.models_dir()),
-        host: HostFacts::of_this_processor(memory_per_job_bytes),
+        host: HostFacts::of_processor(
+            &std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default(),
+            memory_per_job_bytes,
+        ),
         inspector: None,
         config: SchedulerConfig {
             devices,

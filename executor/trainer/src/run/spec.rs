@@ -162,7 +162,7 @@ fn host_facts() -> HostFacts {
         tch::Device::Cuda(_) => {
             HostFacts { cuda: true, fast_bf16: true, memory_bytes: memory_bytes() }
         }
-        _ => HostFacts::of_this_processor(memory_bytes()),
+        _ => HostFacts::of_processor(&device::processor(), memory_bytes()),
     }
 }
 
