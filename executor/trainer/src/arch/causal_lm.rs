@@ -196,8 +196,7 @@ impl CausalLm {
             }
         }
         if let Some((embedding, _)) = &self.body.trained {
-            let ids = batch.input_ids.f_reshape([-1])?;
-            pass.add_embedding(embedding, &ids, &gradient)?;
+            pass.add_embedding(embedding, &batch.input_ids.f_reshape([-1])?, &gradient)?;
         }
         if let Some(longer) = &longer {
             longer.add_gradient(&gradient, &pass)?;

@@ -4,8 +4,9 @@
 //! has only a loop for it). There the products' inputs are widened and the result is rounded: bf16 keeps its memory, at fp32's speed.
 
 use tch::{Device, Kind, Tensor};
-use trainyard_plan::has_fast_bf16;
+use trainyard_plan::fast_bf16;
 
+use crate::device;
 use crate::error::Result;
 use crate::kernels;
 
@@ -49,7 +50,7 @@ impl Compute {
             (Device::Cuda(_), _) => Kernels::Cuda,
             _ => Kernels::Plain,
         };
-        let widened = processor && kind != Kind::Float && !has_fast_bf16();
+        let widened = processor && kind != Kind::Float && !fast_bf16(&device::processor());
         let narrow =
             processor && kind == Kind::BFloat16 && !widened && kernels::has_narrow_products();
         let attention = if narrow { Kind::BFloat16 } else { Kind::Float };
@@ -108,10 +109,9 @@ impl Compute {
         scale: f64,
     ) -> Result<()> {
         let dy_on = dy_no.f_transpose(0, 1)?;
-        if self.kind == Kind::Float {
-            let _ = add_product(sum_oi, &dy_on, x_ni, scale)?;
-        } else if self.widened {
-            let _ = add_product(sum_oi, &wide(&dy_on)?, &wide(x_ni)?, scale)?;
+        if self.kind == Kind::Float || self.widened {
+            let (dy, x) = scaled(&wide(&dy_on)?, &wide(x_ni)?, scale)?;
+            let _ = sum_oi.f_addmm_(&dy, &x)?;
         } else if self.kernels == Kernels::Processor {
             // In pieces that stay in the cache until they are added.
             let (out, inputs) = sum_oi.size2()?;
@@ -136,14 +136,7 @@ impl Compute {
         x_bti: &Tensor,
         scale: f64,
     ) -> Result<()> {
-        let scaled = |x: &Tensor| match scale {
-            1.0 => Ok(x.shallow_clone()),
-            _ => x.f_mul_scalar(scale),
-        };
-        let (dy_bto, x_bti) = match dy_bto.numel() <= x_bti.numel() {
-            true => (scaled(dy_bto)?, x_bti.shallow_clone()),
-            false => (dy_bto.shallow_clone(), scaled(x_bti)?),
-        };
+        let (dy_bto, x_bti) = scaled(dy_bto, x_bti, scale)?;
         let dy_bot = dy_bto.f_transpose(1, 2)?;
         if out_boi.kind() == Kind::Float {
             let _ = wide(&dy_bot)?.f_bmm_out(out_boi, &wide(&x_bti)?)?;
@@ -179,24 +172,19 @@ impl Compute {
             return Ok(());
         }
         let (dy, x) = (wide(&dy_bto.f_transpose(1, 2)?)?, wide(x_bti)?);
-        let _ = match scale {
-            1.0 => sum_boi.f_baddbmm_(&dy, &x)?,
-            _ if dy.numel() <= x.numel() => sum_boi.f_baddbmm_(&dy.f_mul_scalar(scale)?, &x)?,
-            _ => sum_boi.f_baddbmm_(&dy, &x.f_mul_scalar(scale)?)?,
-        };
+        let (dy, x) = scaled(&dy, &x, scale)?;
+        let _ = sum_boi.f_baddbmm_(&dy, &x)?;
         Ok(())
     }
 }
 
-/// `sum + scale * a b` in place of `sum`. The scale is folded into the smaller factor: tch's in-place product takes none.
-fn add_product(sum: &mut Tensor, a: &Tensor, b: &Tensor, scale: f64) -> Result<Tensor> {
-    if scale == 1.0 {
-        return Ok(sum.f_addmm_(a, b)?);
-    }
-    if a.numel() <= b.numel() {
-        return Ok(sum.f_addmm_(&a.f_mul_scalar(scale)?, b)?);
-    }
-    Ok(sum.f_addmm_(a, &b.f_mul_scalar(scale)?)?)
+/// Factors of `scale * a b`, the scale in the smaller one: tch's products in place take none.
+fn scaled(a: &Tensor, b: &Tensor, scale: f64) -> Result<(Tensor, Tensor)> {
+    Ok(match scale {
+        1.0 => (a.shallow_clone(), b.shallow_clone()),
+        _ if a.numel() <= b.numel() => (a.f_mul_scalar(scale)?, b.shallow_clone()),
+        _ => (a.shallow_clone(), b.f_mul_scalar(scale)?),
+    })
 }
 
 /// The same values in memory of their own.

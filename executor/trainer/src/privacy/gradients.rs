@@ -164,25 +164,23 @@ impl Store {
 
     /// The gradients of all units with respect to the `count` numbers from `start` on, (u, n), to add to.
     pub(super) fn of_parameter(&self, start: i64, count: i64) -> Result<Tensor> {
+        if let Some(mut own) = self.unwritten(start, count)? {
+            let _ = own.f_zero_()?;
+        }
+        self.view(&(start..start + count))
+    }
+
+    /// Those of the units that there are, to write over: `None` where something was written.
+    pub(super) fn unwritten(&self, start: i64, count: i64) -> Result<Option<Tensor>> {
         let place = start..start + count;
         if !self.places.contains(&place) {
             let text = format!("there is no parameter at {place:?} of the flat gradient");
             return Err(TchError::Shape(text).into());
         }
-        let own = self.view(&place)?;
-        if self.written.borrow_mut().insert(start) {
-            let _ = own.f_narrow(0, 0, self.now.get().units)?.f_zero_()?;
-        }
-        Ok(own)
-    }
-
-    /// The same of the units that there are, to write over: `None` where something was written.
-    pub(super) fn unwritten(&self, start: i64, count: i64) -> Result<Option<Tensor>> {
-        let (place, units) = (start..start + count, self.now.get().units);
-        if !self.places.contains(&place) || !self.written.borrow_mut().insert(start) {
+        if !self.written.borrow_mut().insert(start) {
             return Ok(None);
         }
-        Ok(Some(self.view(&place)?.f_narrow(0, 0, units)?))
+        Ok(Some(self.view(&place)?.f_narrow(0, 0, self.units())?))
     }
 
     /// How many units there are.
