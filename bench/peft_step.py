@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import json
 import statistics
+import sys
 import time
 
 
@@ -26,6 +27,7 @@ def main():
     parser.add_argument("--narrow", action="store_true", help="with --full: bf16 weights, gradients and moments")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--steps", type=int, default=5, help="steps to time, after one that is not")
+    parser.add_argument("--turns", action="store_true", help="a step for each line of standard input instead, its seconds on standard output")
     args = parser.parse_args()
 
     begun = time.perf_counter()
@@ -65,7 +67,7 @@ def main():
     precision = lambda: torch.autocast(args.device, torch.bfloat16) if cast else contextlib.nullcontext()
 
     seconds, losses = [], []
-    for step in range(args.steps + 1):
+    while not losses or (sys.stdin.readline() if args.turns else len(seconds) < args.steps):
         start = time.perf_counter()
         with precision():
             loss = model(input_ids=input_ids, labels=input_ids).loss
@@ -75,10 +77,13 @@ def main():
         optimizer.step()
         optimizer.zero_grad()
         losses.append(loss.item())  # Waits for all that the device was given.
-        if step == 0:
+        took = time.perf_counter() - start
+        if len(losses) == 1:
             first_step_seconds = time.perf_counter() - begun
         else:
-            seconds.append(time.perf_counter() - start)
+            seconds.append(took)
+        if args.turns:
+            print(took, flush=True)
     print(json.dumps({
         "tokens_per_second": input_ids.numel() / statistics.median(seconds),
         "step_seconds": seconds,

@@ -1,8 +1,9 @@
 """Speed and memory of a training step: Trainyard beside transformers (+ PEFT), on the same weights and the same tokens.
 
-All train SmolLM2-135M-Instruct with LoRA on all linear layers, or all of its weights (--full), and AdamW on one batch of random tokens. They take turns, so that what else
-the machine does falls on all; the figures are medians over all timed steps. The first losses must agree: it is the same work. Last comes the
-roofline: the step's matrix products alone, each at the best rate of its shape.
+All train SmolLM2-135M-Instruct with LoRA on all linear layers, or all of its weights (--full), and AdamW on one batch of random tokens. Each other side
+runs beside one of ours, and the two take single steps in turns, so that what else the machine does falls on both: speeds are compared step by
+step (median, and the range of the middle half), all other figures are medians over all steps. The first losses must agree: it is the same work. Beside
+them, once a round, the roofline: the step's matrix products alone, each at the best rate of its shape.
 
 With `--device cuda` the same on a GPU: a Llama of 1B parameters with random weights, 4 x 2,048 tokens, memory that of the device, beside it the
 model's FLOPs utilisation, and first the losses of small steps on GPU and processor, which must agree. Where there is no GPU it says so and ends.
@@ -23,6 +24,7 @@ import tempfile
 from pathlib import Path
 
 import gpu
+from turns import alone, in_turns
 
 ROOT = Path(__file__).resolve().parent.parent
 GGUF = ROOT / ".cache/models/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -96,30 +98,42 @@ def main():
         tokens = Path(directory) / "tokens.json"
         draw = random.Random(1)
         tokens.write_text(json.dumps([[draw.randrange(vocabulary) for _ in range(args.length)] for _ in range(args.batch)]))
-        common = ["--model", args.model, "--tokens", tokens, "--rank", args.rank, "--precision", args.precision,
-                  "--threads", args.threads, "--device", args.device]
+        common = ["--model", args.model, "--rank", args.rank, "--precision", args.precision, "--threads", args.threads, "--device", args.device]
+        shape = ["--batch", args.batch, "--length", args.length]
+        roofline = [args.trainer, "bench-roofline", *common, *shape]
+        common += ["--tokens", tokens]
         if args.gradient_checkpointing:
             common.append("--gradient-checkpointing")
         if on_gpu:
             small = [args.trainer, "bench-step", "--model", args.model, "--batch", 1, "--length", 256, "--rank", args.rank,
                      "--precision", args.precision, "--threads", os.cpu_count(), "--steps", 3]
             gpu.check_parity(lambda device: step(small + ["--device", device], os.cpu_count(), {}), PARITY_TOLERANCE[args.precision])
-        common += ["--steps", args.steps]
-        ours = [args.trainer, "bench-step", "--batch", args.batch, "--length", args.length, *common] + ["--full"] * args.full
+        ours = [args.trainer, "bench-step", *common, *shape] + ["--full"] * args.full
         peer = [sys.executable, ROOT / "bench/peft_step.py", *common]
-        commands = {"trainyard": (ours + ["--private"] * args.private, {})}
-        if args.private:
-            commands["trainyard, not private"] = (ours, {})
-        commands |= {name: (peer + KNOWN[name][0], environment(KNOWN[name][1])) for name in args.peers}
-        runs = {name: [] for name in commands}
-        for number in range(args.rounds):
-            for name, (command, more) in commands.items():
-                print(f"round {number + 1}/{args.rounds}: {name}", file=sys.stderr)
-                runs[name].append(step(command, args.threads, more))
-    shape = ["--model", args.model, "--batch", args.batch, "--length", args.length, "--rank", args.rank,
-             "--precision", args.precision, "--threads", args.threads, "--device", args.device]
-    print("roofline", file=sys.stderr)
-    report(runs, None if args.full else step([args.trainer, "bench-roofline", *shape], args.threads, {}), args)
+        others = {"trainyard, not private": (ours, {})} if args.private else {}
+        others |= {name: (peer + KNOWN[name][0], environment(KNOWN[name][1])) for name in args.peers}
+        runs, ratios, rooflines = rounds((ours + ["--private"] * args.private, {}), others, None if args.full else roofline, args)
+    report(runs, ratios, rooflines, args)
+
+
+def rounds(ours, others, roofline, args):
+    """The figures of all processes by their side, how many times as long as ours the steps of each other side took, and the rooflines."""
+    runs, ratios, rooflines = {"trainyard": []} | {name: [] for name in others}, {name: [] for name in others}, []
+    for number in range(args.rounds):
+        say = lambda what: print(f"round {number + 1}/{args.rounds}: {what}", file=sys.stderr)
+        if not others:
+            say("trainyard")
+            runs["trainyard"].append(alone(ours, args.threads, args.steps))
+        for name, other in others.items():
+            say(name)
+            own, figures, of_steps = in_turns(ours, other, args.threads, args.steps)
+            runs["trainyard"].append(own)
+            runs[name].append(figures)
+            ratios[name] += of_steps
+        if roofline:
+            say("roofline")
+            rooflines.append(step(roofline, args.threads, {}))
+    return runs, ratios, rooflines
 
 
 def default_model(args):
@@ -158,7 +172,7 @@ def step(command, threads, more):
     return json.loads(done.stdout)
 
 
-def report(runs, roofline, args):
+def report(runs, ratios, rooflines, args):
     tokens = args.batch * args.length
     rows = {}
     for name, figures in runs.items():
@@ -179,15 +193,15 @@ def report(runs, roofline, args):
     print(f"\n{args.model.name}, {trained}, batch {args.batch} x {args.length}, {args.precision}{recomputing}, "
           f"{args.threads} threads, {args.rounds} x {args.steps} steps\n{machine(args)}\n")
     print(f"{'':34}{'tokens/s':>10}{'(range)':>16}{'peak MiB':>10}{'first step s':>14}{'first loss':>12}{'last loss':>11}"
-          f"{'our speed':>11}{'our memory':>12}")
+          f"{'our speed':>11}{'(half)':>13}{'our memory':>12}")
     for name, row in rows.items():
         spread = f"{row['slowest']:.0f}-{row['fastest']:.0f}"
-        against = "" if name == "trainyard" else (f"{ours['tokens_per_second'] / row['tokens_per_second']:10.2f}x"
-                                                  f"{ours['peak_bytes'] / row['peak_bytes']:11.2f}x")
+        against = "" if name == "trainyard" else f"{faster(ratios[name])}{ours['peak_bytes'] / row['peak_bytes']:11.2f}x"
         print(f"{name:34}{row['tokens_per_second']:10.0f}{spread:>16}{row['peak_bytes'] / 2**20:10.0f}"
               f"{row['first_step_seconds']:14.1f}{row['first_loss']:12.4f}{row['last_loss']:11.4f}{against}")
-    if roofline is None:
+    if not rooflines:
         return
+    roofline = sorted(rooflines, key=lambda of_round: of_round["tokens_per_second"])[len(rooflines) // 2]
     bound = roofline["tokens_per_second"]
     print(f"\nbound by matrix products of these shapes alone ({roofline['format']}, {roofline['gflop_per_second']:.0f} GFLOP/s): {bound:.0f} tokens/s; "
           + ", ".join(f"{name} {100 * row['tokens_per_second'] / bound:.0f} %" for name, row in rows.items()))
@@ -199,10 +213,17 @@ def report(runs, roofline, args):
               + (", ".join(f"{name} {100 * share:.0f} %" for name, share in shares.items()) or "unknown: name the GPU's --peak-tflops"))
     if args.json:
         settings = vars(args) | {"machine": machine(args)}
-        args.json.write_text(json.dumps({"settings": settings, "runs": runs, "roofline": roofline, "summary": rows}, indent=1, default=str))
+        args.json.write_text(json.dumps({"settings": settings, "runs": runs, "ratios": ratios, "rooflines": rooflines, "summary": rows}, indent=1, default=str))
     for name, row in rows.items():
         if abs(ours["first_loss"] - row["first_loss"]) > LOSS_TOLERANCE[args.precision]:
             sys.exit(f"the first losses of trainyard and {name} differ: they did not do the same work")
+
+
+def faster(ratios):
+    """The median of ratios and the range of their middle half, as columns."""
+    low, _, high = statistics.quantiles(ratios, n=4, method="inclusive") if len(ratios) > 1 else ratios * 3
+    spread = f"{low:.2f}-{high:.2f}"
+    return f"{statistics.median(ratios):10.2f}x{spread:>13}"
 
 
 def cpuinfo():

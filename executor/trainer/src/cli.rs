@@ -156,6 +156,9 @@ pub struct BenchStepArgs {
     /// Steps to time, after one that is not.
     #[arg(long, default_value_t = 5)]
     pub steps: usize,
+    /// Instead of --steps a step for each line of standard input; how many seconds each took is said on standard output, the first one's too.
+    #[arg(long)]
+    pub turns: bool,
     /// Token ids as JSON, a list of rows; random where absent.
     #[arg(long)]
     pub tokens: Option<PathBuf>,

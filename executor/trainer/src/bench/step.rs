@@ -1,5 +1,6 @@
 //! Times training steps on a model: the trainer's side of the benchmark beside the peers.
 
+use std::io::{Write, stdin, stdout};
 use std::path::Path;
 use std::time::Instant;
 
@@ -72,8 +73,8 @@ pub fn bench_step(args: &BenchStepArgs) -> Result<Value> {
     let targets = shape.batch * (shape.length - 1);
     let mut private = args.private.then(|| private(shape, model.parameters())).transpose()?;
     let (mut seconds, mut losses) = (Vec::new(), Vec::new());
-    let mut first_step_seconds = 0.0;
-    for step in 0..=args.steps {
+    let mut first_step_seconds = None;
+    while next_step(args, losses.len())? {
         let start = Instant::now();
         let mut clipping = 1.0;
         let stats = match &mut private {
@@ -91,9 +92,13 @@ pub fn bench_step(args: &BenchStepArgs) -> Result<Value> {
         optimizer.update(rate, clipping)?;
         device::finish(device);
         losses.push(stats.mean_loss());
-        match step {
-            0 => first_step_seconds = begun.elapsed().as_secs_f64(),
-            _ => seconds.push(start.elapsed().as_secs_f64()),
+        let took = start.elapsed().as_secs_f64();
+        match first_step_seconds {
+            None => first_step_seconds = Some(begun.elapsed().as_secs_f64()),
+            Some(_) => seconds.push(took),
+        }
+        if args.turns {
+            writeln!(stdout(), "{took}").map_err(TrainerError::io("standard output"))?;
         }
     }
     let mut sorted = seconds.clone();
@@ -109,6 +114,15 @@ pub fn bench_step(args: &BenchStepArgs) -> Result<Value> {
         "losses": losses,
         "device": device::name(device),
     }))
+}
+
+/// Whether there is a step to take after so many: the first one always, which loads and makes what the others use again.
+fn next_step(args: &BenchStepArgs, taken: usize) -> Result<bool> {
+    if taken == 0 || !args.turns {
+        return Ok(taken <= args.steps);
+    }
+    let bytes = stdin().read_line(&mut String::new());
+    Ok(bytes.map_err(TrainerError::io("standard input"))? > 0)
 }
 
 /// A private run of as many units as make this batch the expected one.
