@@ -54,16 +54,28 @@ impl Block {
     /// Makes values of the words; `more` gives further ones.
     fn make(&mut self, more: impl FnMut() -> u64) {
         #[cfg(target_arch = "x86_64")]
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            // SAFETY: the processor has the instructions that this is compiled for.
-            return unsafe { self.make_wide(more) };
+        if is_x86_feature_detected!("fma") {
+            if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq") {
+                // SAFETY: the processor has the instructions that this is compiled for; so below.
+                return unsafe { self.make_by_eight(more) };
+            }
+            if is_x86_feature_detected!("avx2") {
+                // SAFETY: see above.
+                return unsafe { self.make_by_four(more) };
+            }
         }
         self.make_as::<{ cfg!(target_arch = "aarch64") }>(more);
     }
 
     #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512f,avx512dq,fma")]
+    fn make_by_eight(&mut self, more: impl FnMut() -> u64) {
+        self.make_as::<true>(more);
+    }
+
+    #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2,fma")]
-    fn make_wide(&mut self, more: impl FnMut() -> u64) {
+    fn make_by_four(&mut self, more: impl FnMut() -> u64) {
         self.make_as::<true>(more);
     }
 
@@ -191,11 +203,15 @@ mod tests {
         };
         let expected: Vec<f64> =
             (0..VALUES).map(|of| (sample(of) + sample(VALUES + of)) / SQRT_2).collect();
-        for fused in [false, true] {
-            match fused {
-                false => block.make_as::<false>(|| 0),
-                true => block.make(|| 0),
-            }
+        let mut ways: Vec<fn(&mut Block)> =
+            vec![|block| block.make_as::<false>(|| 0), |block| block.make(|| 0)];
+        #[cfg(target_arch = "x86_64")]
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            // SAFETY: the processor has the instructions that this is compiled for.
+            ways.push(|block| unsafe { block.make_by_four(|| 0) });
+        }
+        for way in ways {
+            way(&mut block);
             for (value, expected) in block.values.iter().zip(&expected) {
                 assert!((value - expected).abs() < 1e-12, "{value} {expected}");
             }

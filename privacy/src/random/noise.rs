@@ -24,18 +24,23 @@ impl SecureRandom {
         Ok(())
     }
 
-    /// Adds independent noise of mean 0 and standard deviation `deviation` to each of `values`.
+    /// Makes each of `values` `factor * (value + noise)`, the noise independent, of mean 0 and standard deviation `deviation`; the sum of the
+    /// squares of `value + noise`. Each is rounded once.
     ///
     /// # Errors
     /// As for [`SecureRandom::fill_noise`].
-    pub fn add_noise(&mut self, deviation: f64, values: &mut [f32]) -> Result<(), PrivacyError> {
+    pub fn add_noise(
+        &mut self,
+        deviation: f64,
+        factor: f64,
+        values: &mut [f32],
+    ) -> Result<f64, PrivacyError> {
         check(deviation)?;
+        let mut squares = 0.0;
         for values in values.chunks_mut(VALUES) {
-            for (value, normal) in values.iter_mut().zip(self.block.draw(&mut self.words)) {
-                *value = (f64::from(*value) + normal * deviation) as f32;
-            }
+            squares += add(self.block.draw(&mut self.words), (deviation, factor), values);
         }
-        Ok(())
+        Ok(squares)
     }
 
     /// One value of noise, such as for a count.
@@ -46,6 +51,28 @@ impl SecureRandom {
         check(deviation)?;
         Ok(self.block.draw(&mut self.words)[0] * deviation)
     }
+}
+
+/// Several at a time, with a sum each: as vector instructions do it.
+fn add(normals: &[f64], (deviation, factor): (f64, f64), values: &mut [f32]) -> f64 {
+    const LANES: usize = 8;
+    let mut squares = [0.0; LANES];
+    let one = |value: &mut f32, normal: f64, square: &mut f64| {
+        let noisy = f64::from(*value) + normal * deviation;
+        *value = (noisy * factor) as f32;
+        *square += noisy * noisy;
+    };
+    let (values, last_values) = values.as_chunks_mut::<LANES>();
+    let (normals, last_normals) = normals.split_at(values.len() * LANES);
+    for (values, normals) in values.iter_mut().zip(normals.as_chunks::<LANES>().0) {
+        for lane in 0..LANES {
+            one(&mut values[lane], normals[lane], &mut squares[lane]);
+        }
+    }
+    for ((value, normal), square) in last_values.iter_mut().zip(last_normals).zip(&mut squares) {
+        one(value, *normal, square);
+    }
+    squares.iter().sum()
 }
 
 fn check(deviation: f64) -> Result<(), PrivacyError> {

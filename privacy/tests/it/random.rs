@@ -83,9 +83,12 @@ fn values_and_generators_are_independent() {
 
 #[test]
 fn added_noise_moves_values_by_its_deviation() {
-    let mut values = vec![3.0_f32; COUNT];
-    SecureRandom::from_system().unwrap().add_noise(0.5, &mut values).unwrap();
-    values.iter_mut().for_each(|value| *value -= 3.0);
+    // The last block is not whole, nor are its last lanes.
+    let mut values = vec![3.0_f32; COUNT + 13];
+    let squares = SecureRandom::from_system().unwrap().add_noise(0.5, 0.25, &mut values).unwrap();
+    let own: f64 = values.iter().map(|value| (4.0 * f64::from(*value)).powi(2)).sum();
+    assert!((squares / own - 1.0).abs() < 1e-6, "{squares} {own}");
+    values.iter_mut().for_each(|value| *value = 4.0 * *value - 3.0);
     assert!(distance(&values, 0.5) < 1.0);
 }
 

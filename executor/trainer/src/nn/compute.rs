@@ -68,6 +68,11 @@ impl Compute {
         if self.widened { Kind::Float } else { self.kind }
     }
 
+    /// The same with activations in the format of products: so a layer of several widens its input and rounds its output once.
+    pub fn of_products(&self) -> Self {
+        Self { kind: self.product_format(), ..*self }
+    }
+
     /// `x w^T` of `x_ni` and `w_oi`: (n, o).
     ///
     /// # Errors
@@ -192,7 +197,15 @@ fn scaled(a: &Tensor, b: &Tensor, scale: f64) -> Result<(Tensor, Tensor)> {
 /// # Errors
 /// As libtorch reports.
 pub fn copied(x: &Tensor) -> Result<Tensor> {
-    let mut copy = x.f_empty_like()?;
+    copied_in(x, x.kind())
+}
+
+/// The same values in memory of their own, in the format `kind`.
+///
+/// # Errors
+/// As libtorch reports.
+pub fn copied_in(x: &Tensor, kind: Kind) -> Result<Tensor> {
+    let mut copy = Tensor::f_empty(x.size(), (kind, x.device()))?;
     copy.f_copy_(x)?;
     Ok(copy)
 }

@@ -8,10 +8,10 @@
 //! input itself is given again by the caller, who may have it anyway or compute it anew. The weight is frozen, or a parameter itself. Layers
 //! with factors on inputs or outputs are in [`crate::nn::rescaled`].
 
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 use crate::error::Result;
-use crate::nn::compute::{Compute, copied};
+use crate::nn::compute::{Compute, copied_in};
 use crate::optim::parameters::Parameter;
 use crate::peft::full::Places;
 use crate::peft::ia3::Ia3;
@@ -111,13 +111,9 @@ impl Linear {
         if self.is_rescaled(pass) {
             return self.forward_rescaled(x_ni, onto, compute);
         }
-        let base = match (onto, &self.bias_o) {
-            (Some(onto), Some(bias)) => Some(onto.f_add(bias)?),
-            (Some(onto), None) => Some(copied(onto)?),
-            (None, Some(bias)) => Some(bias.f_unsqueeze(0)?.f_repeat([x_ni.size()[0], 1])?),
-            (None, None) => None,
-        };
-        let y_no = match base {
+        let (compute, kind) = (&compute.of_products(), compute.kind);
+        let x_ni = &x_ni.f_to_kind(compute.kind)?;
+        let y_no = match self.base(onto, x_ni.size()[0], compute.kind)? {
             Some(mut y) => {
                 compute.project_onto(&mut y, x_ni, &self.weight_oi)?;
                 y
@@ -135,7 +131,17 @@ impl Linear {
             };
             kept.low.push(low);
         }
-        Ok((y_no, kept))
+        Ok((y_no.f_to_kind(kind)?, kept))
+    }
+
+    /// What the product of `rows` rows is added to, in memory of its own.
+    fn base(&self, onto: Option<&Tensor>, rows: i64, kind: Kind) -> Result<Option<Tensor>> {
+        Ok(match (onto, &self.bias_o) {
+            (Some(onto), None) => Some(copied_in(onto, kind)?),
+            (Some(onto), Some(bias)) => Some(copied_in(onto, kind)?.f_add_(bias)?),
+            (None, Some(bias)) => Some(bias.f_to_kind(kind)?.f_unsqueeze(0)?.f_repeat([rows, 1])?),
+            (None, None) => None,
+        })
     }
 
     /// Adds the parameters' gradients for `dy_no` at `x_ni` to theirs, and gives the gradient of `x_ni` where it is `wanted`.
@@ -154,6 +160,8 @@ impl Linear {
         if self.is_rescaled(pass) {
             return self.backward_rescaled(dy_no, x_ni, kept, compute, pass, wanted);
         }
+        let (compute, kind) = (&compute.of_products(), compute.kind);
+        let (dy_no, x_ni) = (&dy_no.f_to_kind(compute.kind)?, &x_ni.f_to_kind(compute.kind)?);
         let mut dx_ni = match wanted {
             true => Some(compute.product(dy_no, &self.weight_oi)?),
             false => None,
@@ -170,7 +178,10 @@ impl Linear {
                 lora.backward(&own, x_ni, low, dx_ni.as_mut(), compute, pass)?;
             }
         }
-        Ok(dx_ni)
+        Ok(match dx_ni {
+            Some(dx_ni) => Some(dx_ni.f_to_kind(kind)?),
+            None => None,
+        })
     }
 
     /// The projections with the first of their outputs.

@@ -21,22 +21,25 @@ impl Noise {
         Ok(Self(each.collect::<std::result::Result<_, _>>().map_err(no_randomness)?))
     }
 
-    /// Adds independent Gaussian noise of standard deviation `deviation` to each value.
+    /// Makes each value `factor * (value + noise)`, the noise independent and Gaussian of standard deviation `deviation`; the sum of the squares
+    /// of `value + noise`.
     ///
     /// # Errors
     /// A deviation that is no sensible number: a step without noise must not pass for a private one.
-    pub fn add(&mut self, deviation: f64, values: &mut [f32]) -> Result<()> {
+    pub fn add(&mut self, deviation: f64, factor: f64, values: &mut [f32]) -> Result<f64> {
         let share = values.len().div_ceil(self.0.len()).max(SHARE_MIN);
-        let added: std::result::Result<(), _> = std::thread::scope(|scope| {
+        let squares: std::result::Result<f64, _> = std::thread::scope(|scope| {
             let shares = values.chunks_mut(share).zip(&mut self.0);
-            let threads: Vec<_> = shares
-                .map(|(values, random)| scope.spawn(move || random.add_noise(deviation, values)))
-                .collect();
-            threads.into_iter().try_for_each(|thread| {
+            let add = |(values, random): (_, &mut SecureRandom)| {
+                random.add_noise(deviation, factor, values)
+            };
+            let threads: Vec<_> = shares.map(|share| scope.spawn(move || add(share))).collect();
+            let squares = threads.into_iter().map(|thread| {
                 thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            })
+            });
+            squares.sum()
         });
-        added.map_err(|error| TrainerError::Privacy(error.to_string()))
+        squares.map_err(|error| TrainerError::Privacy(error.to_string()))
     }
 }
 
@@ -55,7 +58,7 @@ mod tests {
     fn it_has_the_mean_and_the_variance_that_it_says() {
         let (count, deviation) = (1_000_000, 2.5);
         let mut values = vec![0_f32; count];
-        Noise::from_system(3).unwrap().add(deviation, &mut values).unwrap();
+        Noise::from_system(3).unwrap().add(deviation, 1.0, &mut values).unwrap();
         let n = count as f64;
         let mean = values.iter().map(|value| f64::from(*value)).sum::<f64>() / n;
         let variance = values.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>() / n;
@@ -71,7 +74,7 @@ mod tests {
     fn a_step_without_noise_does_not_pass_for_a_private_one() {
         let mut noise = Noise::from_system(1).unwrap();
         for deviation in [0.0, -1.0, f64::NAN, f64::INFINITY] {
-            assert!(noise.add(deviation, &mut [0.0; 4]).is_err());
+            assert!(noise.add(deviation, 1.0, &mut [0.0; 4]).is_err());
         }
     }
 }

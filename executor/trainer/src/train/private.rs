@@ -218,7 +218,7 @@ impl Private {
         room.add_to(sum_p, &factors, self.clip.parts())?;
         if !self.keeps(Part::OneNoise) {
             let deviation = self.clip.deviation(noise_multiplier, state.clip).map_err(refused)?;
-            self.add_noise(sum_p, deviation)?;
+            let _ = self.add_noise(sum_p, deviation, 1.0)?;
         }
         Ok(below)
     }
@@ -235,28 +235,32 @@ impl Private {
     ) -> Result<()> {
         let noise_multiplier = self.plan.phase.noise_multiplier();
         let deviation = self.clip.deviation(noise_multiplier, state.clip).map_err(refused)?;
-        if self.keeps(Part::Noise) {
-            self.add_noise(sum_p, deviation)?;
-        }
-        let squares = kernels::squares(sum_p)?;
+        let expected = self.plan.expected_batch();
+        let squares = match self.keeps(Part::Noise) {
+            true => self.add_noise(sum_p, deviation, 1.0 / expected)?,
+            false => {
+                let squares = kernels::squares(sum_p)?;
+                let _ = sum_p.f_mul_scalar_(1.0 / expected)?;
+                squares
+            }
+        };
         // Of noise alone the squares are one each on average, so what is above that is signal.
         state.signal_to_noise += squares / (sum_p.numel() as f64 * deviation * deviation) - 1.0;
-        let expected = self.plan.expected_batch();
-        let _ = sum_p.f_mul_scalar_(1.0 / expected)?;
         let counts = (sum.below, sum.drawn);
         let next = self.clip.next(state.clip, counts, expected, &mut self.random);
         state.clip = next.map_err(refused)?;
         Ok(())
     }
 
-    fn add_noise(&mut self, sum_p: &mut Tensor, deviation: f64) -> Result<()> {
+    /// Adds noise to the sum and multiplies it; the sum of its squares in between.
+    fn add_noise(&mut self, sum_p: &mut Tensor, deviation: f64, factor: f64) -> Result<f64> {
         if sum_p.device() == Device::Cpu {
-            return self.noise.add(deviation, kernels::numbers_mut(sum_p)?);
+            return self.noise.add(deviation, factor, kernels::numbers_mut(sum_p)?);
         }
         let mut here = sum_p.f_to_device(Device::Cpu)?;
-        self.noise.add(deviation, kernels::numbers_mut(&mut here)?)?;
+        let squares = self.noise.add(deviation, factor, kernels::numbers_mut(&mut here)?)?;
         sum_p.f_copy_(&here)?;
-        Ok(())
+        Ok(squares)
     }
 
     /// Tokens that `steps` steps take on average: how many they did take would tell who was drawn.
