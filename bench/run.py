@@ -199,24 +199,30 @@ def report(runs, ratios, rooflines, args):
         against = "" if name == "trainyard" else f"{faster(ratios[name])}{ours['peak_bytes'] / row['peak_bytes']:11.2f}x"
         print(f"{name:34}{row['tokens_per_second']:10.0f}{spread:>16}{row['peak_bytes'] / 2**20:10.0f}"
               f"{row['first_step_seconds']:14.1f}{row['first_loss']:12.4f}{row['last_loss']:11.4f}{against}")
-    if not rooflines:
-        return
-    roofline = sorted(rooflines, key=lambda of_round: of_round["tokens_per_second"])[len(rooflines) // 2]
-    bound = roofline["tokens_per_second"]
-    print(f"\nbound by matrix products of these shapes alone ({roofline['format']}, {roofline['gflop_per_second']:.0f} GFLOP/s): {bound:.0f} tokens/s; "
-          + ", ".join(f"{name} {100 * row['tokens_per_second'] / bound:.0f} %" for name, row in rows.items()))
-    if args.device == "cuda":
-        peak = args.peak_tflops or gpu.peak_tflops(gpu.name())
-        # All products that a LoRA step needs: none for gradients of frozen weights, attention's half that causality leaves.
-        shares = {name: roofline["tflop"] * row["tokens_per_second"] / tokens / peak for name, row in rows.items()} if peak else {}
-        print(f"model FLOPs utilisation ({roofline['tflop']:.1f} TFLOP a step, {peak} TFLOP/s at best): "
-              + (", ".join(f"{name} {100 * share:.0f} %" for name, share in shares.items()) or "unknown: name the GPU's --peak-tflops"))
     if args.json:
         settings = vars(args) | {"machine": machine(args)}
         args.json.write_text(json.dumps({"settings": settings, "runs": runs, "ratios": ratios, "rooflines": rooflines, "summary": rows}, indent=1, default=str))
+    if rooflines:
+        report_bounds(rooflines, rows, args)
     for name, row in rows.items():
         if abs(ours["first_loss"] - row["first_loss"]) > LOSS_TOLERANCE[args.precision]:
             sys.exit(f"the first losses of trainyard and {name} differ: they did not do the same work")
+
+
+def report_bounds(rooflines, rows, args):
+    """What share of the bounds each side reached, and on a GPU of what it can do at best."""
+    # The first is of the format that our products are computed in.
+    for bounds in zip(*(of_round["bounds"] for of_round in rooflines), strict=True):
+        bound = statistics.median(of_round["tokens_per_second"] for of_round in bounds)
+        print(f"\nbound by matrix products of these shapes alone in {bounds[0]['format']}: {bound:.0f} tokens/s; "
+              + ", ".join(f"{name} {100 * row['tokens_per_second'] / bound:.0f} %" for name, row in rows.items()))
+    if args.device == "cuda":
+        peak = args.peak_tflops or gpu.peak_tflops(gpu.name())
+        # All products that a LoRA step needs: none for gradients of frozen weights, attention's half that causality leaves.
+        tflop = rooflines[0]["bounds"][0]["tflop"]
+        shares = {name: tflop * row["tokens_per_second"] / (args.batch * args.length) / peak for name, row in rows.items()} if peak else {}
+        print(f"model FLOPs utilisation ({tflop:.1f} TFLOP a step, {peak} TFLOP/s at best): "
+              + (", ".join(f"{name} {100 * share:.0f} %" for name, share in shares.items()) or "unknown: name the GPU's --peak-tflops"))
 
 
 def faster(ratios):

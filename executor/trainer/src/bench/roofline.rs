@@ -30,7 +30,8 @@ struct Products {
     count: f64,
 }
 
-/// Measures the shapes of a step; each with its rate, and the tokens a second of all together.
+/// Measures the shapes of a step, each with its rate, and the tokens a second of all together: in the format that products are computed in, and
+/// in that of weights and activations, where it is another.
 ///
 /// # Errors
 /// As loading and libtorch report.
@@ -40,11 +41,20 @@ pub fn bench_roofline(args: &BenchArgs) -> Result<Value> {
     let config = ModelConfig::read(&args.model.join("config.json"))?;
     let compute = Compute::new(device, args.precision.kind());
     let _no_grad = tch::no_grad_guard();
+    let chunk = chunk_rows(config.vocab_size, device);
+    let products = products(&config, args, chunk);
+    let mut formats = vec![compute.product_format(), compute.kind];
+    formats.dedup();
+    let bounds = formats.into_iter().map(|format| bound(&products, args, format, device));
+    Ok(json!({ "bounds": bounds.collect::<Result<Vec<_>>>()? }))
+}
+
+/// What all products together take in `format`.
+fn bound(products: &[Products], args: &BenchArgs, format: Kind, device: Device) -> Result<Value> {
     let (mut seconds, mut operations) = (0.0, 0.0);
     let mut rows = Vec::new();
-    let chunk = chunk_rows(config.vocab_size, device);
-    for products in products(&config, args, chunk) {
-        let once = best_seconds(&products, compute.product_format(), device)?;
+    for products in products {
+        let once = best_seconds(products, format, device)?;
         let work = 2.0 * products.m as f64 * products.n as f64 * products.k as f64;
         seconds += once * products.count;
         operations += work * products.count;
@@ -61,7 +71,7 @@ pub fn bench_roofline(args: &BenchArgs) -> Result<Value> {
         "seconds": seconds,
         "tflop": operations / 1e12,
         "gflop_per_second": operations / seconds / 1e9,
-        "format": format!("{:?}", compute.product_format()),
+        "format": format!("{format:?}"),
         "products": rows,
     }))
 }
