@@ -24,7 +24,7 @@ import tempfile
 from pathlib import Path
 
 import gpu
-from turns import alone, in_turns
+from turns import alone, in_turns, surroundings
 
 ROOT = Path(__file__).resolve().parent.parent
 GGUF = ROOT / ".cache/models/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -167,8 +167,7 @@ def environment(jemalloc):
 
 def step(command, threads, more):
     """The figures of one process."""
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1", "PYTHONDONTWRITEBYTECODE": "1", **more}
-    done = subprocess.run([str(part) for part in command], env=environment, stdout=subprocess.PIPE, check=True, text=True)
+    done = subprocess.run([str(part) for part in command], env=surroundings(threads, more), stdout=subprocess.PIPE, check=True, text=True)
     return json.loads(done.stdout)
 
 

@@ -11,14 +11,18 @@ import sys
 import time
 
 
+def surroundings(threads, more):
+    """The environment of a process that computes with so many threads."""
+    return {**os.environ, "OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1", "PYTHONDONTWRITEBYTECODE": "1", **more}
+
+
 class Side:
     """A process of one side, after its first step."""
 
     def __init__(self, command, more, threads):
-        environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1", "PYTHONDONTWRITEBYTECODE": "1", **more}
         self.command = [str(part) for part in command] + ["--turns"]
         begun = time.perf_counter()
-        self.process = subprocess.Popen(self.command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(self.command, env=surroundings(threads, more), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self._line()
         # From the start of the process on, loading and compiling included.
         self.first_step_seconds = time.perf_counter() - begun

@@ -178,10 +178,7 @@ impl Linear {
                 lora.backward(&own, x_ni, low, dx_ni.as_mut(), compute, pass)?;
             }
         }
-        Ok(match dx_ni {
-            Some(dx_ni) => Some(dx_ni.f_to_kind(kind)?),
-            None => None,
-        })
+        Ok(dx_ni.map(|dx_ni| dx_ni.f_to_kind(kind)).transpose()?)
     }
 
     /// The projections with the first of their outputs.
