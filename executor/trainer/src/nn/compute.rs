@@ -81,6 +81,16 @@ impl Compute {
         self.product(x_ni, &w_oi.f_transpose(0, 1)?)
     }
 
+    /// `x w^T` over what is in `y_no`, whose rows may lie apart.
+    pub fn project_over(&self, y_no: &mut Tensor, x_ni: &Tensor, w_oi: &Tensor) -> Result<()> {
+        if self.kind == self.product_format() {
+            let _ = x_ni.f_mm_out(y_no, &w_oi.f_transpose(0, 1)?)?;
+        } else {
+            y_no.f_copy_(&self.project(x_ni, w_oi)?)?;
+        }
+        Ok(())
+    }
+
     /// `y + x w^T`, in place of `y_no`, whose rows may lie apart.
     pub fn project_onto(&self, y_no: &mut Tensor, x_ni: &Tensor, w_oi: &Tensor) -> Result<()> {
         self.product_onto(y_no, x_ni, &w_oi.f_transpose(0, 1)?)

@@ -4,6 +4,10 @@
 //! instead of several small ones. The layer owns the call to its frozen weight, and an adapter is a value beside it: several adapters
 //! could share one resident base.
 //!
+//! Where an adapter takes part, its output is there first and the weight's product is added to it, in fp32 and rounded once. The other way round
+//! whatever of an adapter's output is less than half a unit of `W x` in bf16 would be rounded away, and early in training that is most of it: B
+//! begins at zero. So it is with gradients of inputs.
+//!
 //! The backward pass is written out: nothing is kept for the weight's gradient, and of the adapter only `A x` is kept, r numbers a row. The
 //! input itself is given again by the caller, who may have it anyway or compute it anew. The weight is frozen, or a parameter itself. Layers
 //! with factors on inputs or outputs are in [`crate::nn::rescaled`].
@@ -113,25 +117,58 @@ impl Linear {
         }
         let (compute, kind) = (&compute.of_products(), compute.kind);
         let x_ni = &x_ni.f_to_kind(compute.kind)?;
-        let y_no = match self.base(onto, x_ni.size()[0], compute.kind)? {
-            Some(mut y) => {
-                compute.project_onto(&mut y, x_ni, &self.weight_oi)?;
-                y
-            }
-            None => compute.project(x_ni, &self.weight_oi)?,
+        let (y_no, low) = match pass.adapter && self.is_adapted() {
+            true => self.forward_adapted(x_ni, onto, compute, pass)?,
+            false => (self.forward_frozen(x_ni, onto, compute)?, Vec::new()),
         };
-        let mut kept = Kept::default();
+        Ok((y_no.f_to_kind(kind)?, Kept { low, unscaled: Vec::new() }))
+    }
+
+    /// Whether a projection has an adapter.
+    fn is_adapted(&self) -> bool {
+        self.projections.iter().any(|projection| projection.lora.is_some())
+    }
+
+    fn forward_adapted(
+        &self,
+        x_ni: &Tensor,
+        onto: Option<&Tensor>,
+        compute: &Compute,
+        pass: &Pass,
+    ) -> Result<(Tensor, Vec<Option<Low>>)> {
+        let shape = [x_ni.size()[0], self.weight_oi.size()[0]];
+        let mut y_no = Tensor::f_empty(shape, (compute.kind, x_ni.device()))?;
+        let mut kept = Vec::with_capacity(self.projections.len());
         for (projection, start) in self.places() {
-            let low = match &projection.lora {
-                Some(lora) if pass.adapter => {
-                    let mut own = y_no.f_narrow(1, start, projection.out)?;
-                    Some(lora.forward(&mut own, x_ni, compute, pass)?)
+            let mut own = y_no.f_narrow(1, start, projection.out)?;
+            kept.push(match &projection.lora {
+                Some(lora) => Some(lora.forward(&mut own, x_ni, compute, pass)?),
+                None => {
+                    let _ = own.f_zero_()?;
+                    None
                 }
-                _ => None,
-            };
-            kept.low.push(low);
+            });
         }
-        Ok((y_no.f_to_kind(kind)?, kept))
+        compute.project_onto(&mut y_no, x_ni, &self.weight_oi)?;
+        for other in [self.bias_o.as_ref(), onto].into_iter().flatten() {
+            let _ = y_no.f_add_(other)?;
+        }
+        Ok((y_no, kept))
+    }
+
+    fn forward_frozen(
+        &self,
+        x_ni: &Tensor,
+        onto: Option<&Tensor>,
+        compute: &Compute,
+    ) -> Result<Tensor> {
+        match self.base(onto, x_ni.size()[0], compute.kind)? {
+            Some(mut y_no) => {
+                compute.project_onto(&mut y_no, x_ni, &self.weight_oi)?;
+                Ok(y_no)
+            }
+            None => compute.project(x_ni, &self.weight_oi),
+        }
     }
 
     /// What the product of `rows` rows is added to, in memory of its own.
@@ -162,23 +199,30 @@ impl Linear {
         }
         let (compute, kind) = (&compute.of_products(), compute.kind);
         let (dy_no, x_ni) = (&dy_no.f_to_kind(compute.kind)?, &x_ni.f_to_kind(compute.kind)?);
-        let mut dx_ni = match wanted {
-            true => Some(compute.product(dy_no, &self.weight_oi)?),
-            false => None,
-        };
         if let Some((weight, bias)) = &self.trained {
             pass.add_outer(weight, (dy_no, x_ni), 1.0, compute)?;
             if let Some(bias) = bias {
                 pass.add_bias(bias, dy_no)?;
             }
         }
+        let mut dx_ni = None;
         for ((projection, start), low) in self.places().zip(&kept.low) {
             if let (Some(lora), Some(low)) = (&projection.lora, low) {
                 let own = dy_no.f_narrow(1, start, projection.out)?;
-                lora.backward(&own, x_ni, low, dx_ni.as_mut(), compute, pass)?;
+                lora.backward(&own, (x_ni, low), (&mut dx_ni, wanted), compute, pass)?;
             }
         }
-        Ok(dx_ni.map(|dx_ni| dx_ni.f_to_kind(kind)).transpose()?)
+        if !wanted {
+            return Ok(None);
+        }
+        let dx_ni = match dx_ni {
+            Some(mut dx_ni) => {
+                compute.product_onto(&mut dx_ni, dy_no, &self.weight_oi)?;
+                dx_ni
+            }
+            None => compute.product(dy_no, &self.weight_oi)?,
+        };
+        Ok(Some(dx_ni.f_to_kind(kind)?))
     }
 
     /// The projections with the first of their outputs.

@@ -141,7 +141,7 @@ impl Lora {
         Ok(Self { a_ri, b_or, scale: settings.scale(), dropout: settings.dropout, number })
     }
 
-    /// `y + s B A dropout(x)`, in place of `y_no`.
+    /// `s B A dropout(x)`, over what is in `y_no`, whose rows may lie apart.
     ///
     /// # Errors
     /// As libtorch reports.
@@ -155,36 +155,38 @@ impl Lora {
         let mask = self.mask(x_ni, pass)?;
         let dropped = dropped(x_ni, mask.as_ref())?;
         let low = compute.project(&dropped, &self.a_ri.value.f_to_kind(compute.kind)?)?;
-        compute.project_onto(y_no, &low, &self.scaled_b(compute.kind)?)?;
+        compute.project_over(y_no, &low, &self.scaled_b(compute.kind)?)?;
         Ok(Low(low))
     }
 
-    /// Adds the gradients of A and B for `dy_no` at `x_ni` to theirs, and that of `x` to `dx_ni`:
-    /// with `g = s dy B`, `dA = g^T dropout(x)`, `dB = s dy^T (A dropout(x))`, `dx = dropout(g A)`.
+    /// Adds the gradients of A and B for `dy_no` at `x_ni` to theirs: with `g = s dy B`, `dA = g^T dropout(x)` and `dB = s dy^T (A dropout(x))`. Adds
+    /// that of `x`, `dropout(g A)`, to those of other adapters in `dx_ni`, if there are some, where it is `wanted`.
     ///
     /// # Errors
     /// As libtorch reports.
     pub fn backward(
         &self,
         dy_no: &Tensor,
-        x_ni: &Tensor,
-        low: &Low,
-        dx_ni: Option<&mut Tensor>,
+        (x_ni, low): (&Tensor, &Low),
+        (dx_ni, wanted): (&mut Option<Tensor>, bool),
         compute: &Compute,
         pass: &Pass,
     ) -> Result<()> {
         let mask = self.mask(x_ni, pass)?;
         let g_nr = compute.product(dy_no, &self.scaled_b(compute.kind)?)?;
         pass.add_outer(&self.b_or, (dy_no, &low.0), self.scale, compute)?;
-        let dropped = dropped(x_ni, mask.as_ref())?;
-        pass.add_outer(&self.a_ri, (&g_nr, &dropped), 1.0, compute)?;
-        if let Some(dx) = dx_ni {
-            let a = self.a_ri.value.f_to_kind(compute.kind)?;
-            match mask {
-                Some(mask) => {
-                    let _ = dx.f_add_(&compute.product(&g_nr, &a)?.f_mul(&mask)?)?;
-                }
-                None => compute.product_onto(dx, &g_nr, &a)?,
+        pass.add_outer(&self.a_ri, (&g_nr, &dropped(x_ni, mask.as_ref())?), 1.0, compute)?;
+        if !wanted {
+            return Ok(());
+        }
+        let a_ri = self.a_ri.value.f_to_kind(compute.kind)?;
+        match (dx_ni, mask) {
+            (Some(dx_ni), None) => compute.product_onto(dx_ni, &g_nr, &a_ri)?,
+            (Some(dx_ni), Some(mask)) => {
+                let _ = dx_ni.f_add_(&compute.product(&g_nr, &a_ri)?.f_mul(&mask)?)?;
+            }
+            (dx_ni, mask) => {
+                *dx_ni = Some(dropped(&compute.product(&g_nr, &a_ri)?, mask.as_ref())?);
             }
         }
         Ok(())

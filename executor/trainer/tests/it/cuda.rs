@@ -13,7 +13,7 @@ use trainyard_trainer::nn::compute::{Compute, Kernels};
 use trainyard_trainer::nn::norm::RmsNorm;
 use trainyard_trainer::rng::Rng;
 
-use crate::{golden, gradients, methods};
+use crate::{golden, gradients, lora, methods};
 
 /// The CUDA device, if there is one.
 fn cuda() -> Option<Device> {
@@ -220,6 +220,12 @@ fn what_is_sent_arrives_and_is_counted() {
     assert_eq!(Vec::<i64>::try_from(sent.to_device(Device::Cpu)).unwrap(), numbers);
     let memory = device::memory(device).unwrap().unwrap();
     assert!(memory.peak >= 8 << 20 && memory.held >= 8 << 20, "{memory:?}");
+}
+
+#[test]
+fn what_an_adapter_adds_in_bf16_is_not_rounded_away() {
+    let Some(device) = cuda() else { return };
+    lora::assert_small_parts_count(device);
 }
 
 #[test]

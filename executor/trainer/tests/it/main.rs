@@ -20,6 +20,7 @@ mod golden;
 mod gradients;
 mod kernels;
 mod logits;
+mod lora;
 mod memory;
 mod method_runs;
 mod methods;
