@@ -3,7 +3,8 @@
 All train SmolLM2-135M-Instruct with LoRA on all linear layers, or all of its weights (--full), and AdamW on one batch of random tokens. Each other side
 runs beside one of ours, and the two take single steps in turns, so that what else the machine does falls on both: speeds are compared step by
 step (median, and the range of the middle half), all other figures are medians over all steps. The first losses must agree: it is the same work. Beside
-them, once a round, the roofline: the step's matrix products alone, each at the best rate of its shape.
+them, once a round, the roofline: the step's matrix products alone, each at the best rate of its shape, and the same with attention at the best rate of
+libtorch's own operator.
 
 With `--device cuda` the same on a GPU: a Llama of 1B parameters with random weights, 4 x 2,048 tokens, memory that of the device, beside it the
 model's FLOPs utilisation, and first the losses of small steps on GPU and processor, which must agree. Where there is no GPU it says so and ends.
@@ -212,9 +213,10 @@ def report_bounds(rooflines, rows, args):
     """What share of the bounds each side reached, and on a GPU of what it can do at best."""
     # The first is of the format that our products are computed in.
     for bounds in zip(*(of_round["bounds"] for of_round in rooflines), strict=True):
-        bound = statistics.median(of_round["tokens_per_second"] for of_round in bounds)
-        print(f"\nbound by matrix products of these shapes alone in {bounds[0]['format']}: {bound:.0f} tokens/s; "
-              + ", ".join(f"{name} {100 * row['tokens_per_second'] / bound:.0f} %" for name, row in rows.items()))
+        for what, part in (("alone", lambda of_round: of_round), ("and libtorch's attention", lambda of_round: of_round["libtorch_attention"])):
+            bound = statistics.median(part(of_round)["tokens_per_second"] for of_round in bounds)
+            print(f"\nbound by matrix products of these shapes {what} in {bounds[0]['format']}: {bound:.0f} tokens/s; "
+                  + ", ".join(f"{name} {100 * row['tokens_per_second'] / bound:.0f} %" for name, row in rows.items()))
     if args.device == "cuda":
         peak = args.peak_tflops or gpu.peak_tflops(gpu.name())
         # All products that a LoRA step needs: none for gradients of frozen weights, attention's half that causality leaves.

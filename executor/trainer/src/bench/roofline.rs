@@ -2,7 +2,8 @@
 //! shape, and nothing else.
 //!
 //! No sum of elements, no memory traffic between products, no optimizer: a bound that no step reaches. Attention counts the half of
-//! its products that causality leaves.
+//! its products that causality leaves, of which a softmax and the gradients of one are left out; beside it stands the bound with libtorch's own
+//! operator in its place, forward and backward, which whoever builds on libtorch meets.
 
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,7 @@ struct Products {
     n: i64,
     k: i64,
     count: f64,
+    attention: bool,
 }
 
 /// Measures the shapes of a step, each with its rate, and the tokens a second of all together: in the format that products are computed in, and
@@ -45,19 +47,31 @@ pub fn bench_roofline(args: &BenchArgs) -> Result<Value> {
     let products = products(&config, args, chunk);
     let mut formats = vec![compute.product_format(), compute.kind];
     formats.dedup();
-    let bounds = formats.into_iter().map(|format| bound(&products, args, format, device));
+    let bounds = formats.into_iter().map(|format| {
+        let attention = attention_seconds(&config, args, format, device)?;
+        bound(&products, attention, args, format, device)
+    });
     Ok(json!({ "bounds": bounds.collect::<Result<Vec<_>>>()? }))
 }
 
-/// What all products together take in `format`.
-fn bound(products: &[Products], args: &BenchArgs, format: Kind, device: Device) -> Result<Value> {
-    let (mut seconds, mut operations) = (0.0, 0.0);
+/// What all products together take in `format`, by themselves and with `attention` seconds in place of attention's.
+fn bound(
+    products: &[Products],
+    attention: f64,
+    args: &BenchArgs,
+    format: Kind,
+    device: Device,
+) -> Result<Value> {
+    let (mut seconds, mut operations, mut of_attention) = (0.0, 0.0, 0.0);
     let mut rows = Vec::new();
     for products in products {
         let once = best_seconds(products, format, device)?;
         let work = 2.0 * products.m as f64 * products.n as f64 * products.k as f64;
         seconds += once * products.count;
         operations += work * products.count;
+        if products.attention {
+            of_attention += once * products.count;
+        }
         rows.push(json!({
             "part": products.part,
             "shape": [products.m, products.k, products.n],
@@ -66,13 +80,18 @@ fn bound(products: &[Products], args: &BenchArgs, format: Kind, device: Device) 
             "seconds": once * products.count,
         }));
     }
+    let tokens = (args.batch * args.length) as f64;
     Ok(json!({
-        "tokens_per_second": (args.batch * args.length) as f64 / seconds,
+        "tokens_per_second": tokens / seconds,
         "seconds": seconds,
         "tflop": operations / 1e12,
         "gflop_per_second": operations / seconds / 1e9,
         "format": format!("{format:?}"),
         "products": rows,
+        "libtorch_attention": {
+            "seconds": attention,
+            "tokens_per_second": tokens / (seconds - of_attention + attention),
+        },
     }))
 }
 
@@ -83,7 +102,9 @@ fn products(config: &ModelConfig, args: &BenchArgs, chunk: i64) -> Vec<Products>
     let (d, f, k) = (config.hidden_size, config.intermediate_size, config.head_dim);
     let (q, kv) = (config.heads * k, config.kv_heads * k);
     let mut all = Vec::new();
-    let mut add = |part, m, n, k, count| all.push(Products { part, m, n, k, count });
+    let mut add = |part: &'static str, m, n, k, count| {
+        all.push(Products { part, m, n, k, count, attention: part.starts_with("attention") });
+    };
     for (out, inputs) in [(q + 2 * kv, d), (d, q), (2 * f, d), (d, f)] {
         add("base, forward", n, out, inputs, layers);
         add("base, backward", n, inputs, out, layers);
@@ -109,16 +130,52 @@ fn products(config: &ModelConfig, args: &BenchArgs, chunk: i64) -> Vec<Products>
 
 /// The shortest time of one product.
 fn best_seconds(of: &Products, kind: Kind, device: Device) -> Result<f64> {
-    let random = |rows, columns| -> Result<Tensor> {
-        Ok(Tensor::f_rand([rows, columns], (Kind::Float, device))?.f_to_kind(kind)?)
-    };
     // The second factor lies transposed in memory, as weights do.
-    let (a, b) = (random(of.m, of.k)?, random(of.n, of.k)?.f_transpose(0, 1)?);
+    let a = random(&[of.m, of.k], kind, device)?;
+    let b = random(&[of.n, of.k], kind, device)?.f_transpose(0, 1)?;
     let mut out = a.f_mm(&b)?;
+    shortest(device, || {
+        out = a.f_mm_out(&out, &b)?;
+        Ok(())
+    })
+}
+
+/// The shortest time of libtorch's causal attention in a step, forward and backward pass of all layers.
+fn attention_seconds(
+    config: &ModelConfig,
+    args: &BenchArgs,
+    kind: Kind,
+    device: Device,
+) -> Result<f64> {
+    let of_heads = |heads| -> Result<Tensor> {
+        let tensor = random(&[args.batch, heads, args.length, config.head_dim], kind, device)?;
+        Ok(tensor.f_set_requires_grad(true)?)
+    };
+    let (q, k, v) =
+        (of_heads(config.heads)?, of_heads(config.kv_heads)?, of_heads(config.kv_heads)?);
+    let once = tch::with_grad(|| {
+        shortest(device, || {
+            let none = None::<&Tensor>;
+            let out =
+                Tensor::f_scaled_dot_product_attention(&q, &k, &v, none, 0.0, true, None, true)?;
+            Tensor::f_run_backward(&[out], &[&q, &k, &v], false, false)?;
+            Ok(())
+        })
+    })?;
+    Ok(once * config.layers as f64)
+}
+
+fn random(shape: &[i64], kind: Kind, device: Device) -> Result<Tensor> {
+    Ok(Tensor::f_rand(shape, (Kind::Float, device))?.f_to_kind(kind)?)
+}
+
+/// The shortest time of `work`, of many after the first.
+fn shortest(device: Device, mut work: impl FnMut() -> Result<()>) -> Result<f64> {
+    work()?;
     let (begun, mut best, mut tries) = (Instant::now(), f64::INFINITY, 0);
     while begun.elapsed() < TRY_FOR || tries < TRIES_MIN {
         let start = Instant::now();
-        out = a.f_mm_out(&out, &b)?;
+        work()?;
         device::finish(device);
         best = best.min(start.elapsed().as_secs_f64());
         tries += 1;
