@@ -94,6 +94,8 @@ def main():
     if not args.trainer.is_file():
         sys.exit(f"{args.trainer} is missing: make release")
     args.model = args.model or default_model(args)
+    if not (args.model / "config.json").is_file():
+        sys.exit(f"{args.model} has no config.json: --model names a model's directory")
     vocabulary = json.loads((args.model / "config.json").read_text())["vocab_size"]
     with tempfile.TemporaryDirectory() as directory:
         tokens = Path(directory) / "tokens.json"
