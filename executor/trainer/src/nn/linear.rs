@@ -46,7 +46,7 @@ pub struct Linear {
 }
 
 /// What the backward pass needs of the forward pass.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Kept {
     /// Of each projection with an adapter, what the adapter keeps.
     pub(super) low: Vec<Option<Low>>,

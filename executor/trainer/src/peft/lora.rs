@@ -180,13 +180,12 @@ impl Lora {
             return Ok(());
         }
         let a_ri = self.a_ri.value.f_to_kind(compute.kind)?;
-        match (dx_ni, mask) {
-            (Some(dx_ni), None) => compute.product_onto(dx_ni, &g_nr, &a_ri)?,
-            (Some(dx_ni), Some(mask)) => {
-                let _ = dx_ni.f_add_(&compute.product(&g_nr, &a_ri)?.f_mul(&mask)?)?;
-            }
-            (dx_ni, mask) => {
-                *dx_ni = Some(dropped(&compute.product(&g_nr, &a_ri)?, mask.as_ref())?);
+        let own = || dropped(&compute.product(&g_nr, &a_ri)?, mask.as_ref());
+        match dx_ni {
+            None => *dx_ni = Some(own()?),
+            Some(dx_ni) if mask.is_none() => compute.product_onto(dx_ni, &g_nr, &a_ri)?,
+            Some(dx_ni) => {
+                let _ = dx_ni.f_add_(&own()?)?;
             }
         }
         Ok(())
